@@ -1,0 +1,62 @@
+"""Mixup, RegMixup and their family for timm and Hugging Face classifiers, with the report that proves it.
+
+Importing hfmix is cheap: torch, timm and transformers are imported when a name that needs them is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "MixPlan": "mixing.plan",
+    "MixedTargets": "mixing.plan",
+    "Policy": "mixing.policies",
+    "ERM": "mixing.policies",
+    "Mixup": "mixing.policies",
+    "RegMixup": "mixing.policies",
+    "get_policy": "mixing.policies",
+    "policy_from_dict": "mixing.policies",
+    "mixed_cross_entropy": "losses",
+    "MixTrainingArguments": "training_args",
+    "MixTrainer": "trainer",
+    "load_backbone": "backbones",
+    "evaluate_robustness": "robustness.suite",
+    "RobustnessReport": "robustness.report",
+    "corrupt": "robustness.corruptions",
+    "corruption_names": "robustness.corruptions",
+    "push_to_hub": "hub.publish",
+    "load_pretrained": "hub.pretrained",
+}
+_ROOMS = ("backbones", "hub", "losses", "metrics", "mixing", "models", "robustness")
+
+__all__ = [*_HOME, *_ROOMS]
+
+if TYPE_CHECKING:
+    from hfmix import backbones, hub, losses, metrics, mixing, models, robustness
+    from hfmix.backbones import load_backbone
+    from hfmix.hub.pretrained import load_pretrained
+    from hfmix.hub.publish import push_to_hub
+    from hfmix.losses import mixed_cross_entropy
+    from hfmix.mixing.plan import MixedTargets, MixPlan
+    from hfmix.mixing.policies import ERM, Mixup, Policy, RegMixup, get_policy, policy_from_dict
+    from hfmix.robustness.corruptions import corrupt, corruption_names
+    from hfmix.robustness.report import RobustnessReport
+    from hfmix.robustness.suite import evaluate_robustness
+    from hfmix.trainer import MixTrainer
+    from hfmix.training_args import MixTrainingArguments
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"hfmix.{_HOME[name]}"), name)
+    elif name in _ROOMS:
+        value = import_module(f"hfmix.{name}")
+    else:
+        raise AttributeError(f"module 'hfmix' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
