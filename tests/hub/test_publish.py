@@ -1,0 +1,241 @@
+"""Pushing, by the unmodified huggingface_hub, in processes of their own: it reads HF_ENDPOINT at import."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hub_server import READER, WRITER, Answer, Fault, HubServer
+
+from hfmix.hub.publish import PushError, push_to_hub
+
+# Makes the calls that come as JSON on standard input, and prints what each gives or raises as a line of JSON.
+# What an error would print, with all that caused it, goes to standard error: no token may be there either.
+CALLS = """
+import json, sys, traceback
+from hfmix.hub.publish import push_to_hub
+assert "huggingface_hub" not in sys.modules, "importing hfmix.hub.publish must be cheap"
+from huggingface_hub import model_info, snapshot_download
+def sha(**arguments):
+    return model_info(**arguments).sha
+for name, arguments in json.load(sys.stdin):
+    try:
+        outcome = globals()[name](**arguments)
+    except Exception as error:
+        traceback.print_exc()
+        outcome = [type(error).__name__, str(error)]
+    print(json.dumps(outcome), flush=True)
+"""
+
+
+@dataclass
+class Outcome:
+    results: list
+    printed: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The messages, after checking that each is one line, from a push that was refused."""
+        for kind, message in self.results:
+            assert kind == "PushError", message
+            assert "\n" not in message
+        return [message for _, message in self.results]
+
+
+@pytest.fixture
+def calls(hub: HubServer, tmp_path: Path):
+    """Runs calls in one new process whose Hub is `hub`, or what `env` says instead."""
+
+    def make(*calls: tuple[str, dict], **env: str) -> Outcome:
+        home = {
+            "HF_HOME": str(tmp_path / "hf_home"),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", CALLS],
+            input=json.dumps(calls, default=str),
+            env=inherited | home | {"HF_ENDPOINT": hub.endpoint} | env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        assert len(results) == len(calls), done.stdout
+        return Outcome(results, done.stdout + done.stderr)
+
+    return make
+
+
+def push(run: Path, repo_id: str = "me/digits", **options) -> tuple[str, dict]:
+    return "push_to_hub", {"run": run, "repo_id": repo_id, **options}
+
+
+def test_a_push_is_one_commit_of_the_run_and_nothing_else(calls, hub, run, run_files, tmp_path):
+    sent = {**run_files, "model.safetensors": (run / "model.safetensors").read_bytes()}
+    download = ("snapshot_download", {"repo_id": "me/digits", "local_dir": tmp_path / "pulled"})
+    done = calls(push(run), push(run, commit_message="Nothing new"), download, HF_TOKEN=WRITER)
+
+    assert done.results[:2] == [f"{hub.endpoint}/me/digits"] * 2
+    repo = hub.repos["me/digits"]
+    assert not repo.private
+    # The Hub itself makes the first commit; the second push found nothing to change.
+    assert [commit.message for commit in repo.commits] == ["initial commit", "Add the run regmixup"]
+    created, pushed = repo.commits
+    assert {path: data for path, data in pushed.files.items() if path not in created.files} == sent
+    assert pushed.lfs == {"model.safetensors"}
+    assert [request.split()[0] for request in hub.requests if "/lfs/me/digits/" in request] == ["PUT"]
+
+    pulled = tmp_path / "pulled"
+    shutil.rmtree(pulled / ".cache")
+    names = {path.relative_to(pulled).as_posix() for path in pulled.rglob("*") if path.is_file()}
+    assert names == {*sent, *created.files}
+    assert all((pulled / name).read_bytes() == data for name, data in pushed.files.items())
+    assert WRITER not in done.printed
+
+
+def test_a_changed_run_is_one_more_commit_and_revision_is_a_branch(calls, hub, run):
+    first = calls(push(run, "digits", private=True), HF_TOKEN=WRITER)
+    assert first.results == [f"{hub.endpoint}/me/digits"]  # a bare name goes to the token's user
+    (run / "robustness.json").write_text('{"schema_version": 2}')
+    second = calls(
+        push(run, private=True, commit_message="Measure again"),
+        push(run, revision="v2"),
+        push(run, revision="v2"),
+        ("sha", {"repo_id": "me/digits", "revision": "v2"}),
+        HF_TOKEN=WRITER,
+    )
+    repo = hub.repos["me/digits"]
+    assert repo.private
+    assert [commit.message for commit in repo.commits[2:]] == ["Measure again"]
+    old, new = (commit.files for commit in repo.commits[1:])
+    assert [name for name in new if new[name] != old.get(name)] == ["robustness.json"]
+    # The branch starts at the last commit and the run is there already.
+    assert repo.branches["v2"] == repo.commits
+    assert second.results[3] == repo.commits[-1].sha
+    (run / "train_results.json").write_text("{}")
+    calls(push(run, revision="v2"), HF_TOKEN=WRITER)
+    assert len(repo.branches["v2"]) == len(repo.commits) + 1
+
+
+def test_a_sharded_run_goes_whole(calls, hub, run):
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    index = run / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict(zip(("a", "b"), shards, strict=True))}))
+    (run / "model.safetensors").rename(run / shards[0])
+    with pytest.raises(ValueError, match=f"{shards[1]} missing"):
+        push_to_hub(run, "me/digits")
+    (run / shards[1]).write_bytes((run / shards[0]).read_bytes())
+    assert calls(push(run), HF_TOKEN=WRITER).results == [f"{hub.endpoint}/me/digits"]
+    assert {*shards, index.name} < set(hub.repos["me/digits"].commits[-1].files)
+
+
+def test_what_the_hub_refuses_is_one_line_without_the_token(calls, hub, run):
+    hub.tokens = {**hub.tokens, "hf_other": {"name": "other", "can_write": ["other"]}}
+    calls(push(run, "other/digits", token="hf_other"))
+    secrets = [READER, "hf_unknown", "hf_not one", "hf_caf\u00e9"]
+    broken = Path(shutil.copytree(run, run.with_name("broken")))
+    (broken / "README.md").write_text("---\nlibrary_name: [timm\n---\n")
+    lacking = Path(shutil.copytree(run, run.with_name("lacking")))
+    (lacking / "README.md").write_text((run / "README.md").read_text().replace("type: digits", "split: test"))
+    done = calls(
+        push(run, token="hf_unknown"),
+        push(run, token=READER),
+        push(run, "other/digits", token=WRITER),  # it may be seen, but not written to
+        push(run, "other/digits", token="hf_other", private=True),  # it is public
+        push(run, token="hf_not one"),
+        push(run, token="hf_caf\u00e9"),
+        push(broken, token=WRITER),
+        push(lacking, token=WRITER),
+        push(run),
+    )
+    unknown, reader, foreign, public, spaced, accented, card, incomplete, nobody = done.errors
+    assert unknown.startswith(f"cannot push to me/digits: {hub.endpoint} does not accept the token")
+    assert "`hf auth login`" in unknown and "HF_TOKEN" in unknown
+    assert "may not write to me:" in reader
+    assert "may not write to other:" in foreign
+    assert "exists and is public" in public
+    assert "copy it once more" in spaced and "copy it once more" in accented
+    assert "README.md" in card and "while parsing" in card
+    assert '"model-index[0].results[0].dataset.type" is required' in incomplete
+    assert nobody == "cannot push to me/digits: no token: log in with `hf auth login` or set HF_TOKEN"
+    assert not [secret for secret in (*secrets, WRITER, "hf_other") if secret in done.printed]
+    # The repository was made before the card was seen to be wrong; nothing was committed to either.
+    assert [len(hub.repos[name].commits) for name in sorted(hub.repos)] == [1, 2]
+
+
+def test_a_hub_that_fails_is_one_line_and_leaves_the_repository_as_it_was(calls, hub, run):
+    commit = "/commit/"
+    hub.faults += [
+        Fault("POST", "/preupload/", Answer(429, {"error": "slow down"})),  # tried again by the client
+        Fault("PUT", "/lfs/", Answer(403, b"the signature has expired")),
+        Fault("POST", commit, Answer(503, {"error": "maintenance"})),
+        Fault("POST", commit, Answer(429, {"error": "slow down"})),
+        Fault("POST", commit, Answer(400, {"error": f"bad header: Bearer {WRITER}"})),
+        Fault("POST", commit, Answer(404, {"error": "gone"}, {"X-Error-Code": "RepoNotFound"})),
+    ]
+    failed = calls(*[push(run)] * 5, HF_TOKEN=WRITER)
+    expired, maintenance, slow, echoed, gone = failed.errors
+    assert "answered 403 (the signature has expired)" in expired
+    assert f"{hub.endpoint} failed with 503: try again later (maintenance)" in maintenance
+    assert "asks for fewer requests" in slow
+    assert "answered 400 (bad header: Bearer ***)" in echoed
+    assert "not found on" in gone
+
+    page = Answer(502, b"<html>Bad gateway</html>", {"Content-Type": "text/html"})
+    hub.faults.append(Fault("POST", "/api/validate-yaml", page))
+    unreadable, pushed = (done := calls(push(run), push(run), HF_TOKEN=WRITER)).results
+    assert "did not answer in JSON" in unreadable[1]
+    assert not any(fault.times for fault in hub.faults)
+    assert WRITER not in failed.printed + done.printed
+    # The repository was made by the first try; none but the last put anything into it.
+    assert pushed == f"{hub.endpoint}/me/digits"
+    assert [commit.message for commit in hub.repos["me/digits"].commits] == [
+        "initial commit",
+        "Add the run regmixup",
+    ]
+
+
+def test_no_way_to_the_hub_is_one_line_that_names_the_endpoint(calls, run):
+    with socket.socket() as closed:  # bound, but nobody listens
+        closed.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        refused = calls(push(run), HF_TOKEN=WRITER, HF_ENDPOINT=endpoint)
+    assert f"no answer from {endpoint}: check the network and HF_ENDPOINT" in refused.errors[0]
+    offline = calls(push(run), HF_TOKEN=WRITER, HF_HUB_OFFLINE="1")
+    assert "HF_HUB_OFFLINE is set" in offline.errors[0]
+    assert WRITER not in refused.printed + offline.printed
+
+
+@pytest.mark.parametrize("missing", ["README.md", "config.json", "model.safetensors", "robustness.json"])
+def test_an_unfinished_run_is_not_pushed(run, missing):
+    (run / missing).unlink()
+    with pytest.raises(ValueError, match=f"regmixup is not a finished run, {missing} missing: .*hfmix train"):
+        push_to_hub(run, "me/digits")
+
+
+def test_what_is_not_a_run_is_not_pushed(run):
+    with pytest.raises(ValueError, match="nowhere is not a folder"):
+        push_to_hub(run / "nowhere", "me/digits")
+    (run / "model.safetensors").unlink()
+    (run / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(ValueError, match="does not say which files hold the weights"):
+        push_to_hub(run, "me/digits")
+
+
+@pytest.mark.parametrize("repo_id", ["a/b/c", "me/two words", "me/digits.git", "me/a--b", ""])
+def test_a_name_that_no_repository_can_have_is_refused(run, repo_id):
+    with pytest.raises(ValueError, match=r"(?i)repo.id") as caught:
+        push_to_hub(run, repo_id)
+    assert not isinstance(caught.value, PushError)
+    assert "\n" not in "".join(traceback.format_exception_only(caught.value)).rstrip("\n")
