@@ -392,9 +392,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         with self.hub.lock:
             answer = self.hub.answer(self.command, self.path, headers, body)
-        content = (
-            answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body, default=str).encode()
-        )
+        content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body, default=str).encode()
         kind = "application/octet-stream" if isinstance(answer.body, bytes) else "application/json"
         self.send_response(answer.status)
         described = {"Content-Type": kind, "Content-Length": str(len(content))}

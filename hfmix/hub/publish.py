@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hfmix.hub.connection import error_chain
+
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
@@ -84,7 +86,7 @@ def push_to_hub(
     except Exception as error:  # httpx, hf_xet and huggingface_hub share no base class
         reason = _one_line(_reason(error, repo_id, api.endpoint), token)
         # A traceback prints its causes too: one that quotes the token, as an echoed header would, is cut off.
-        cause = None if token and any(token in str(link) for link in _chain(error)) else error
+        cause = None if token and any(token in str(link) for link in error_chain(error)) else error
         raise PushError(f"cannot push to {repo_id}: {reason}") from cause
     return str(url)
 
@@ -142,7 +144,7 @@ def _reason(error: BaseException, repo_id: str, endpoint: str) -> str:
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
     # An upload that fails in a thread arrives wrapped in a RuntimeError: what counts is further down.
-    chain = _chain(error)
+    chain = error_chain(error)
     if answer := next((link for link in chain if isinstance(link, HfHubHTTPError)), None):
         status = answer.response.status_code
         said = f" ({answer.server_message})" if answer.server_message else ""
@@ -167,15 +169,6 @@ def _reason(error: BaseException, repo_id: str, endpoint: str) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{endpoint} did not answer in JSON: it is down, or not a Hub; check HF_ENDPOINT"
     return f"{type(error).__name__}: {error}"
-
-
-def _chain(error: BaseException | None) -> list[BaseException]:
-    """The error and what it was raised from, outermost first."""
-    chain = []
-    while error is not None:
-        chain.append(error)
-        error = error.__cause__ or error.__context__
-    return chain
 
 
 def _one_line(text: str, token: str) -> str:

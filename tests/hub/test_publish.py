@@ -58,9 +58,7 @@ def calls(hub: HubServer, tmp_path: Path):
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
         }
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))
-        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         done = subprocess.run(
             [sys.executable, "-c", CALLS],
             input=json.dumps(calls, default=str),

@@ -1,0 +1,172 @@
+"""Models and their processors, from timm, the Hub or a folder, with the right class names."""
+
+import json
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub import save_torch_state_dict
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForImageClassification,
+    PreTrainedModel,
+    TimmWrapperConfig,
+    TimmWrapperForImageClassification,
+    TimmWrapperImageProcessor,
+)
+
+import hfmix.models  # noqa: F401  registers the papers' nets with timm
+from hfmix.hub.connection import hub_error, hub_reachable
+
+# what timm's PretrainedCfg knows and an evaluation transform needs; other keys make timm refuse the config
+_TIMM_CFG_KEYS = (
+    "input_size",
+    "fixed_input_size",
+    "interpolation",
+    "crop_pct",
+    "crop_mode",
+    "mean",
+    "std",
+    "pool_size",
+    "first_conv",
+    "classifier",
+)
+
+
+def load_backbone(
+    name: str, labels: Sequence[str], pretrained: bool = True, image_size: int | None = None
+) -> tuple[PreTrainedModel, Any]:
+    """A classifier with a head for `labels`, and its image processor.
+
+    Args:
+        name: a timm architecture ("resnet18", "timm/resnet18.a1_in1k", "resnet20_cifar"), a Hub id
+            ("google/vit-base-patch16-224"), or a folder that holds a checkpoint.
+        labels: class names, in the order of their indices.
+        pretrained: load weights; False gives random ones (of a timm architecture, without a network).
+        image_size: side of the square input in pixels, timm architectures only; None keeps the model's own.
+
+    Raises:
+        ValueError: no such architecture, fewer than two labels or repeated ones, no pretrained weights.
+        ConnectionError: the Hub is needed and cannot be reached.
+    """
+    labels = [str(label) for label in labels]
+    if len(labels) < 2 or len(set(labels)) < len(labels):
+        raise ValueError(f"labels are two or more different class names, not {labels}")
+    is_folder = Path(name).is_dir()
+    architecture = None if is_folder else _timm_architecture(name)
+    if architecture is not None and not pretrained:
+        return _untrained_timm(architecture, labels, image_size)
+    checkpoint = _timm_checkpoint(name, architecture) if architecture is not None else name
+    classes = {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
+    where = {"local_files_only": not is_folder and not hub_reachable()}
+    try:
+        config = AutoConfig.from_pretrained(checkpoint, **where, **classes)
+        if isinstance(config, TimmWrapperConfig):
+            _name_classes(config, labels)
+            _resize_input(config, image_size)
+        elif image_size is not None:
+            raise ValueError(f"image_size is for timm architectures: {name} keeps the size of its checkpoint")
+        if pretrained:
+            model = AutoModelForImageClassification.from_pretrained(
+                checkpoint, config=config, ignore_mismatched_sizes=True, use_safetensors=True, **where
+            )
+        else:
+            model = AutoModelForImageClassification.from_config(config)
+        if isinstance(config, TimmWrapperConfig):
+            return model, _timm_processor(config)
+        return model, AutoImageProcessor.from_pretrained(checkpoint, **where)
+    except OSError as error:
+        raise hub_error(error, f"model {name!r}") from error
+
+
+def save_backbone(model: PreTrainedModel, processor: Any, folder: str | Path) -> None:
+    """Writes config, safetensors weights and processor so that transformers loads them, and timm its own."""
+    if not isinstance(model, TimmWrapperForImageClassification):
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        return
+    # timm reads weights without the wrapper's prefix, and a config without `model_args: null`
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    save_torch_state_dict(model.timm_model.state_dict(), folder)
+    config = {key: value for key, value in model.config.to_dict().items() if key != "model_args" or value}
+    config["architectures"] = [type(model).__name__]
+    config["num_features"] = model.timm_model.num_features
+    Path(folder, "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def _timm_architecture(name: str) -> str | None:
+    """The architecture that `name` means to timm, or None where it is a Hub id of another library.
+
+    Raises:
+        ValueError: it is a timm name and there is no such architecture.
+    """
+    if "/" in name and not name.startswith("timm/"):
+        return None
+    architecture = name.removeprefix("timm/").partition(".")[0]
+    if not timm.is_model(architecture):
+        near = get_close_matches(architecture, timm.list_models(), n=1)
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else "timm.list_models() lists them; a Hub id has the form org/name"
+        )
+        raise ValueError(f"unknown model {name!r}: {hint}")
+    return architecture
+
+
+def _timm_checkpoint(name: str, architecture: str) -> str:
+    tag = name.removeprefix("timm/").partition(".")[2]
+    if tag:
+        return f"timm/{architecture}.{tag}"
+    cfg = timm.get_pretrained_cfg(architecture)
+    if cfg is None or not cfg.hf_hub_id:
+        raise ValueError(f"{name} has no pretrained weights: set pretrained to false")
+    return cfg.hf_hub_id
+
+
+def _untrained_timm(
+    architecture: str, labels: list[str], image_size: int | None
+) -> tuple[PreTrainedModel, TimmWrapperImageProcessor]:
+    cfg = timm.get_pretrained_cfg(architecture, allow_unregistered=False).to_dict()
+    config = TimmWrapperConfig(
+        architecture=architecture,
+        num_labels=len(labels),
+        # without it neither timm nor AutoImageProcessor can load what is saved
+        pretrained_cfg={key: cfg[key] for key in _TIMM_CFG_KEYS if cfg.get(key) is not None},
+    )
+    _name_classes(config, labels)
+    _resize_input(config, image_size)
+    return TimmWrapperForImageClassification(config), _timm_processor(config)
+
+
+def _name_classes(config: TimmWrapperConfig, labels: list[str]) -> None:
+    """Sets the class names in transformers' and in timm's form; a checkpoint's old ones would win otherwise."""
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: index for index, label in enumerate(labels)}
+    config.label_names = labels
+    if hasattr(config, "label_descriptions"):
+        del config.label_descriptions
+
+
+def _resize_input(config: TimmWrapperConfig, image_size: int | None) -> None:
+    if image_size is None:
+        return
+    cfg = dict(config.pretrained_cfg)
+    channels, *size = cfg["input_size"]
+    if list(size) == [image_size, image_size]:
+        return
+    if cfg.get("fixed_input_size"):
+        config.model_args = {**(config.model_args or {}), "img_size": image_size}
+    cfg.pop("pool_size", None)
+    config.pretrained_cfg = {**cfg, "input_size": [channels, image_size, image_size], "crop_pct": 1.0}
+
+
+def _timm_processor(config: TimmWrapperConfig) -> TimmWrapperImageProcessor:
+    return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)

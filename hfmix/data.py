@@ -1,0 +1,319 @@
+"""Labelled images from the Hub, a folder, Parquet files or a dependency, ready for training and evaluation."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Image, Value, load_dataset
+from PIL import Image as PILImage
+from PIL import UnidentifiedImageError
+from sklearn.model_selection import train_test_split
+
+from hfmix.embedded import EMBEDDED
+from hfmix.hub.connection import hub_error, hub_reachable, no_connection
+
+Split = Literal["train", "validation", "test"]
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+
+
+@dataclass
+class DataArguments:
+    """Which images to train and to measure on, and how they are augmented."""
+
+    dataset_name: str | None = field(
+        default=None,
+        metadata={
+            "help": "A Hub id, a folder (one subfolder a class, or Parquet files inside), "
+            f"or what comes with hfmix: {', '.join(EMBEDDED)}."
+        },
+    )
+    dataset_config_name: str | None = field(
+        default=None, metadata={"help": "The configuration of a Hub data set that has several."}
+    )
+    train_file: list[str] | None = field(
+        default=None, metadata={"help": "One or more Parquet files to train on, instead of --dataset_name."}
+    )
+    validation_file: list[str] | None = field(
+        default=None, metadata={"help": "Parquet files to watch the training with."}
+    )
+    test_file: list[str] | None = field(
+        default=None, metadata={"help": "Parquet files that the robustness report is measured on."}
+    )
+    image_column_name: str | None = field(
+        default=None, metadata={"help": "The column of images. [the column `image`, or the only one with images]"}
+    )
+    label_column_name: str | None = field(
+        default=None,
+        metadata={"help": "The column of classes. [the column `label`, or the only one with classes]"},
+    )
+    test_fraction: float = field(
+        default=0.2, metadata={"help": "Share of the training data held out as test set where there is none."}
+    )
+    max_train_samples: int | None = field(
+        default=None, metadata={"help": "Train on so many images, drawn by --seed."}
+    )
+    max_test_samples: int | None = field(
+        default=None, metadata={"help": "Measure on so many images, drawn by --seed."}
+    )
+    train_crop: Literal["none", "pad", "resized"] = field(
+        default="resized",
+        metadata={
+            "help": "Random crops in training: `pad` shifts by up to --crop_padding pixels (small images), `resized` "
+            "scales a cut of 25 to 100 %% of the area (photographs), `none` takes the processor's own."
+        },
+    )
+    crop_padding: int = field(default=4, metadata={"help": "Pixels of border for --train_crop pad."})
+    horizontal_flip: bool = field(default=True, metadata={"help": "Mirror every second training image."})
+    ood: dict | str | None = field(
+        default=None,
+        metadata={
+            "help": "Out-of-distribution data for the report, as name: source, the source being what "
+            '--dataset_name takes or a Parquet file. On the command line as JSON: \'{"svhn": "path/to/svhn"}\'.'
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if self.dataset_name is None and not self.train_file:
+            raise ValueError("no data: set dataset_name (a Hub id, a folder or 'digits') or train_file")
+        if not 0.0 < self.test_fraction < 1.0:
+            raise ValueError(f"test_fraction lies between 0 and 1, not {self.test_fraction}")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """One split: images as they are stored, class indices, and the names of the classes.
+
+    Attributes:
+        cells: a data set with one column, the images, not decoded yet.
+        rows: (N,) the rows of `cells` that belong to the split.
+        labels: (N,) class indices.
+        class_names: in the order of the indices.
+        name: where the rows come from, for messages.
+    """
+
+    cells: Dataset
+    rows: np.ndarray
+    labels: np.ndarray
+    class_names: list[str]
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def image(self, position: int) -> PILImage.Image:
+        """An image, decoded to RGB.
+
+        Raises:
+            ValueError: it cannot be read, or has more than 8 bits a channel; the row is named.
+        """
+        row = int(self.rows[position])
+        (cell,) = self.cells[row].values()
+        return _decode(cell, f"{self.name} row {row}")
+
+    def select(self, positions: np.ndarray) -> "LabelledImages":
+        """The same data reduced to these positions, in this order."""
+        return replace(self, rows=self.rows[positions], labels=self.labels[positions])
+
+    def sample(self, count: int | None, seed: int) -> "LabelledImages":
+        """`count` examples drawn at random by `seed` (None, or as many as there are: all, in order)."""
+        if count is None or count >= len(self):
+            return self
+        return self.select(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+
+
+class ImageExamples(torch.utils.data.Dataset):
+    """A split as the Trainer takes it: example i is ``{"pixel_values": transform(image), "labels": index}``."""
+
+    def __init__(self, images: LabelledImages, transform: Callable[[PILImage.Image], torch.Tensor]) -> None:
+        self.images = images
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        image, label = self.images.image(position), self.images.labels[position]
+        return {"pixel_values": self.transform(image), "labels": int(label)}
+
+
+def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledImages]:
+    """Training and test images, and validation images where there are some, all with the training set's classes.
+
+    Without a test set, `test_fraction` of the training data is held out at random (by `seed`).
+
+    Raises:
+        ValueError: a set is missing, empty, lacks the column, or holds a class that the training set lacks.
+        ConnectionError: the Hub is needed and cannot be reached.
+    """
+    if args.train_file:
+        files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
+        opened = DatasetDict({split: _parquet(names) for split, names in files.items() if names})
+    else:
+        opened = open_dataset(args.dataset_name, args.dataset_config_name)
+    if "train" not in opened:
+        raise ValueError(f"{args.dataset_name} has no split 'train', only {', '.join(opened)}")
+    columns = (args.image_column_name, args.label_column_name)
+    train = as_labelled(opened["train"], *columns, name="train")
+    splits: dict[Split, LabelledImages] = {
+        split: as_labelled(opened[split], *columns, train.class_names, split)
+        for split in ("validation", "test")
+        if split in opened
+    }
+    if "test" not in splits:
+        train, splits["test"] = _hold_out(train, args.test_fraction, seed)
+    splits["train"] = train.sample(args.max_train_samples, seed)
+    splits["test"] = splits["test"].sample(args.max_test_samples, seed)
+    return splits
+
+
+def open_dataset(source: str, config: str | None = None) -> DatasetDict:
+    """All splits of `source`: an embedded data set's name, a folder, a Parquet file or a Hub id.
+
+    Raises:
+        ValueError: there is nothing under that name, or nothing in the folder.
+        ConnectionError: the Hub is needed and cannot be reached.
+    """
+    path = Path(source)
+    if source in EMBEDDED:
+        return EMBEDDED[source]()
+    if path.is_dir():
+        return _folder(path)
+    if path.is_file():
+        return DatasetDict({"test": _parquet([source])})
+    near = get_close_matches(source, EMBEDDED, n=1)
+    if near or not _HUB_ID.fullmatch(source):
+        hint = f"did you mean {near[0]!r}?" if near else "there is no such file or folder"
+        raise ValueError(f"no data set {source!r}: {hint}")
+    what = f"data set {source!r}"
+    if not hub_reachable():
+        raise no_connection(what)
+    try:
+        return load_dataset(source, config)
+    except (OSError, ValueError) as error:
+        raise hub_error(error, what) from error
+
+
+def as_labelled(
+    dataset: Dataset,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    class_names: Sequence[str] | None = None,
+    name: str = "data",
+) -> LabelledImages:
+    """Finds the columns and gives every row a class index.
+
+    Args:
+        dataset: with a column of images and one of classes (ClassLabel, strings or integers).
+        image_column, label_column: None takes `image` and `label`, or the only column of that kind.
+        class_names: the classes to use, matched by name; None takes the set's own.
+        name: for messages.
+
+    Raises:
+        ValueError: the set is empty, a column is not there or of another kind, or a class is not known.
+    """
+    if len(dataset) == 0:
+        raise ValueError(f"the {name} set is empty")
+    image_column = _column(dataset, image_column, "image", Image, name)
+    labels, own_names = _labels(dataset, _column(dataset, label_column, "label", ClassLabel, name), name)
+    if class_names is not None:
+        position = {class_name: index for index, class_name in enumerate(class_names)}
+        present = {own_names[index] for index in set(labels.tolist())}
+        if foreign := sorted(present - set(position)):
+            raise ValueError(f"the {name} set has classes that are not known: {', '.join(foreign[:5])}")
+        labels = np.array([position.get(own_name, -1) for own_name in own_names])[labels]
+    cells = _undecoded(dataset, image_column, name)
+    names = list(class_names if class_names is not None else own_names)
+    return LabelledImages(cells, np.arange(len(cells)), labels, names, name)
+
+
+def _hold_out(images: LabelledImages, fraction: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
+    """Two random parts with equal shares of classes where each class has enough examples."""
+    counts = np.bincount(images.labels)
+    enough = counts[counts > 0].min() > 1 and len(images) * min(fraction, 1 - fraction) >= len(counts)
+    stratify = images.labels if enough else None
+    parts = train_test_split(np.arange(len(images)), test_size=fraction, stratify=stratify, random_state=seed)
+    return images.select(np.sort(parts[0])), images.select(np.sort(parts[1]))
+
+
+def _folder(path: Path) -> DatasetDict:
+    parquet = sorted(path.rglob("*.parquet"))
+    if parquet:
+        splits: dict[str, list[str]] = {}
+        for file in parquet:
+            named = f"{file.parent.name}/{file.name}".lower()
+            split = next((s for s in ("train", "validation", "test") if s in named), None)
+            split = split or ("validation" if "val" in named else "train")
+            splits.setdefault(split, []).append(str(file))
+        return DatasetDict({split: _parquet(files) for split, files in splits.items()})
+    if not any(p.suffix.lower() in PILImage.registered_extensions() for p in path.rglob("*")):
+        raise ValueError(f"no images and no Parquet files in the folder {str(path)!r}")
+    return load_dataset("imagefolder", data_dir=str(path))
+
+
+def _parquet(files: Sequence[str]) -> Dataset:
+    for file in files:
+        if not Path(file).is_file():
+            raise ValueError(f"no file {file!r}")
+    return load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+
+
+def _column(dataset: Dataset, wanted: str | None, usual: str, kind: type, name: str) -> str:
+    columns = dataset.column_names
+    if wanted is None:
+        alike = [column for column, feature in dataset.features.items() if isinstance(feature, kind)]
+        wanted = usual if usual in columns or len(alike) != 1 else alike[0]
+    if wanted not in columns:
+        near = get_close_matches(wanted, columns, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"set {usual}_column_name"
+        raise ValueError(f"the {name} set has no column {wanted!r}, only {', '.join(columns)}: {hint}")
+    return wanted
+
+
+def _undecoded(dataset: Dataset, column: str, name: str) -> Dataset:
+    feature = dataset.features[column]
+    readable = isinstance(feature, Image) or (isinstance(feature, Value) and feature.dtype in ("string", "binary"))
+    if not readable:
+        raise ValueError(f"column {column!r} of the {name} set does not hold images but {feature}")
+    return dataset.select_columns([column]).cast_column(column, Image(decode=False))
+
+
+def _labels(dataset: Dataset, column: str, name: str) -> tuple[np.ndarray, list[str]]:
+    """(N,) class indices and the names of the classes."""
+    feature, values = dataset.features[column], list(dataset[column])
+    if None in values:
+        raise ValueError(f"column {column!r} of the {name} set has no class in row {values.index(None)}")
+    if isinstance(feature, ClassLabel):
+        class_names, labels = list(feature.names), np.array(values)
+    elif isinstance(feature, Value) and feature.dtype in ("string", "large_string"):
+        class_names, labels = np.unique(values, return_inverse=True)
+        class_names = class_names.tolist()
+    elif isinstance(feature, Value) and "int" in feature.dtype:
+        labels = np.array(values)
+        class_names = [str(index) for index in range(max(values) + 1)]
+    else:
+        raise ValueError(f"column {column!r} of the {name} set does not hold classes but {feature}")
+    if labels.min() < 0:
+        raise ValueError(f"column {column!r} of the {name} set has class {labels.min()} in row {labels.argmin()}")
+    return labels.astype(np.int64), class_names
+
+
+def _decode(cell: dict[str, Any], where: str) -> PILImage.Image:
+    try:
+        source = io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
+        image = PILImage.open(source)
+        image.load()
+    except (OSError, SyntaxError, UnidentifiedImageError, TypeError) as error:
+        path = f" ({cell['path']})" if cell and cell.get("path") else ""
+        raise ValueError(f"{where}{path} is not an image that can be read: {error}") from error
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(
+            f"{where} has mode {image.mode!r}, more than 8 bits a channel: convert it to 8 bits first"
+        )
+    return image.convert("RGB")

@@ -1,0 +1,1 @@
+"""How a trained classifier holds up: the suite, its axes, its report and its figures."""
