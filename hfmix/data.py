@@ -1,6 +1,7 @@
 """Labelled images from the Hub, a folder, Parquet files or a dependency, ready for training and evaluation."""
 
 import io
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -65,8 +66,8 @@ class DataArguments:
     train_crop: Literal["none", "pad", "resized"] = field(
         default="resized",
         metadata={
-            "help": "Random crops in training: `pad` shifts by up to --crop_padding pixels (small images), `resized` "
-            "scales a cut of 25 to 100 %% of the area (photographs), `none` takes the processor's own."
+            "help": "Random crops in training: `pad` shifts by up to --crop_padding pixels (small images), "
+            "`resized` scales a cut of 25 to 100 %% of the area (photographs), `none` takes the processor's own."
         },
     )
     crop_padding: int = field(default=4, metadata={"help": "Pixels of border for --train_crop pad."})
@@ -82,6 +83,13 @@ class DataArguments:
     def __post_init__(self) -> None:
         if self.dataset_name is None and not self.train_file:
             raise ValueError("no data: set dataset_name (a Hub id, a folder or 'digits') or train_file")
+        if isinstance(self.ood, str):
+            try:
+                self.ood = json.loads(self.ood)
+            except json.JSONDecodeError as error:
+                raise ValueError(f'ood is JSON such as {{"svhn": "path/to/svhn"}}, not {self.ood!r}') from error
+        if self.ood is not None and not isinstance(self.ood, dict):
+            raise ValueError(f"ood is name: source, not {self.ood!r}")
         if not 0.0 < self.test_fraction < 1.0:
             raise ValueError(f"test_fraction lies between 0 and 1, not {self.test_fraction}")
 
@@ -218,9 +226,7 @@ def as_labelled(
     Raises:
         ValueError: the set is empty, a column is not there or of another kind, or a class is not known.
     """
-    if len(dataset) == 0:
-        raise ValueError(f"the {name} set is empty")
-    image_column = _column(dataset, image_column, "image", Image, name)
+    cells = _cells(dataset, image_column, name)
     labels, own_names = _labels(dataset, _column(dataset, label_column, "label", ClassLabel, name), name)
     if class_names is not None:
         position = {class_name: index for index, class_name in enumerate(class_names)}
@@ -228,9 +234,18 @@ def as_labelled(
         if foreign := sorted(present - set(position)):
             raise ValueError(f"the {name} set has classes that are not known: {', '.join(foreign[:5])}")
         labels = np.array([position.get(own_name, -1) for own_name in own_names])[labels]
-    cells = _undecoded(dataset, image_column, name)
     names = list(class_names if class_names is not None else own_names)
     return LabelledImages(cells, np.arange(len(cells)), labels, names, name)
+
+
+def as_unlabelled(dataset: Dataset, image_column: str | None = None, name: str = "data") -> LabelledImages:
+    """Images alone, such as out-of-distribution input; every label is -1.
+
+    Raises:
+        ValueError: the set is empty, or the column is not there or of another kind.
+    """
+    cells = _cells(dataset, image_column, name)
+    return LabelledImages(cells, np.arange(len(cells)), np.full(len(cells), -1), [], name)
 
 
 def _hold_out(images: LabelledImages, fraction: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
@@ -276,7 +291,11 @@ def _column(dataset: Dataset, wanted: str | None, usual: str, kind: type, name: 
     return wanted
 
 
-def _undecoded(dataset: Dataset, column: str, name: str) -> Dataset:
+def _cells(dataset: Dataset, column: str | None, name: str) -> Dataset:
+    """The column of images alone, not decoded."""
+    if len(dataset) == 0:
+        raise ValueError(f"the {name} set is empty")
+    column = _column(dataset, column, "image", Image, name)
     feature = dataset.features[column]
     readable = isinstance(feature, Image) or (isinstance(feature, Value) and feature.dtype in ("string", "binary"))
     if not readable:

@@ -6,24 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfmix.hub.connection import error_chain
+from hfmix.run_folder import RUN_FILES
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-# What a finished run consists of, as glob patterns relative to its folder. Nothing else is ever sent.
-RUN_FILES = (
-    "README.md",
-    "config.json",
-    "environment.json",
-    "figures/*",
-    "model.safetensors",
-    "model-*.safetensors",
-    "model.safetensors.index.json",
-    "preprocessor_config.json",
-    "recipe.yaml",
-    "robustness.json",
-    "train_results.json",
-)
 
 # Pickles run code when they are loaded, so they stay at home even where a pattern above would take them.
 _PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})

@@ -1,0 +1,163 @@
+"""The command line. Parsing is cheap: a command's own imports happen when it runs."""
+
+import argparse
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import NoReturn
+
+from hfmix import __version__
+from hfmix.errors import UsageError, report_errors
+
+DESCRIPTION = """\
+mixup, RegMixup and their family for timm and Hugging Face classifiers,
+and the report that shows how robust the result is.
+"""
+
+EPILOG = """\
+start here:
+  hfmix train recipes/digits/regmixup.yaml --output_dir runs/first
+  hfmix evaluate runs/first --dataset digits --ood photographs=photo_patches
+  hfmix push runs/first --repo-id your-name/first
+
+`hfmix COMMAND --help` says more. --debug shows the traceback of an error.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status: 0, 1 for a failure, 2 for a wrong option."""
+    return report_errors(_run, sys.argv[1:] if argv is None else list(argv))
+
+
+def _run(argv: list[str]) -> None:
+    if argv[:1] == ["train"]:  # its options are those of the training script
+        return _train(argv[1:])
+    arguments = _parser().parse_args(argv)
+    return arguments.command(arguments)
+
+
+def _train(argv: list[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help"):
+        from hfmix.train import parse
+
+        parse(["--help"])
+    from hfmix.launch import launch
+
+    launch(argv)
+
+
+def _evaluate(arguments: Namespace) -> None:
+    import torch
+
+    from hfmix.data import as_labelled, open_dataset
+    from hfmix.hub.pretrained import load_pretrained
+    from hfmix.robustness.suite import AXES, evaluate_robustness
+    from hfmix.robustness.summary import headline
+
+    model, processor, _ = load_pretrained(arguments.model)
+    splits = open_dataset(arguments.dataset)
+    if arguments.split not in splits:
+        raise ValueError(
+            f"{arguments.dataset} has no split {arguments.split!r}, only {', '.join(splits)}: set --split"
+        )
+    names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    test = as_labelled(
+        splits[arguments.split], arguments.image_column_name, arguments.label_column_name, names, arguments.split
+    )
+    if torch.cuda.is_available():
+        model.to("cuda")
+    report = evaluate_robustness(
+        model,
+        processor,
+        test.sample(arguments.max_samples, arguments.seed),
+        axes=arguments.axes or AXES,
+        ood=dict(arguments.ood),
+        corruption_samples=arguments.corruption_samples,
+        batch_size=arguments.batch_size,
+        seed=arguments.seed,
+        name=arguments.model,
+    )
+    print(headline(report))
+    if arguments.out:
+        report.save(arguments.out)
+        print(f"{arguments.out}/robustness.json has every figure, {arguments.out}/figures the drawings")
+
+
+def _compare(arguments: Namespace) -> None:
+    from hfmix.robustness.summary import compare
+
+    print(compare(arguments.runs, arguments.out), end="")
+    if arguments.out:
+        print(f"\n{arguments.out}/comparison.md is this table, {arguments.out}/comparison.png its figure")
+
+
+def _push(arguments: Namespace) -> None:
+    from hfmix.hub.publish import push_to_hub
+
+    url = push_to_hub(arguments.run, arguments.repo_id, private=arguments.private, revision=arguments.revision)
+    print(url)
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        prog="hfmix",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"hfmix {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands.add_parser(
+        "train", help="train from a recipe and measure the result (RECIPE [--num_processes N] ...)"
+    )
+
+    evaluate = commands.add_parser("evaluate", help="measure how robust a model is", allow_abbrev=False)
+    evaluate.add_argument("model", metavar="MODEL", help="a run's folder or a Hub id")
+    evaluate.add_argument(
+        "--dataset", required=True, help="the test set: a Hub id, a folder, a Parquet file, or `digits`"
+    )
+    evaluate.add_argument("--split", default="test", help="which split of it [test]")
+    evaluate.add_argument("--image_column_name", help="the column of images [the only one]")
+    evaluate.add_argument("--label_column_name", help="the column of classes [the only one]")
+    evaluate.add_argument("--axes", nargs="+", help="of clean, calibration, corruptions, ood [all]")
+    evaluate.add_argument(
+        "--ood", nargs="+", type=_named, default=[], metavar="NAME=SOURCE", help="out-of-distribution data"
+    )
+    evaluate.add_argument("--max_samples", type=int, help="measure on so many images [all]")
+    evaluate.add_argument("--corruption_samples", type=int, help="corrupt so many images [all]")
+    evaluate.add_argument("--batch_size", type=int, default=128, help="images a forward pass [128]")
+    evaluate.add_argument("--seed", type=int, default=0, help="of corruption and draws [0]")
+    evaluate.add_argument("--out", help="a folder for robustness.json and the figures")
+    evaluate.set_defaults(command=_evaluate)
+
+    compare = commands.add_parser(
+        "compare", help="put runs side by side: one table, one figure", allow_abbrev=False
+    )
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="folders with a robustness.json")
+    compare.add_argument("--out", help="a folder for the table and the figure")
+    compare.set_defaults(command=_compare)
+
+    push = commands.add_parser("push", help="publish a finished run on the Hub, in one commit", allow_abbrev=False)
+    push.add_argument("run", metavar="RUN", help="the run's folder")
+    push.add_argument("--repo-id", required=True, help="where to: org/name")
+    push.add_argument("--private", action="store_true", help="make a new repository private")
+    push.add_argument("--revision", help="a branch other than main")
+    push.set_defaults(command=_push)
+    return parser
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, source = text.partition("=")
+    if not (name and equals and source):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=SOURCE")
+    return name, source
+
+
+if __name__ == "__main__":
+    sys.exit(main())

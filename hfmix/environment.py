@@ -1,0 +1,53 @@
+"""Where and with what something was computed."""
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+_PACKAGES = ("hfmix", "torch", "torchvision", "timm", "transformers", "accelerate", "datasets", "numpy", "pillow")
+
+
+def environment(seed: int, num_processes: int = 1) -> dict[str, Any]:
+    """Versions, hardware, the working folder's git commit, and the seed."""
+    return {
+        "seed": seed,
+        "versions": versions(),
+        "hardware": hardware(num_processes),
+        "git": _git_state(),
+    }
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that figures depend on."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
+
+
+def hardware(num_processes: int = 1) -> dict[str, Any]:
+    """The device that training and evaluation ran on."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu_cores": os.cpu_count(),
+        "gpus": gpus,
+        "num_processes": num_processes,
+    }
+
+
+def _git_state() -> dict[str, Any] | None:
+    """The commit of the folder that the program was started in and whether it had changes; None outside git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    run = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
+    return run.stdout.strip()

@@ -1,0 +1,50 @@
+"""Errors as a user meets them: one line on standard error, and an exit status."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+
+class UsageError(ValueError):
+    """A wrong option, or a recipe with a wrong key or value: exit status 2."""
+
+
+def report_errors(command: Callable[[list[str]], None], argv: list[str]) -> int:
+    """Runs `command` on `argv` and turns what goes wrong into one line; the traceback comes with a bare `--debug`.
+
+    Returns:
+        0; 2 for a `UsageError`; 1 for any other failure; 130 when interrupted.
+    """
+    argv, debug = _without_debug(argv)
+    try:
+        command(argv)
+    except UsageError as error:
+        _print(error, debug)
+        return 2
+    except KeyboardInterrupt:
+        print("hfmix: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        _print(error, debug)
+        return 1
+    return 0
+
+
+def _without_debug(argv: list[str]) -> tuple[list[str], bool]:
+    """`argv` without a bare `--debug`; one with a value is transformers' option of that name."""
+    for i, argument in enumerate(argv):
+        if argument == "--debug" and (i + 1 == len(argv) or argv[i + 1].startswith("-")):
+            os.environ["HFMIX_DEBUG"] = "1"  # for the processes that accelerate starts
+            argv = argv[:i] + argv[i + 1 :]
+            break
+    return argv, bool(os.environ.get("HFMIX_DEBUG"))
+
+
+def _print(error: Exception, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(error)
+    expected = isinstance(error, ValueError | OSError | RuntimeError)
+    message = " ".join(str(error).split()) or type(error).__name__
+    hint = "" if expected or debug else f" ({type(error).__name__}; --debug shows where)"
+    print(f"hfmix: error: {message}{hint}", file=sys.stderr, flush=True)

@@ -1,0 +1,223 @@
+"""How will this model hold up? One call that measures every axis."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetDict
+from PIL import Image
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from hfmix.data import LabelledImages, as_labelled, as_unlabelled, open_dataset
+from hfmix.environment import versions
+from hfmix.metrics import mean_interval, wilson_interval
+from hfmix.robustness.calibration import calibration_axis, clean_axis
+from hfmix.robustness.corruptions import SEVERITIES, corrupt, corruption_names
+from hfmix.robustness.ood import ood_axis
+from hfmix.robustness.preprocess import Preprocessor
+from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport, figure
+
+AXES = ("clean", "calibration", "corruptions", "ood")
+
+
+def evaluate_robustness(
+    model: nn.Module,
+    processor: Any,
+    dataset: Dataset | LabelledImages,
+    axes: Sequence[str] = AXES,
+    ood: Mapping[str, Dataset | LabelledImages | str] | None = None,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    corruptions: Sequence[str] | None = None,
+    corruption_samples: int | None = None,
+    batch_size: int = 128,
+    seed: int = 0,
+    name: str | None = None,
+    progress: bool = True,
+) -> RobustnessReport:
+    """Measures a classifier on clean, corrupted and out-of-distribution images.
+
+    Corruption comes after the processor's resize and crop and before its normalisation; where the processor does
+    not tell its normalisation, before the processor, and the report says so.
+
+    Args:
+        model: gives logits, or an output with `.logits`, for ``model(pixel_values)``; used on its own device.
+        processor: any callable ``(images=..., return_tensors="pt")`` that gives ``pixel_values``.
+        dataset: the test set; labels compare with the logits by index.
+        axes: of "clean", "calibration", "corruptions", "ood".
+        ood: name to data set, or to what `hfmix evaluate --ood` takes (a folder, Parquet file, Hub id).
+        image_column, label_column: None takes `image` and `label`, or the only column of that kind.
+        corruptions: names of `hfmix.corruption_names`; None takes all.
+        corruption_samples: corrupt so many test images, drawn by `seed`; None takes all.
+        batch_size: images a forward pass.
+        seed: of corruption, draws and bootstrap.
+        name: of the model, for the report.
+        progress: show a bar.
+
+    Raises:
+        ValueError: an unknown axis or corruption, an empty set, an image that cannot be read, a label outside the
+            head, logits that are not finite.
+    """
+    if unknown := [axis for axis in axes if axis not in AXES]:
+        raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")
+    corruptions = list(corruptions if corruptions is not None else corruption_names("image"))
+    if unknown := [c for c in corruptions if c not in corruption_names("image")]:
+        raise ValueError(f"unknown corruption {unknown[0]!r}: there are {', '.join(corruption_names('image'))}")
+    if not isinstance(dataset, LabelledImages):
+        dataset = as_labelled(dataset, image_column, label_column, name="test")
+    outside = {key: _ood_images(key, source) for key, source in (ood or {}).items()} if "ood" in axes else {}
+    corrupted = dataset.sample(corruption_samples, seed)
+    passes = len(SEVERITIES) * len(corruptions) * len(corrupted) if "corruptions" in axes else 0
+    runner = _Runner(model, Preprocessor(processor), batch_size)
+    measured: dict[str, Any] = {}
+    left_out: dict[str, str] = {axis: "not asked for" for axis in AXES if axis not in axes}
+    total = len(dataset) + sum(map(len, outside.values())) + passes
+    with _evaluating(model), tqdm(total=total, unit="image", desc="robustness", disable=not progress) as bar:
+        fingerprint = hashlib.sha256()
+        logits = runner.logits(dataset, bar, fingerprint)
+        _check_head(logits, dataset)
+        log_prob = torch.from_numpy(logits).log_softmax(1).numpy()
+        if "clean" in axes:
+            measured["clean"] = clean_axis(log_prob, dataset.labels)
+        if "calibration" in axes:
+            measured["calibration"] = calibration_axis(log_prob, dataset.labels, seed)
+        if "corruptions" in axes:
+            correct = runner.correct_under(corrupted, corruptions, seed, bar)
+            measured["corruptions"] = _corruption_axis(correct, corruptions, runner.preprocessor.separable)
+        if outside:
+            measured["ood"] = {key: ood_axis(logits, runner.logits(s, bar), seed) for key, s in outside.items()}
+        elif "ood" in axes:
+            left_out["ood"] = "no out-of-distribution data given (ood=)"
+    return RobustnessReport(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "model": {"name": name, "num_parameters": sum(p.numel() for p in model.parameters())},
+            "data": {
+                "num_samples": len(dataset),
+                "class_names": dataset.class_names,
+                "fingerprint_sha256": fingerprint.hexdigest(),
+            },
+            "seed": seed,
+            "versions": versions(),
+            "axes": measured,
+            "left_out": left_out,
+        }
+    )
+
+
+class _Runner:
+    """Forward passes over a set, in batches, on the model's device."""
+
+    def __init__(self, model: nn.Module, preprocessor: Preprocessor, batch_size: int) -> None:
+        self.model = model
+        self.preprocessor = preprocessor
+        self.batch_size = batch_size
+        self.device = next(model.parameters()).device
+
+    def logits(self, images: LabelledImages, bar: tqdm, fingerprint: Any = None) -> np.ndarray:
+        """(N, C) float64. `fingerprint`, a hash, is fed decoded pixels and labels in order."""
+        rows = []
+        for start, batch in self._batches(images):
+            for offset, image in enumerate(batch):
+                if fingerprint is not None:
+                    label = images.labels[start + offset]
+                    fingerprint.update(f"{image.size} {label};".encode() + image.tobytes())
+            rows.append(self._forward(self.preprocessor.pixel_values(batch)))
+            bar.update(len(batch))
+        return torch.cat(rows).double().cpu().numpy()
+
+    def correct_under(
+        self, images: LabelledImages, corruptions: Sequence[str], seed: int, bar: tqdm
+    ) -> np.ndarray:
+        """(corruptions, severities, N) booleans; each batch is decoded once and then corrupted in every way."""
+        correct = np.zeros((len(corruptions), len(SEVERITIES), len(images)), dtype=bool)
+        for start, batch in self._batches(images):
+            span = slice(start, start + len(batch))
+            labels = torch.from_numpy(images.labels[span]).to(self.device)
+            corrupted = self._corrupter(batch, seed, start)
+            for (i, name), (j, severity) in product(enumerate(corruptions), enumerate(SEVERITIES)):
+                correct[i, j, span] = (self._forward(corrupted(name, severity)).argmax(1) == labels).cpu().numpy()
+                bar.update(len(batch))
+        return correct
+
+    def _corrupter(self, batch: list[Image.Image], seed: int, first: int) -> Callable[[str, int], Tensor]:
+        """What turns a corruption and a severity into the model's input; the batch is resized and cropped once."""
+        preprocessor = self.preprocessor
+        if preprocessor.separable:
+            levels = preprocessor.levels(preprocessor.pixel_values(batch)).to(self.device)
+            return lambda name, severity: preprocessor.normalize(corrupt(levels, name, severity, seed, first))
+
+        def before_processor(name: str, severity: int) -> Tensor:
+            arrays = (corrupt(np.array(image), name, severity, seed, first + i) for i, image in enumerate(batch))
+            return preprocessor.pixel_values([Image.fromarray(array) for array in arrays])
+
+        return before_processor
+
+    def _forward(self, pixel_values: Tensor) -> Tensor:
+        output = self.model(pixel_values.to(self.device))
+        return (output.logits if hasattr(output, "logits") else output).float()
+
+    def _batches(self, images: LabelledImages) -> Iterator[tuple[int, list[Image.Image]]]:
+        for start in range(0, len(images), self.batch_size):
+            yield start, [images.image(i) for i in range(start, min(start + self.batch_size, len(images)))]
+
+
+def _corruption_axis(correct: np.ndarray, corruptions: Sequence[str], separable: bool) -> dict[str, Any]:
+    """Accuracies from (corruptions, severities, N) booleans; means are intervals over images, not over passes."""
+    n = correct.shape[2]
+
+    def mean(part: np.ndarray) -> dict[str, Any]:
+        by_image = part.reshape(-1, n).mean(0)
+        low, high = mean_interval(by_image)
+        return figure(by_image.mean(), (max(low, 0.0), min(high, 1.0)), n)
+
+    return {
+        "applied": "after resize and crop, before normalisation" if separable else "before the processor",
+        "mode": "parity",
+        "mean_accuracy": mean(correct),
+        "mean_accuracy_by_severity": {str(s): mean(correct[:, j]) for j, s in enumerate(SEVERITIES)},
+        "accuracy": {
+            name: {
+                str(severity): figure(correct[i, j].mean(), wilson_interval(int(correct[i, j].sum()), n), n)
+                for j, severity in enumerate(SEVERITIES)
+            }
+            for i, name in enumerate(corruptions)
+        },
+    }
+
+
+def _ood_images(key: str, source: Dataset | LabelledImages | str) -> LabelledImages:
+    if isinstance(source, LabelledImages):
+        return source
+    if isinstance(source, str):
+        splits = open_dataset(source)
+        source = splits.get("test", next(iter(splits.values())))
+    if isinstance(source, DatasetDict):
+        raise ValueError(f"ood data {key!r} has the splits {', '.join(source)}: give one of them")
+    return as_unlabelled(source, name=f"ood {key}")
+
+
+def _check_head(logits: np.ndarray, dataset: LabelledImages) -> None:
+    if not np.isfinite(logits).all():
+        row = int(np.flatnonzero(~np.isfinite(logits).all(1))[0])
+        raise ValueError(f"the model gives logits that are not finite, first for test example {row}")
+    if dataset.labels.max() >= logits.shape[1]:
+        raise ValueError(f"the test set has label {dataset.labels.max()}, the model {logits.shape[1]} classes")
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; the model's mode is put back."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(training)

@@ -1,0 +1,84 @@
+"""The handful of figures that a report comes down to, and reports side by side."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hfmix.robustness.report import RobustnessReport
+
+# title, where in the report, factor for display, digits, which way is better
+_HEADLINES = (
+    ("accuracy, %", ("clean", "accuracy"), 100, 1, "↑"),
+    ("NLL", ("clean", "nll"), 1, 3, "↓"),
+    ("ECE, %", ("calibration", "ece_15"), 100, 1, "↓"),
+    ("corrupted accuracy, %", ("corruptions", "mean_accuracy"), 100, 1, "↑"),
+)
+_DETECTION = (("AUROC, %", "auroc", "↑"), ("FPR95, %", "fpr95_ood_positive", "↓"))
+
+
+def headlines(report: RobustnessReport) -> dict[str, str]:
+    """Title to text, such as ``{"accuracy, % ↑": "98.9 [97.6, 99.5]"}``, for what the report measured."""
+    texts = {}
+    for title, (axis, key), factor, digits, better in _HEADLINES:
+        if axis in report.axes:
+            texts[f"{title} {better}"] = show(report.axes[axis][key], factor, digits)
+    for name, found in report.axes.get("ood", {}).items():
+        for title, key, better in _DETECTION:
+            texts[f"OOD {name} {title} {better}"] = show(found["msp"][key], 100, 1)
+    return texts
+
+
+def headline(report: RobustnessReport) -> str:
+    """`headlines` in one line."""
+    return "; ".join(f"{title[:-2]} {text}" for title, text in headlines(report).items())
+
+
+def show(found: Mapping[str, Any], factor: float = 1, digits: int = 3) -> str:
+    """A figure with its 95 % interval."""
+    low, high = found["ci95"]
+    return f"{factor * found['value']:.{digits}f} [{factor * low:.{digits}f}, {factor * high:.{digits}f}]"
+
+
+def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
+    """Reports of several runs side by side, as a Markdown table.
+
+    Args:
+        runs: folders with a ``robustness.json``.
+        out: a folder that receives ``comparison.md``, ``comparison.png`` and ``comparison.json``.
+
+    Raises:
+        ValueError: no run is given, or a folder holds no report, or the runs were measured on different data.
+    """
+    if not runs:
+        raise ValueError("give at least one run")
+    paths = [Path(run) for run in runs]
+    alike = len({path.name for path in paths}) < len(paths)
+    reports = {str(path) if alike else path.name: RobustnessReport.load(path) for path in paths}
+    sets = {name: report.content["data"]["fingerprint_sha256"] for name, report in reports.items()}
+    if len(set(sets.values())) > 1:
+        first, *others = sets
+        other = next(name for name in others if sets[name] != sets[first])
+        raise ValueError(f"{first} and {other} were measured on different test sets: their figures don't compare")
+    rows = {name: headlines(report) for name, report in reports.items()}
+    table = _markdown(rows)
+    if out is not None:
+        from hfmix.robustness.figures import draw_comparison
+
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "comparison.md").write_text(table, encoding="utf-8")
+        content = {name: report.to_dict() for name, report in reports.items()}
+        (folder / "comparison.json").write_text(json.dumps(content, indent=1) + "\n")
+        draw_comparison(reports, folder / "comparison.png")
+    return table
+
+
+def _markdown(rows: Mapping[str, Mapping[str, str]]) -> str:
+    """One row a run, one column a figure; cells padded so that the source reads as a table too."""
+    titles = list(dict.fromkeys(title for row in rows.values() for title in row))
+    cells = [["run", *titles], *([name, *(row.get(title, "–") for title in titles)] for name, row in rows.items())]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    cells.insert(1, ["-" * width for width in widths])
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "".join(f"| {line} |\n" for line in lines)

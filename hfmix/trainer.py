@@ -1,0 +1,106 @@
+"""A transformers.Trainer that mixes its training batches on the device."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import Trainer
+from transformers.trainer import TRAINING_ARGS_NAME
+
+from hfmix.losses import mixed_cross_entropy
+from hfmix.mixing import ERM, MixedTargets, MixPlan, Policy, keyed_generator
+
+
+class MixTrainer(Trainer):
+    """`transformers.Trainer` with a mixing policy; in every other way it is used as the stock Trainer is.
+
+    Batches keep integer labels until they are on the device. There, in training only, a plan drawn from the key
+    (seed, global step, micro-step, process) is applied to the model's main input, and the loss is
+    ``sum of row losses / number of input examples`` over the whole accumulated batch of all processes. Resuming
+    gives the same plans again; two processes draw different ones. Evaluation sees hard labels without mixing.
+
+    Args:
+        policy: what to mix; None takes it from `args`, a `MixTrainingArguments`, or is ERM for other arguments.
+        *args, **kwargs: the stock Trainer's.
+
+    Raises:
+        ValueError: a `compute_loss_func` is given, or several GPUs are used without a launcher.
+    """
+
+    # the loss is normalised over the accumulated batch, so that the Trainer must not divide it once more
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+        if kwargs.get("compute_loss_func") is not None:
+            raise ValueError("MixTrainer computes the loss of mixed rows itself: leave compute_loss_func out")
+        # given to the stock Trainer, which then counts the examples of an accumulated batch for it
+        super().__init__(*args, **kwargs, compute_loss_func=self._loss)
+        self.model_accepts_loss_kwargs = False
+        if self.args.n_gpu > 1:
+            raise ValueError(
+                f"{self.args.n_gpu} GPUs in one process: start with `accelerate launch`, "
+                "or set CUDA_VISIBLE_DEVICES=0"
+            )
+        from_args: Callable[[], Policy] = getattr(self.args, "policy", ERM)
+        self.policy = policy if policy is not None else from_args()
+        self._micro_step = (-1, 0)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, Any]:
+        """The loss of a batch, mixed if the model is in training mode. See `transformers.Trainer.compute_loss`."""
+        if "labels" not in inputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"]
+        if model.training:
+            plan = self._draw_plan(inputs)
+            inputs = self._mixed(plan, inputs)
+        else:
+            plan = ERM().sample(len(labels))
+        return super().compute_loss(
+            model, {**inputs, "labels": plan.targets(labels)}, return_outputs, num_items_in_batch
+        )
+
+    def _draw_plan(self, inputs: dict[str, Any]) -> MixPlan:
+        step = self.state.global_step
+        micro_step = self._micro_step[1] + 1 if self._micro_step[0] == step else 0
+        self._micro_step = (step, micro_step)
+        main_input = inputs[self._main_input_name]
+        return self.policy.sample(
+            len(main_input),
+            tuple(main_input.shape[1:]),
+            keyed_generator(self.args.seed, step, micro_step, self.args.process_index),
+            labels=inputs["labels"],
+            inputs=main_input,
+            progress=step / self.state.max_steps if self.state.max_steps else 0.0,
+        )
+
+    def _mixed(self, plan: MixPlan, inputs: dict[str, Any]) -> dict[str, Any]:
+        others = inputs.keys() - {self._main_input_name, "labels"}
+        if others:
+            raise ValueError(
+                f"the batch holds {', '.join(sorted(others))} beside {self._main_input_name} and labels: "
+                f"hfmix mixes one input, remove the rest in the data set or the collator"
+            )
+        return {self._main_input_name: plan.apply(inputs[self._main_input_name])}
+
+    @property
+    def _main_input_name(self) -> str:
+        return getattr(self.accelerator.unwrap_model(self.model), "main_input_name", "pixel_values")
+
+    def _loss(self, outputs: Any, targets: MixedTargets, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        smoothing = self.args.label_smoothing_factor if self.model.training else 0.0
+        logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
+        loss = mixed_cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+        return loss / (targets.num_inputs if num_items_in_batch is None else num_items_in_batch)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        # a pickle of the arguments, which resuming does not read
+        if self.args.should_save:
+            Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
