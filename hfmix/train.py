@@ -41,6 +41,10 @@ A recipe is a YAML file whose keys are the options below; options on the command
 """
 
 
+# of one start, not of the recipe; a token belongs in no file
+_NOT_KEPT = {"overwrite", "resume_from_checkpoint", "local_rank", "hub_token"}
+
+
 @dataclass
 class ModelArguments:
     """Which network."""
@@ -96,7 +100,7 @@ def parse(
     values, unknown = parser.parse_known_args([*from_recipe, *options])
     if unknown:
         raise UsageError(_unknown_key(unknown[0].split("=")[0].lstrip("-"), parser.keys(), "option --"))
-    resolved = {key: value for key, value in vars(values).items() if value is not None}
+    resolved = {key: value for key, value in vars(values).items() if value is not None and key not in _NOT_KEPT}
     try:
         model_args, data_args, run_args, training_args = parser.dataclasses_from(values)
     except (ValueError, TypeError) as error:

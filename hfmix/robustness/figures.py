@@ -7,13 +7,17 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from hfmix.metrics import wilson_interval
 from hfmix.robustness.report import RobustnessReport
 
 # Okabe & Ito's palette: told apart also with colour-vision deficiency
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _GREY = "#8a8a8a"
+# light enough for black figures on every colour
+_BAD_TO_GOOD = LinearSegmentedColormap.from_list("bad_to_good", ["#e8895a", "#fbf3e4", "#8fc4e0"])
 _STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -55,24 +59,19 @@ def _draw_reliability(axes: dict[str, Any]) -> Figure:
         np.array(calibration["reliability_bins"][key]) for key in ("count", "accuracy", "confidence")
     )
     edges = np.linspace(0, 1, len(count) + 1)
-    centre, width, filled = (edges[:-1] + edges[1:]) / 2, edges[1], count > 0
+    centre, filled = (edges[:-1] + edges[1:]) / 2, count > 0
+    intervals = np.array([wilson_interval(round(a * n), n) for a, n in zip(accuracy, count, strict=True) if n]).T
     figure = Figure(figsize=(4.6, 4.8), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     top.plot([0, 1], [0, 1], linestyle="--", color=_GREY, label="perfect")
-    top.bar(
-        centre[filled],
-        accuracy[filled],
-        width=width * 0.94,
-        color=COLOURS[0],
-        alpha=0.75,
-        label="share that is right",
+    top.vlines(confidence[filled], *intervals, color=COLOURS[0], alpha=0.4, linewidth=4, label="95 % interval")
+    top.plot(
+        confidence[filled], accuracy[filled], "o", color=COLOURS[0], markersize=5, label="share that is right"
     )
-    top.plot(confidence[filled], accuracy[filled], "o", color=COLOURS[1], markersize=4, label="at mean confidence")
-    top.set(
-        ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1), title=f"Reliability: {_percent(calibration['ece_15'])} ECE"
-    )
+    top.set(ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1))
+    top.set_title(f"Reliability: {_percent(calibration['ece_15'])} ECE")
     top.legend(loc="upper left", fontsize=8)
-    bottom.bar(centre, count / count.sum(), width=width * 0.94, color=_GREY)
+    bottom.bar(centre, count / count.sum(), width=0.94 * edges[1], color=_GREY)
     bottom.set(xlabel="confidence in the predicted class", ylabel="share of\nexamples", ylim=(0, 1))
     return figure
 
@@ -88,7 +87,7 @@ def _draw_corruptions(axes: dict[str, Any]) -> Figure:
         severities = ["clean", *severities]
     figure = Figure(figsize=(5.6, 1.4 + 0.36 * len(rows)), layout="constrained")
     ax = figure.subplots()
-    ax.imshow(values, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto", alpha=0.8)
+    ax.imshow(values, cmap=_BAD_TO_GOOD, vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         ax.text(j, i, f"{100 * value:.1f}", ha="center", va="center", fontsize=9)
     ax.axhline(len(rows) - 1.5, color="white", linewidth=3)
@@ -146,7 +145,9 @@ def _compare_detection(ax: Axes, reports: Mapping[str, RobustnessReport]) -> Non
             )
     ax.set_xticks(range(len(sets)), [key.replace("_", " ") for key in sets])
     ax.set(ylabel="AUROC (confidence), %", title="Noticing out-of-distribution input")
-    ax.set_ylim(50, 100)
+    ax.axhline(50, linestyle="--", linewidth=1, color=_GREY)
+    ax.set(xlabel="dashed: chance")
+    ax.set_ylim(0, 100)
 
 
 def _bar(ax: Axes, x: float, width: float, found: dict[str, Any] | None, colour: str) -> None:
