@@ -1,0 +1,58 @@
+"""However a batch is cut into micro-batches, the step is the same."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+from tiny import tiny_trainer, weights
+
+from hfmix import ERM, MixPlan, Policy, RegMixup
+
+
+@dataclass(frozen=True)
+class SwapNeighbours(Policy):
+    """Mixes rows 0 and 1, 2 and 3, … with λ = 0.3: partners stay within any even micro-batch."""
+
+    clean: bool
+    name: ClassVar[str] = "swap_neighbours"
+
+    def sample(self, batch_size, *args, **kwargs):
+        i = torch.arange(batch_size)
+        source, weight = torch.stack([i, i ^ 1], 1), torch.tensor([0.3, 0.7]).expand(batch_size, -1)
+        row_weight = torch.ones(batch_size)
+        if self.clean:
+            like = RegMixup().sample(batch_size)
+            source, weight = (
+                torch.cat([like.source[:batch_size], source]),
+                torch.cat([like.weight[:batch_size], weight]),
+            )
+            row_weight = like.row_weight
+        return MixPlan(source, weight, weight, row_weight, batch_size)
+
+
+def gradient(tmp_path, policy, n, micro_batch):
+    """What one step of SGD with rate 1 subtracts."""
+    trainer = tiny_trainer(
+        tmp_path,
+        policy,
+        n,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=-(-n // micro_batch),
+        max_steps=1,
+        optim="sgd",
+        learning_rate=1.0,
+        max_grad_norm=0,
+        train_sampling_strategy="sequential",
+    )
+    start = weights(trainer)
+    trainer.train()
+    return start - weights(trainer)
+
+
+@pytest.mark.parametrize("policy", [ERM(), SwapNeighbours(clean=False), SwapNeighbours(clean=True)])
+@pytest.mark.parametrize(("n", "micro_batch"), [(8, 4), (8, 2), (10, 4)])
+def test_micro_batches_add_up(tmp_path, policy, n, micro_batch):
+    whole, parts = (gradient(tmp_path, policy, n, size) for size in (n, micro_batch))
+    assert whole.norm() > 0.1
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5 * whole.norm().item())

@@ -1,0 +1,117 @@
+"""A plan is applied row by row as it says, whatever the shape and dtype."""
+
+import pytest
+import torch
+
+from hfmix import MixPlan, Mixup, RegMixup
+
+N, C, SHAPE = 7, 11, (3, 5)
+
+
+def injected_plan() -> MixPlan:
+    """Odd batch, known partners, a weight of its own for each row."""
+    partner = torch.tensor([3, 0, 6, 1, 5, 2, 4])
+    m = torch.tensor([0.0, 0.1, 0.25, 0.5, 0.6, 0.9, 1.0])
+    source = torch.stack([torch.arange(N), partner], 1)
+    weight = torch.stack([1 - m, m], 1)
+    return MixPlan(source, weight, weight, torch.ones(N), N)
+
+
+def test_each_row_is_the_weighted_sum_of_its_sources():
+    plan, x = injected_plan(), torch.randn(N, *SHAPE)
+    mixed = plan.apply(x)
+    for r in range(N):
+        (i, j), (a, b) = plan.source[r], plan.weight[r]
+        torch.testing.assert_close(mixed[r], a * x[i] + b * x[j])
+    assert torch.equal(mixed[0], x[0])  # m = 0
+    torch.testing.assert_close(mixed[6], x[4])  # m = 1
+
+
+def test_three_sources():
+    source = torch.tensor([[0, 1, 2], [2, 2, 0]])
+    weight = torch.tensor([[0.2, 0.3, 0.5], [0.1, 0.6, 0.3]])
+    x = torch.randn(3, 4)
+    mixed = MixPlan(source, weight, weight, torch.ones(2), 3).apply(x)
+    expected = torch.stack([(weight[r, :, None] * x[source[r]]).sum(0) for r in range(2)])
+    torch.testing.assert_close(mixed, expected)
+
+
+def test_apply_leaves_its_input_and_apply_does_it_in_place():
+    plan, x = injected_plan(), torch.randn(N, *SHAPE)
+    before, mixed = x.clone(), plan.apply(x)
+    assert torch.equal(x, before)
+    assert plan.apply_(x) is x
+    assert torch.equal(x, mixed)
+
+
+def test_out_receives_the_rows():
+    plan, x = RegMixup().sample(N), torch.randn(N, *SHAPE)
+    out = torch.full((2 * N, *SHAPE), torch.nan)
+    assert plan.apply(x, out=out) is out
+    assert torch.equal(out, plan.apply(x))
+    with pytest.raises(ValueError, match=r"out is \(7, 3, 5\)"):
+        plan.apply(x, out=torch.empty(N, *SHAPE))
+
+
+def test_gradients_flow_to_every_source():
+    plan = injected_plan()
+    x = torch.randn(N, *SHAPE, requires_grad=True)
+    plan.apply(x).sum().backward()
+    share = torch.zeros(N).index_add_(0, plan.source.flatten(), plan.weight.flatten())
+    torch.testing.assert_close(x.grad, share[:, None, None].expand(N, *SHAPE))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_half_precision_is_mixed_in_single(dtype):
+    """To the dtype's last place, or that of the float32 weights where it is finer."""
+    plan, x = injected_plan(), torch.randn(N, *SHAPE).to(dtype)
+    mixed = plan.apply(x)
+    assert mixed.dtype == dtype
+    exact = torch.einsum("rk,rkab->rab", plan.weight.double(), x.double()[plan.source])
+    assert (mixed.double() - exact).abs().max() <= max(torch.finfo(dtype).eps, 2**-23) * exact.abs().max()
+
+
+def test_uint8_is_rounded_not_truncated():
+    source = torch.tensor([[0, 1], [0, 1]])
+    weight = torch.tensor([[0.5, 0.5], [0.1, 0.9]])
+    x = torch.tensor([[10, 0], [13, 255]], dtype=torch.uint8)
+    mixed = MixPlan(source, weight, weight, torch.ones(2), 2).apply(x)
+    assert mixed.dtype == torch.uint8
+    assert mixed.tolist() == [[12, 128], [13, 230]]  # 11.5 → 12 (to even), 127.5 → 128, 12.7 → 13, 229.5 → 230
+
+
+def test_targets_keep_unique_labels_apart():
+    plan, labels = injected_plan(), torch.arange(N)
+    dense = plan.targets(labels).dense(C)
+    torch.testing.assert_close(dense.sum(1), torch.ones(N))
+    assert dense.count_nonzero(1).tolist() == [1, 2, 2, 2, 2, 2, 1]
+    assert dense[1, 1] == pytest.approx(0.9) and dense[1, 0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("kind", ["soft", "multi-hot"])
+def test_soft_labels_are_mixed_like_inputs(kind):
+    plan = injected_plan()
+    labels = torch.rand(N, C).softmax(1) if kind == "soft" else (torch.rand(N, C) > 0.5).float()
+    torch.testing.assert_close(plan.targets(labels).dense(C), plan.apply(labels))
+
+
+def test_wrong_shapes_and_kinds_are_named():
+    plan = injected_plan()
+    with pytest.raises(ValueError, match=r"drawn for 7 rows, the tensor has shape \(6, 3\)"):
+        plan.apply(torch.zeros(6, 3))
+    with pytest.raises(TypeError, match="int64"):
+        plan.apply(torch.zeros(N, 3, dtype=torch.int64))
+    with pytest.raises(ValueError, match="14"):
+        RegMixup().sample(N).apply_(torch.zeros(N, 3))
+    with pytest.raises(ValueError, match=r"labels have shape \(6,\)"):
+        plan.targets(torch.zeros(6, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"\(7, 2\) torch.int64"):
+        plan.targets(torch.zeros(N, 2, dtype=torch.int64))
+    with pytest.raises(ValueError, match="label 11 lies outside the 11 classes"):
+        plan.targets(torch.full((N,), 11)).dense(C)
+
+
+def test_a_batch_of_one():
+    x = torch.randn(1, *SHAPE)
+    torch.testing.assert_close(Mixup().sample(1).apply(x), x)
+    torch.testing.assert_close(RegMixup().sample(1).apply(x), torch.cat([x, x]))

@@ -1,0 +1,128 @@
+"""Policies draw the distributions that the papers state, and refuse settings that mean nothing."""
+
+import math
+
+import pytest
+import torch
+from scipy.stats import beta, kstest
+
+from hfmix import ERM, Mixup, RegMixup, get_policy, policy_from_dict
+from hfmix.mixing import keyed_generator, policy_names
+
+DRAWS = 2000
+
+
+def test_erm_is_the_identity():
+    plan, x = ERM().sample(5), torch.randn(5, 3)
+    assert torch.equal(plan.apply(x), x)
+    assert torch.equal(plan.targets(torch.arange(5)).dense(5), torch.eye(5))
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 0.4, 1, 10, 20])
+@pytest.mark.parametrize("policy", [Mixup, RegMixup])
+def test_lambda_is_beta_distributed(policy, alpha):
+    """2,000 draws tell a CDF that is off by .05 anywhere with a power above .99 at this level (1e-3).
+
+    The smaller of λ and 1 − λ is tested: float32 cannot tell a λ near 1 from 1.
+    """
+    generator = keyed_generator(7, int(alpha * 10))
+    smaller = [policy(alpha).sample(2, generator=generator).weight[-1].min().item() for _ in range(DRAWS)]
+    assert kstest(smaller, lambda t: 2 * beta(alpha, alpha).cdf(t)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1, 20])
+def test_lambda_has_the_variance_of_beta(alpha):
+    """Var = 1 / (4 (2α + 1)); some implementations drew Beta(α, α) with another one and went unnoticed."""
+    generator = keyed_generator(8)
+    lam = torch.stack([Mixup(alpha).sample(2, generator=generator).weight[0, 0] for _ in range(DRAWS)])
+    expected = 1 / (4 * (2 * alpha + 1))
+    assert lam.var().item() == pytest.approx(expected, rel=5 * math.sqrt(2 / DRAWS))
+
+
+def test_mixup_draws_one_lambda_a_batch_and_a_permutation():
+    plan = Mixup().sample(64, generator=keyed_generator(1))
+    assert plan.weight.unique(dim=0).shape[0] == 1
+    assert plan.source[:, 0].tolist() == list(range(64))
+    assert sorted(plan.source[:, 1].tolist()) == list(range(64)) != plan.source[:, 1].tolist()
+    torch.testing.assert_close(plan.weight.sum(1), torch.ones(64))
+
+
+def test_partners_are_uniform():
+    """Each of the 6 permutations of 3 rows: chi-squared of 6,000 draws, limit at 1e-4, 5 degrees of freedom."""
+    generator, counts = keyed_generator(2), {}
+    for _ in range(6000):
+        partner = tuple(Mixup().sample(3, generator=generator).source[:, 1].tolist())
+        counts[partner] = counts.get(partner, 0) + 1
+    assert len(counts) == 6
+    assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 25.7
+
+
+def test_regmixup_keeps_the_clean_rows_exactly():
+    x = torch.randn(6, 4) * 1e3
+    plan = RegMixup().sample(6, generator=keyed_generator(3))
+    assert torch.equal(plan.apply(x)[:6], x)
+    assert plan.num_rows == 12 and plan.num_inputs == 6
+
+
+@pytest.mark.parametrize(
+    ("policy", "clean", "mixed"),
+    [
+        (RegMixup(), 0.5, 0.5),
+        (RegMixup(eta=3), 0.25, 0.75),
+        (RegMixup(eta=3, reduction="sum"), 1.0, 3.0),
+    ],
+)
+def test_regmixup_weighs_its_two_losses(policy, clean, mixed):
+    torch.testing.assert_close(policy.sample(2).row_weight, torch.tensor([clean, clean, mixed, mixed]))
+
+
+@pytest.mark.parametrize("policy", [ERM(), Mixup(0.3), RegMixup(5.0, eta=2.0, reduction="sum")])
+def test_policies_round_trip_and_compare_by_value(policy):
+    again = policy_from_dict(policy.to_dict())
+    assert again == policy and hash(again) == hash(policy)
+    assert again is not policy
+
+
+def test_every_name_gives_its_policy():
+    assert [get_policy(name).name for name in policy_names()] == policy_names() == ["erm", "mixup", "regmixup"]
+    assert get_policy("regmixup", alpha=10) == RegMixup(alpha=10)
+
+
+@pytest.mark.parametrize("alpha", [0, -1, math.nan, math.inf, "1", True, None])
+def test_alpha_is_a_positive_number(alpha):
+    with pytest.raises(ValueError, match="mixup: alpha is a finite number above 0"):
+        Mixup(alpha)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: get_policy("mixip"), "unknown policy 'mixip': did you mean 'mixup'?"),
+        (lambda: get_policy("zzz"), "there are erm, mixup, regmixup"),
+        (lambda: get_policy("erm", alpha=1), "erm has no setting 'alpha'"),
+        (lambda: RegMixup(eta=0), "eta is a finite number above 0, not 0"),
+        (lambda: RegMixup(reduction="avg"), "'mean' or 'sum', not 'avg'"),
+        (lambda: policy_from_dict({"alpha": 1}), "has a 'name'"),
+        (lambda: Mixup().sample(0), "at least one example, not 0"),
+    ],
+)
+def test_bad_settings_are_named(call, message):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert message in str(error.value)
+
+
+def test_a_key_fixes_the_plan_and_keys_differ_in_every_part():
+    def draw(*key):
+        plan = Mixup().sample(16, generator=keyed_generator(*key))
+        return (plan.weight[0, 0].item(), *plan.source[:, 1].tolist())
+
+    torch.manual_seed(1)
+    first = draw(0, 1, 2, 3)
+    torch.manual_seed(2)
+    assert draw(0, 1, 2, 3) == first
+    others = [
+        draw(*key) for key in [(1, 1, 2, 3), (0, 2, 2, 3), (0, 1, 3, 3), (0, 1, 2, 4), (0, 12, 3), (0, 1, 23)]
+    ]
+    assert len({first, *others}) == 7
+    assert Mixup().sample(4, generator=None).source.shape == (4, 2)  # torch's global generator

@@ -1,0 +1,81 @@
+"""Models from timm, transformers and folders, with the classes they were asked for."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+from hfmix import load_backbone
+from hfmix.backbones import save_backbone
+
+LABELS = ["ant", "bee", "cat"]
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "timm/test_vit", "resnet20_cifar"])
+def test_untrained_timm(name):
+    model, processor = load_backbone(name, LABELS, pretrained=False, image_size=32)
+    pixels = processor(images=Image.new("RGB", (50, 40)), return_tensors="pt")["pixel_values"]
+    assert pixels.shape == (1, 3, 32, 32)
+    assert model.eval()(pixels).logits.shape == (1, 3)
+    assert model.config.id2label == dict(enumerate(LABELS))
+
+
+def test_fine_tuning_replaces_a_checkpoint_s_names(tmp_path):
+    """Names stored timm's official way survive transformers' num_labels, and would be saved with the new head."""
+    save_backbone(*load_backbone("test_resnet", ["old", "older"], pretrained=False, image_size=32), tmp_path / "a")
+    model, processor = load_backbone(str(tmp_path / "a"), LABELS)
+    save_backbone(model, processor, tmp_path / "b")
+    config = json.loads((tmp_path / "b" / "config.json").read_text())
+    assert config["label_names"] == LABELS and config["num_classes"] == 3
+
+
+def test_a_checkpoint_s_weights_are_loaded(tmp_path):
+    first, processor = load_backbone("test_resnet", LABELS, pretrained=False, image_size=32)
+    save_backbone(first, processor, tmp_path)
+    again, _ = load_backbone(str(tmp_path), LABELS)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+    other, _ = load_backbone(str(tmp_path), LABELS, pretrained=False)
+    assert not torch.equal(other.timm_model.fc.weight, first.timm_model.fc.weight)
+
+
+def test_a_transformers_checkpoint_in_a_folder(tmp_path):
+    config = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=32,
+        patch_size=8,
+    )
+    ViTForImageClassification(config).save_pretrained(tmp_path)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    model, processor = load_backbone(str(tmp_path), LABELS)
+    pixels = processor(images=Image.new("RGB", (50, 40)), return_tensors="pt")["pixel_values"]
+    assert model(pixels).logits.shape == (1, 3) and model.config.id2label[2] == "cat"
+    with pytest.raises(ValueError, match="image_size is for timm architectures"):
+        load_backbone(str(tmp_path), LABELS, image_size=64)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: load_backbone("resnet81", LABELS), "unknown model 'resnet81': did you mean 'resnet18'?"),
+        (lambda: load_backbone("timm/resnot50.a1", LABELS), "did you mean 'resnet50'?"),
+        (lambda: load_backbone("resnet20_cifar", LABELS), "has no pretrained weights"),
+        (lambda: load_backbone("resnet18", ["a"]), "two or more different class names"),
+        (lambda: load_backbone("resnet18", ["a", "a"]), "two or more different class names"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(call, message):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["org/model", "resnet18"])
+def test_without_a_network_it_is_one_line(name, no_network):
+    with pytest.raises(ConnectionError, match="no connection to the Hub"):
+        load_backbone(name, LABELS)

@@ -1,0 +1,137 @@
+"""Images and classes from every source, with bad ones named."""
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, Features, Image, Value
+from PIL import Image as PILImage
+
+from hfmix.data import DataArguments, as_labelled, as_unlabelled, load_splits, open_dataset
+
+
+def pictures(n=4, mode="RGB"):
+    return [PILImage.new(mode, (5, 4), i) for i in range(n)]
+
+
+def make(labels, feature, images=None, image_column="image", label_column="label"):
+    features = Features({image_column: Image(), label_column: feature})
+    return Dataset.from_dict(
+        {image_column: images or pictures(len(labels)), label_column: labels}, features=features
+    )
+
+
+def test_digits_are_split_once_and_for_all():
+    splits = load_splits(DataArguments(dataset_name="digits"), seed=1)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 1077, "validation": 180, "test": 540}
+    assert splits["train"].class_names == [str(i) for i in range(10)]
+    rows = [split.image(i).tobytes() for split in splits.values() for i in range(len(split))]
+    assert len(rows) == 1797
+    assert np.bincount(splits["test"].labels).min() >= 50
+    assert splits["test"].image(0).mode == "RGB" and splits["test"].image(0).size == (8, 8)
+
+
+def test_photo_patches_look_like_digits():
+    patches = as_unlabelled(open_dataset("photo_patches")["test"])
+    assert len(patches) == 520 and set(patches.labels) == {-1}
+    pixels = np.stack([np.asarray(patches.image(i)) for i in range(len(patches))])
+    assert pixels.shape == (520, 8, 8, 3) and (pixels[..., 0] == pixels[..., 2]).all()
+
+
+def test_a_folder_is_held_out_from_with_equal_shares(image_folder):
+    splits = load_splits(DataArguments(dataset_name=str(image_folder), test_fraction=1 / 3), seed=0)
+    assert splits["train"].class_names == ["blue", "red"]
+    assert np.bincount(splits["test"].labels).tolist() == [2, 2]
+    assert not set(splits["train"].rows) & set(splits["test"].rows)
+    again = load_splits(DataArguments(dataset_name=str(image_folder), test_fraction=1 / 3), seed=0)
+    assert again["test"].rows.tolist() == splits["test"].rows.tolist()
+
+
+@pytest.mark.parametrize(
+    ("labels", "feature", "names", "indices"),
+    [
+        ([1, 0, 1], ClassLabel(names=["cat", "dog"]), ["cat", "dog"], [1, 0, 1]),
+        (["dog", "ant", "dog"], Value("string"), ["ant", "dog"], [1, 0, 1]),
+        ([2, 0, 2], Value("int64"), ["0", "1", "2"], [2, 0, 2]),
+    ],
+)
+def test_classes_of_every_kind(labels, feature, names, indices):
+    found = as_labelled(make(labels, feature))
+    assert found.class_names == names and found.labels.tolist() == indices
+
+
+def test_classes_are_matched_by_name():
+    test = make([0, 1, 1], ClassLabel(names=["dog", "cat"]))
+    assert as_labelled(test, class_names=["cat", "dog", "emu"]).labels.tolist() == [1, 0, 0]
+    with pytest.raises(ValueError, match="classes that are not known: dog"):
+        as_labelled(test, class_names=["cat", "emu"])
+
+
+def test_columns_are_found_by_their_kind():
+    odd = make([0, 1], ClassLabel(names=["a", "b"]), image_column="img", label_column="fine")
+    assert as_labelled(odd).labels.tolist() == [0, 1]
+
+
+def test_parquet_files_and_folders(tmp_path):
+    make([0, 1, 1], ClassLabel(names=["a", "b"])).to_parquet(tmp_path / "train-0.parquet")
+    make([1, 1], ClassLabel(names=["a", "b"])).to_parquet(tmp_path / "test.parquet")
+    by_folder = load_splits(DataArguments(dataset_name=str(tmp_path)), seed=0)
+    by_file = load_splits(
+        DataArguments(train_file=[str(tmp_path / "train-0.parquet")], test_file=[str(tmp_path / "test.parquet")]),
+        seed=0,
+    )
+    for splits in (by_folder, by_file):
+        assert splits["train"].labels.tolist() == [0, 1, 1] and splits["test"].labels.tolist() == [1, 1]
+
+
+def test_a_sample_is_drawn_by_its_seed():
+    data = as_labelled(make(list(range(40)), Value("int64"), images=pictures(40)))
+    first, again, other = data.sample(9, seed=0), data.sample(9, seed=0), data.sample(9, seed=1)
+    assert first.rows.tolist() == again.rows.tolist() != other.rows.tolist()
+    assert first.labels.tolist() == first.rows.tolist()
+    assert data.sample(None, 0) is data.sample(40, 0) is data
+
+
+def test_a_broken_image_is_named_by_its_row(image_folder):
+    broken = sorted(image_folder.rglob("*.png"))[3]
+    broken.write_bytes(broken.read_bytes()[:40])
+    data = as_labelled(open_dataset(str(image_folder))["train"], name="train")
+    with pytest.raises(ValueError, match=rf"train row 3 \(.*{broken.name}\) is not an image that can be read"):
+        data.select(np.array([1, 3])).image(1)
+
+
+def test_sixteen_bits_are_refused():
+    data = as_labelled(make([0, 1], Value("int64"), images=[PILImage.new("I;16", (4, 4))] * 2))
+    with pytest.raises(ValueError, match="row 0 has mode 'I;16'"):
+        data.image(0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: DataArguments(), "no data: set dataset_name"),
+        (lambda: DataArguments("digits", test_fraction=1.0), "test_fraction lies between 0 and 1, not 1.0"),
+        (lambda: DataArguments("digits", ood="{broken"), "ood is JSON"),
+        (lambda: open_dataset("digit"), "no data set 'digit': did you mean 'digits'?"),
+        (lambda: open_dataset("./nowhere"), "there is no such file or folder"),
+        (lambda: as_labelled(make([0], Value("int64")).select([])), "the data set is empty"),
+        (lambda: as_labelled(make([0], Value("int64")), label_column="lable"), "did you mean 'label'?"),
+        (lambda: as_labelled(make([0], Value("int64")), image_column="label"), "does not hold images"),
+        (lambda: as_labelled(make([0.5], Value("float32"))), "does not hold classes"),
+        (lambda: as_labelled(make([0, None], Value("int64"))), "has no class in row 1"),
+        (lambda: as_labelled(make([0, -1], ClassLabel(names=["a"]))), "class -1 in row 1"),
+        (lambda: load_splits(DataArguments("photo_patches"), 0), "has no split 'train', only test"),
+    ],
+)
+def test_what_cannot_be_used_is_named(call, message):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert message in str(error.value)
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no images and no Parquet files"):
+        open_dataset(str(tmp_path))
+
+
+def test_without_a_network_a_hub_data_set_is_one_line(no_network):
+    with pytest.raises(ConnectionError, match=r"no connection to the Hub .* data set 'org/images'"):
+        open_dataset("org/images")

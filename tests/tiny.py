@@ -1,0 +1,49 @@
+"""A set of random pictures and a trainer small enough for exact tests."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from hfmix import MixTrainer, MixTrainingArguments, Policy, load_backbone
+
+CLASSES = 4
+
+
+class Pictures(Dataset):
+    """`n` random pictures with random labels, the same ones each time."""
+
+    def __init__(self, n: int = 10) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.x = torch.randn(n, 3, 16, 16, generator=generator)
+        self.y = torch.randint(CLASSES, (n,), generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return {"pixel_values": self.x[i], "labels": int(self.y[i])}
+
+
+def tiny_trainer(folder: Path, policy: Policy | None = None, n: int = 10, **arguments: Any) -> MixTrainer:
+    """A trainer of a tiny vision transformer (no dropout, no BatchNorm) with the same weights each time."""
+    torch.manual_seed(0)
+    model, _ = load_backbone("test_vit", list("abcd"), pretrained=False, image_size=16)
+    defaults = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": 4,
+        "max_steps": 6,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "logging_steps": 1,
+        "mix": "erm",
+    }
+    args = MixTrainingArguments(**{**defaults, **arguments})
+    return MixTrainer(model=model, args=args, policy=policy, train_dataset=Pictures(n), eval_dataset=Pictures(n))
+
+
+def weights(trainer: MixTrainer) -> torch.Tensor:
+    """All parameters in one vector."""
+    return torch.cat([p.detach().flatten().clone() for p in trainer.model.parameters()])
