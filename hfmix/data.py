@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +14,8 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Image, Value, load_dataset
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
+from pyarrow import ArrowInvalid
+from pyarrow.parquet import read_metadata
 from sklearn.model_selection import train_test_split
 
 from hfmix.embedded import EMBEDDED
@@ -208,6 +210,21 @@ def open_dataset(source: str, config: str | None = None) -> DatasetDict:
         raise hub_error(error, what) from error
 
 
+def open_ood(sources: Mapping[str, "Dataset | LabelledImages | str"]) -> dict[str, LabelledImages]:
+    """Out-of-distribution images by name, from data sets or from what `open_dataset` takes (its test split).
+
+    Raises:
+        ValueError, ConnectionError: as `open_dataset` and `as_unlabelled`.
+    """
+    opened = {}
+    for name, source in sources.items():
+        if isinstance(source, str):
+            splits = open_dataset(source)
+            source = splits.get("test", next(iter(splits.values())))
+        opened[name] = source if isinstance(source, LabelledImages) else as_unlabelled(source, name=f"ood {name}")
+    return opened
+
+
 def as_labelled(
     dataset: Dataset,
     image_column: str | None = None,
@@ -273,9 +290,16 @@ def _folder(path: Path) -> DatasetDict:
 
 
 def _parquet(files: Sequence[str]) -> Dataset:
+    rows = 0
     for file in files:
         if not Path(file).is_file():
             raise ValueError(f"no file {file!r}")
+        try:
+            rows += read_metadata(file).num_rows
+        except ArrowInvalid as error:
+            raise ValueError(f"{file} is not a Parquet file: {error}") from error
+    if not rows:
+        raise ValueError(f"no rows in {', '.join(files)}")
     return load_dataset("parquet", data_files=[str(file) for file in files], split="train")
 
 

@@ -16,12 +16,12 @@ import torch
 import yaml
 from PIL import Image
 from torchvision.transforms import v2
-from transformers import HfArgumentParser, default_data_collator
+from transformers import HfArgumentParser, default_data_collator, set_seed
 from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 from transformers.utils import logging
 
 from hfmix.backbones import load_backbone, save_backbone
-from hfmix.data import DataArguments, ImageExamples, LabelledImages, load_splits
+from hfmix.data import DataArguments, ImageExamples, LabelledImages, load_splits, open_ood
 from hfmix.environment import environment
 from hfmix.errors import UsageError, report_errors
 from hfmix.hub.card import write_card
@@ -138,6 +138,8 @@ def train(
         if args.local_process_index == 0:
             claim(run, resume, run_args.overwrite)
         splits = load_splits(data_args, args.seed)
+        ood = open_ood(data_args.ood or {})  # now, so that a wrong path is found before the training
+    set_seed(args.seed)  # of a new head, or of all weights where training starts from none
     model, processor = load_backbone(
         model_args.model_name_or_path, splits["train"].class_names, model_args.pretrained, model_args.image_size
     )
@@ -154,7 +156,7 @@ def train(
     result = trainer.train(resume_from_checkpoint=_checkpoint(args, run) if resume else None)
     if not trainer.is_world_process_zero():
         return
-    finish(run, trainer, processor, splits["test"], data_args, run_args, result.metrics, resolved)
+    finish(run, trainer, processor, splits["test"], ood, run_args, result.metrics, resolved)
 
 
 def finish(
@@ -162,23 +164,13 @@ def finish(
     trainer: MixTrainer,
     processor: Any,
     test: LabelledImages,
-    data_args: DataArguments,
+    ood: Mapping[str, LabelledImages],
     run_args: RunArguments,
     metrics: Mapping[str, float],
     resolved: Mapping[str, Any],
 ) -> None:
     """Measures the trained model and writes the finished run; on the main process only."""
     args, model = trainer.args, trainer.accelerator.unwrap_model(trainer.model)
-    report = evaluate_robustness(
-        model,
-        processor,
-        test,
-        ood=data_args.ood,
-        corruption_samples=run_args.corruption_samples,
-        batch_size=args.per_device_eval_batch_size,
-        seed=args.seed,
-        name=str(run),
-    )
     results = {
         "policy": trainer.policy.to_dict(),
         "num_train_samples": len(trainer.train_dataset),
@@ -186,7 +178,17 @@ def finish(
         "log_history": trainer.state.log_history,
     }
     with finishing(run) as stage:
-        save_backbone(model, processor, stage)
+        save_backbone(model, processor, stage)  # first, so that they outlive a failing evaluation
+        report = evaluate_robustness(
+            model,
+            processor,
+            test,
+            ood=ood,
+            corruption_samples=run_args.corruption_samples,
+            batch_size=args.per_device_eval_batch_size,
+            seed=args.seed,
+            name=str(run),
+        )
         report.save(stage)
         _write_json(stage / "train_results.json", results)
         _write_json(stage / "environment.json", environment(args.seed, args.world_size))
@@ -268,9 +270,9 @@ def _as_options(recipe: Mapping[str, Any], known: Sequence[str], path: str) -> l
     for key, value in recipe.items():
         if key not in known:
             raise UsageError(f"{path}: " + _unknown_key(str(key), known, "key "))
-        if isinstance(value, list):
+        if isinstance(value, list) and value:
             options += [f"--{key}", *map(str, value)]
-        elif value is not None:
+        elif value not in (None, []):
             options.append(f"--{key}={json.dumps(value) if isinstance(value, dict) else value}")
     return options
 

@@ -7,7 +7,7 @@ import torch
 from tiny import Pictures, tiny_trainer, weights
 from torch.nn import functional as F
 
-from hfmix import ERM, MixTrainingArguments, Mixup, RegMixup, mixed_cross_entropy
+from hfmix import ERM, MixTrainer, MixTrainingArguments, Mixup, RegMixup, mixed_cross_entropy
 from hfmix.mixing import keyed_generator
 
 N = 10
@@ -126,4 +126,4 @@ def test_what_it_cannot_mix_is_named(tmp_path):
     with pytest.raises(ValueError, match="the batch holds mask beside pixel_values and labels"):
         trainer.compute_loss(trainer.model, inputs)
     with pytest.raises(ValueError, match="leave compute_loss_func out"):
-        tiny_trainer(tmp_path, trainer_arguments={"compute_loss_func": lambda *_: None})
+        MixTrainer(model=trainer.model, args=trainer.args, compute_loss_func=lambda *_: None)

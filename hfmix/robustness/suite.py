@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hfmix.data import LabelledImages, as_labelled, as_unlabelled, open_dataset
+from hfmix.data import LabelledImages, as_labelled, open_ood
 from hfmix.environment import versions
 from hfmix.metrics import mean_interval, wilson_interval
 from hfmix.robustness.calibration import calibration_axis, clean_axis
@@ -71,7 +71,7 @@ def evaluate_robustness(
         raise ValueError(f"unknown corruption {unknown[0]!r}: there are {', '.join(corruption_names('image'))}")
     if not isinstance(dataset, LabelledImages):
         dataset = as_labelled(dataset, image_column, label_column, name="test")
-    outside = {key: _ood_images(key, source) for key, source in (ood or {}).items()} if "ood" in axes else {}
+    outside = open_ood(ood or {}) if "ood" in axes else {}
     corrupted = dataset.sample(corruption_samples, seed)
     passes = len(SEVERITIES) * len(corruptions) * len(corrupted) if "corruptions" in axes else 0
     runner = _Runner(model, Preprocessor(processor), batch_size)
@@ -190,17 +190,6 @@ def _corruption_axis(correct: np.ndarray, corruptions: Sequence[str], separable:
             for i, name in enumerate(corruptions)
         },
     }
-
-
-def _ood_images(key: str, source: Dataset | LabelledImages | str) -> LabelledImages:
-    if isinstance(source, LabelledImages):
-        return source
-    if isinstance(source, str):
-        splits = open_dataset(source)
-        source = splits.get("test", next(iter(splits.values())))
-    if isinstance(source, DatasetDict):
-        raise ValueError(f"ood data {key!r} has the splits {', '.join(source)}: give one of them")
-    return as_unlabelled(source, name=f"ood {key}")
 
 
 def _check_head(logits: np.ndarray, dataset: LabelledImages) -> None:

@@ -1,0 +1,106 @@
+"""The command line as a user types it."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from hfmix.cli import main
+
+
+def test_help_names_every_command():
+    run = subprocess.run([sys.executable, "-m", "hfmix", "--help"], capture_output=True, text=True, check=True)
+    for command in ("train", "evaluate", "compare", "push"):
+        assert f"    {command} " in run.stdout
+
+
+def test_evaluate_measures_what_the_run_reported(finished_run, tmp_path, capsys):
+    options = ["--dataset", "digits", "--ood", "photographs=photo_patches", "--max_samples", "60"]
+    assert main(["evaluate", str(finished_run), *options, "--out", str(tmp_path)]) == 0
+    ours = json.loads((tmp_path / "robustness.json").read_text())
+    theirs = json.loads((finished_run / "robustness.json").read_text())
+    assert ours["data"] == theirs["data"]
+    assert ours["axes"]["clean"]["accuracy"] == theirs["axes"]["clean"]["accuracy"]
+    assert ours["axes"]["corruptions"] == theirs["axes"]["corruptions"]
+    found, expected = (axes["axes"]["ood"]["photographs"]["msp"]["auroc"]["value"] for axes in (ours, theirs))
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert "accuracy, %" in capsys.readouterr().out
+
+
+def test_compare_makes_one_table_and_one_figure(finished_run, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(finished_run, other)
+    report = json.loads((other / "robustness.json").read_text())
+    report["axes"]["clean"]["accuracy"] = {"value": 0.5, "ci95": [0.4, 0.6], "n": 60}
+    del report["axes"]["ood"]
+    (other / "robustness.json").write_text(json.dumps(report))
+    assert main(["compare", str(finished_run), str(other), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    table = (tmp_path / "out" / "comparison.md").read_text()
+    assert printed.startswith(table)
+    header, _, first, second = table.splitlines()
+    assert "accuracy, % ↑" in header and "OOD photographs AUROC, % ↑" in header
+    assert first.startswith("| regmixup ") and "50.0 [40.0, 60.0]" in second and "| – " in second
+    with Image.open(tmp_path / "out" / "comparison.png") as figure:
+        assert figure.width > 1200
+    assert set(json.loads((tmp_path / "out" / "comparison.json").read_text())) == {"regmixup", "other"}
+
+
+def test_runs_on_different_data_do_not_compare(finished_run, tmp_path, one_line):
+    other = tmp_path / "other"
+    shutil.copytree(finished_run, other)
+    text = (other / "robustness.json").read_text()
+    fingerprint = json.loads(text)["data"]["fingerprint_sha256"]
+    (other / "robustness.json").write_text(text.replace(fingerprint, "0" * 64))
+    assert main(["compare", str(finished_run), str(other)]) == 1
+    assert one_line() == "regmixup and other were measured on different test sets: their figures don't compare"
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "message"),
+    [
+        ([], 2, "the following arguments are required: COMMAND"),
+        (["evaluat"], 2, "invalid choice: 'evaluat'"),
+        (["compare"], 2, "the following arguments are required: RUN"),
+        (["evaluate", "x", "--dataset", "digits", "--ood", "photos"], 2, "'photos' is not NAME=SOURCE"),
+        (["push", "x"], 2, "--repo-id"),
+        (["compare", "nowhere"], 1, "no robustness.json in 'nowhere'"),
+        (["evaluate", "a/b/c", "--dataset", "digits"], 1, "no folder 'a/b/c'"),
+        (["push", "nowhere", "--repo-id", "a/b"], 1, "nowhere is not a folder"),
+        (["train", "nowhere.yaml"], 2, "cannot read the recipe 'nowhere.yaml'"),
+        (["train", "x.yaml", "--num_processes", "two"], 2, "--num_processes is a number from 1, not 'two'"),
+    ],
+)
+def test_wrong_calls_are_one_line(argv, status, message, one_line):
+    assert main(argv) == status
+    assert message in one_line()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--axes", "clear"], "unknown axis 'clear'"),
+        (["--split", "tset"], "digits has no split 'tset', only train, validation, test"),
+        (["--label_column_name", "lable"], "has no column 'lable'"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(finished_run, options, message, one_line):
+    assert main(["evaluate", str(finished_run), "--dataset", "digits", *options]) == 1
+    assert message in one_line()
+
+
+def test_debug_shows_the_traceback(capfd, monkeypatch):
+    monkeypatch.setenv("HFMIX_DEBUG", "")
+    assert main(["compare", "nowhere", "--debug"]) == 1
+    assert "Traceback" in capfd.readouterr().err
+    monkeypatch.setenv("HFMIX_DEBUG", "")
+
+
+def test_recipes_and_their_index_agree():
+    index = (ROOT / "recipes" / "README.md").read_text()
+    for recipe in (ROOT / "recipes").rglob("*.yaml"):
+        assert recipe.relative_to(ROOT / "recipes").as_posix() in index

@@ -1,0 +1,198 @@
+"""The training script: recipes, refusals, and what it leaves behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import QUICK, ROOT
+from datasets import Dataset, Features, Image, Value
+
+from hfmix.errors import UsageError
+from hfmix.run_folder import is_finished
+from hfmix.train import main, parse
+
+RECIPE = str(ROOT / "recipes/digits/regmixup.yaml")
+
+
+def test_every_recipe_parses():
+    recipes = sorted((ROOT / "recipes").rglob("*.yaml"))
+    assert len(recipes) >= 5
+    for recipe in recipes:
+        _, _, _, args, resolved = parse([str(recipe), "--dataset_name", "digits"])
+        assert resolved["mix"] == args.mix == yaml.safe_load(recipe.read_text())["mix"]
+
+
+def test_the_command_line_wins_over_the_recipe(tmp_path):
+    model, data, run, args, resolved = parse(
+        [RECIPE, "--mix_alpha", "3", "--learning_rate=1e-4", "--horizontal_flip", "--output_dir", str(tmp_path)]
+    )
+    assert args.policy().alpha == 3 and args.learning_rate == 1e-4
+    assert data.horizontal_flip is True and data.ood == {"photographs": "photo_patches"}
+    assert model.image_size == 32 and run.overwrite is False
+    assert resolved["mix_alpha"] == 3.0 and resolved["num_train_epochs"] == 15
+
+
+def test_a_resolved_recipe_gives_itself_again(tmp_path):
+    *_, resolved = parse([RECIPE, "--overwrite", "--hub_token", "hf_secret", "--resume_from_checkpoint", "true"])
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(resolved))
+    *_, again = parse([str(tmp_path / "recipe.yaml")])
+    assert again == resolved
+    assert "hf_secret" not in str(resolved) and not {"overwrite", "resume_from_checkpoint"} & resolved.keys()
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "message"),
+    [
+        ("mix: regmixp", [], "unknown policy 'regmixp': did you mean 'regmixup'?"),
+        ("mix_alpha: 0", [], "regmixup: alpha is a finite number above 0, not 0"),
+        ("mix_alpha: -1", [], "regmixup: alpha is a finite number above 0, not -1"),
+        ("mix_alhpa: 1", [], "unknown key mix_alhpa: did you mean mix_alpha?"),
+        ("learning_rate: fast", [], "learning-rate: invalid float value: 'fast'"),
+        ("train_crop: diagonal", [], "invalid choice: 'diagonal'"),
+        ("horizontal_flip: perhaps", [], "horizontal-flip: Truthy value expected: got perhaps"),
+        ("{broken", [], "is not YAML"),
+        ("just words", [], "is not a recipe"),
+        ("", ["--mix_alhpa", "1"], "unknown option --mix_alhpa: did you mean mix_alpha?"),
+        ("", ["--epochs=3"], "unknown option --epochs"),
+        ("model_name_or_path:", [], "no model"),
+        ("output_dir:", [], "no output_dir"),
+        ("dataset_name:", [], "no data"),
+    ],
+)
+def test_a_wrong_recipe_is_one_line_and_status_2(tmp_path, lines, options, message, one_line):
+    base = {"model_name_or_path": "test_resnet", "dataset_name": "digits", "output_dir": str(tmp_path / "run")}
+    try:
+        changed = yaml.safe_load(lines) or {}
+        text = yaml.safe_dump({**base, **changed}) if isinstance(changed, dict) else lines
+    except yaml.YAMLError:
+        text = lines
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert main([str(tmp_path / "recipe.yaml"), *options]) == 2
+    assert message in one_line()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_that_is_not_there(one_line):
+    assert main(["nowhere.yaml"]) == 2
+    assert one_line() == "cannot read the recipe 'nowhere.yaml': No such file or directory"
+
+
+def run_with(tmp_path: Path, *options: str) -> int:
+    return main([RECIPE, *QUICK, "--eval_strategy", "no", "--output_dir", str(tmp_path / "run"), *options])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model_name_or_path", "test_resnot"], "unknown model 'test_resnot': did you mean 'test_resnet"),
+        (["--dataset_name", "digit"], "no data set 'digit': did you mean 'digits'?"),
+        (["--dataset_name", "./nowhere"], "no data set './nowhere'"),
+        (["--train_file", "nowhere.parquet"], "no file 'nowhere.parquet'"),
+        (["--label_column_name", "lable"], "has no column 'lable', only image, label: did you mean 'label'?"),
+        (["--ood", '{"a": "./nowhere"}'], "no data set './nowhere'"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(tmp_path, options, message, one_line):
+    assert run_with(tmp_path, *options) == 1
+    assert message in one_line()
+    assert not is_finished(tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*"))
+
+
+def test_an_empty_data_set(tmp_path, one_line):
+    empty = Dataset.from_dict(
+        {"image": [], "label": []}, features=Features({"image": Image(), "label": Value("int64")})
+    )
+    empty.to_parquet(tmp_path / "train.parquet")
+    assert run_with(tmp_path, "--train_file", str(tmp_path / "train.parquet")) == 1
+    assert one_line() == f"no rows in {tmp_path}/train.parquet"
+
+
+def test_a_broken_image_stops_the_run_and_is_named(tmp_path, image_folder, one_line):
+    broken = sorted(image_folder.rglob("*.png"))[5]
+    broken.write_bytes(b"not an image")
+    assert run_with(tmp_path, "--dataset_name", str(image_folder), "--max_steps", "2", "--ood", "{}") == 1
+    assert "row 5" in (line := one_line()) and broken.name in line
+    assert not is_finished(tmp_path / "run") and not (tmp_path / "run" / "config.json").exists()
+
+
+def test_without_a_network_a_hub_model_is_one_line(tmp_path, no_network, one_line):
+    assert run_with(tmp_path, "--model_name_or_path", "org/model", "--pretrained", "true") == 1
+    assert "no connection to the Hub" in one_line()
+
+
+def test_a_finished_run_is_kept(finished_run, one_line, capfd):
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+    assert main([RECIPE, "--output_dir", str(finished_run)]) == 1
+    assert "holds a finished run" in one_line()
+    assert main([RECIPE, "--output_dir", str(finished_run), "--resume_from_checkpoint", "true"]) == 0
+    assert "finished already" in capfd.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
+
+
+DIE_AT_THE_FIRST_CHECKPOINT = """
+import os, signal, sys
+from hfmix import trainer
+from hfmix.train import main
+save = trainer.MixTrainer._save_checkpoint
+def save_and_die(*arguments):
+    save(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+trainer.MixTrainer._save_checkpoint = save_and_die
+main(sys.argv[1:])
+"""
+
+
+def test_a_killed_run_is_resumed_and_ends_as_an_undisturbed_one(tmp_path):
+    options = [RECIPE, "--max_train_samples", "96", "--max_test_samples", "30", "--max_steps", "5", "--ood", "{}"]
+    options += ["--eval_strategy", "no", "--save_strategy", "steps", "--save_steps", "2", "--train_crop", "none"]
+    killed_run, straight_run = (["--output_dir", str(tmp_path / name)] for name in ("killed", "straight"))
+    script = [sys.executable, "-c", DIE_AT_THE_FIRST_CHECKPOINT]
+    killed = subprocess.run([*script, *options, *killed_run], capture_output=True, timeout=120)
+    assert killed.returncode == -9 and (tmp_path / "killed" / "checkpoint-2").is_dir()
+    assert not is_finished(tmp_path / "killed")
+    assert main([*options, *killed_run]) == 1  # neither resume nor overwrite
+    assert main([*options, *killed_run, "--resume_from_checkpoint", "true"]) == 0
+    assert main([*options, *straight_run]) == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("killed", "straight")]
+    assert weights[0] == weights[1]
+    assert not list((tmp_path / "killed").glob("checkpoint-*"))
+
+
+def test_a_finished_run_is_complete_and_holds_no_pickle(finished_run):
+    files = {path.relative_to(finished_run).as_posix() for path in finished_run.rglob("*") if path.is_file()}
+    assert files == {
+        "README.md",
+        "config.json",
+        "environment.json",
+        "figures/corruptions.png",
+        "figures/ood.png",
+        "figures/reliability.png",
+        "model.safetensors",
+        "recipe.yaml",
+        "robustness.json",
+        "train_results.json",
+    }
+    results = json.loads((finished_run / "train_results.json").read_text())
+    assert results["policy"] == {"name": "regmixup", "alpha": 20.0, "eta": 1.0, "reduction": "mean"}
+    environment = json.loads((finished_run / "environment.json").read_text())
+    assert environment["seed"] == 0 and environment["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert yaml.safe_load((finished_run / "recipe.yaml").read_text())["mix_alpha"] == 20
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for words in ("--mix_alpha", "--dataset_name", "--overwrite", "hfmix train recipes/digits/regmixup.yaml"):
+        assert words in text
+
+
+def test_a_usage_error_is_a_value_error():
+    with pytest.raises(UsageError, match="no model"):
+        parse(["--dataset_name", "digits", "--output_dir", "x"])
