@@ -82,6 +82,8 @@ class DataArguments:
         },
     )
 
+    _argument_group_name = "data"
+
     def __post_init__(self) -> None:
         if self.dataset_name is None and not self.train_file:
             raise ValueError("no data: set dataset_name (a Hub id, a folder or 'digits') or train_file")

@@ -5,7 +5,7 @@ accelerate launch -m hfmix.train RECIPE [--any_argument value ...]
 
 import json
 import sys
-from argparse import SUPPRESS, Namespace
+from argparse import SUPPRESS, Action, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -37,7 +37,8 @@ EPILOG = """examples:
   hfmix train recipes/finetune.yaml --dataset_name my_images/ --output_dir runs/mine
   hfmix train recipes/digits/mixup.yaml --mix_alpha 0.4 --num_train_epochs 5 --output_dir runs/digits/mixup04
 
-A recipe is a YAML file whose keys are the options below; options on the command line win over it.
+A recipe is a YAML file whose keys are the options above; options on the command line win over it.
+`--resume_from_checkpoint true` goes on with a run that was stopped, `--overwrite` replaces one.
 """
 
 
@@ -229,6 +230,23 @@ def say(args: MixTrainingArguments, message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+class _Help(RawDescriptionHelpFormatter):
+    """One spelling an option, and its default where it has one: 150 options have to stay readable."""
+
+    def add_argument(self, action: Action) -> None:
+        if not any(option.startswith("--no_") for option in action.option_strings):
+            super().add_argument(action)
+
+    def _format_action_invocation(self, action: Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        return f"{action.option_strings[0]} {self._format_args(action, 'VALUE')}"
+
+    def _get_help_string(self, action: Action) -> str:
+        text = " ".join((action.help or "").split())
+        return f"{text} [%(default)s]" if action.default not in (None, SUPPRESS, "", []) else text
+
+
 class _Parser(HfArgumentParser):
     """transformers' parser, strict about names, with errors in one line instead of two screens of usage."""
 
@@ -239,6 +257,7 @@ class _Parser(HfArgumentParser):
             usage="hfmix train RECIPE [--num_processes N] [--any_argument value ...]",
             description=__doc__.splitlines()[0],
             epilog=EPILOG,
+            formatter_class=_Help,
             allow_abbrev=False,
         )
 
