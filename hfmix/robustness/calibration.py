@@ -11,13 +11,13 @@ from hfmix.robustness.report import figure
 NUM_BINS = 15
 
 
-def clean_axis(log_prob: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Accuracy (Wilson's interval) and NLL in nats, from (N, C) log-probabilities and (N,) labels."""
+def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    """Accuracy (Wilson's interval) and NLL in nats (bootstrap), from (N, C) log-probabilities and (N,) labels."""
     correct = log_prob.argmax(1) == labels
     nll = -log_prob[np.arange(len(labels)), labels]
     return {
         "accuracy": figure(correct.mean(), wilson_interval(int(correct.sum()), len(labels)), len(labels)),
-        "nll": figure(nll.mean(), mean_interval(nll), len(labels)),
+        "nll": figure(nll.mean(), bootstrap_interval(np.mean, (nll,), seed=seed), len(labels)),
     }
 
 
@@ -34,7 +34,7 @@ def calibration_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dic
     interval = bootstrap_interval(ece, (confidence, correct), seed=seed)
     return {
         "ece_15": figure(bins.calibration_error(), interval, len(labels)),
-        "brier": figure(brier.mean(), mean_interval(brier), len(labels)),
+        "brier": figure(brier.mean(), bootstrap_interval(np.mean, (brier,), seed=seed), len(labels)),
         "mean_confidence": figure(confidence.mean(), mean_interval(confidence), len(labels)),
         "reliability_bins": {
             "count": bins.count.tolist(),

@@ -147,7 +147,8 @@ def _compare_detection(ax: Axes, reports: Mapping[str, RobustnessReport]) -> Non
     ax.set(ylabel="AUROC (confidence), %", title="Noticing out-of-distribution input")
     ax.axhline(50, linestyle="--", linewidth=1, color=_GREY)
     ax.set(xlabel="dashed: chance")
-    ax.set_ylim(0, 100)
+    ax.set_ylim(0, 108)  # room for a figure above the highest bar
+    ax.set_yticks(range(0, 101, 20))
 
 
 def _bar(ax: Axes, x: float, width: float, found: dict[str, Any] | None, colour: str) -> None:

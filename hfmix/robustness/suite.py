@@ -84,7 +84,7 @@ def evaluate_robustness(
         _check_head(logits, dataset)
         log_prob = torch.from_numpy(logits).log_softmax(1).numpy()
         if "clean" in axes:
-            measured["clean"] = clean_axis(log_prob, dataset.labels)
+            measured["clean"] = clean_axis(log_prob, dataset.labels, seed)
         if "calibration" in axes:
             measured["calibration"] = calibration_axis(log_prob, dataset.labels, seed)
         if "corruptions" in axes:
