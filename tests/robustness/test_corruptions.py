@@ -147,3 +147,12 @@ def test_bad_arguments_are_named(arguments, kind, message):
     with pytest.raises(kind) as error:
         corrupt(**{"images": np.zeros((4, 4, 3), np.uint8), "name": "contrast", **arguments})
     assert message in str(error.value)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gpu_corrupts_alike(name):
+    images = torch.from_numpy(np.stack([photo(32)] * 4))
+    on_gpu = corrupt(images.cuda(), name, 3).cpu()
+    assert (on_gpu.int() - corrupt(images, name, 3).int()).abs().max() <= 1
