@@ -12,6 +12,7 @@ from transformers import (
     AutoConfig,
     AutoImageProcessor,
     AutoModelForImageClassification,
+    PreTrainedConfig,
     PreTrainedModel,
     TimmWrapperConfig,
     TimmWrapperForImageClassification,
@@ -79,11 +80,16 @@ def load_backbone(
             )
         else:
             model = AutoModelForImageClassification.from_config(config)
-        if isinstance(config, TimmWrapperConfig):
-            return model, _timm_processor(config)
-        return model, AutoImageProcessor.from_pretrained(checkpoint, **where)
+        return model, load_processor(config, checkpoint, **where)
     except OSError as error:
         raise hub_error(error, f"model {name!r}") from error
+
+
+def load_processor(config: PreTrainedConfig, checkpoint: str | Path, **where: Any) -> Any:
+    """The image processor of a checkpoint; timm's is in the model's config, which may have been changed since."""
+    if isinstance(config, TimmWrapperConfig):
+        return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
+    return AutoImageProcessor.from_pretrained(checkpoint, **where)
 
 
 def save_backbone(model: PreTrainedModel, processor: Any, folder: str | Path) -> None:
@@ -143,7 +149,7 @@ def _untrained_timm(
     )
     _name_classes(config, labels)
     _resize_input(config, image_size)
-    return TimmWrapperForImageClassification(config), _timm_processor(config)
+    return TimmWrapperForImageClassification(config), load_processor(config, architecture)
 
 
 def _name_classes(config: TimmWrapperConfig, labels: list[str]) -> None:
@@ -166,7 +172,3 @@ def _resize_input(config: TimmWrapperConfig, image_size: int | None) -> None:
         config.model_args = {**(config.model_args or {}), "img_size": image_size}
     cfg.pop("pool_size", None)
     config.pretrained_cfg = {**cfg, "input_size": [channels, image_size, image_size], "crop_pct": 1.0}
-
-
-def _timm_processor(config: TimmWrapperConfig) -> TimmWrapperImageProcessor:
-    return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoImageProcessor, AutoModelForImageClassification, PreTrainedModel
+from transformers import AutoModelForImageClassification, PreTrainedModel
 
-import hfmix.models  # noqa: F401  registers the papers' nets with timm
+from hfmix.backbones import load_processor
 from hfmix.hub.connection import hub_error, hub_reachable
 from hfmix.robustness.report import RobustnessReport
 
@@ -28,7 +28,7 @@ def load_pretrained(name: str | Path) -> tuple[PreTrainedModel, Any, RobustnessR
     where = {"local_files_only": not folder.exists() and not hub_reachable()}
     try:
         model = AutoModelForImageClassification.from_pretrained(name, use_safetensors=True, **where)
-        processor = AutoImageProcessor.from_pretrained(name, **where)
+        processor = load_processor(model.config, name, **where)
     except OSError as error:
         raise hub_error(error, f"model {str(name)!r}") from error
     return model, processor, _report(folder, str(name))
