@@ -60,10 +60,13 @@ def _evaluate(arguments: Namespace) -> None:
         raise ValueError(
             f"{arguments.dataset} has no split {arguments.split!r}, only {', '.join(splits)}: set --split"
         )
+    columns = (arguments.image_column_name, arguments.label_column_name)
+    test = as_labelled(splits[arguments.split], *columns, name=arguments.split)
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    test = as_labelled(
-        splits[arguments.split], arguments.image_column_name, arguments.label_column_name, names, arguments.split
-    )
+    if set(test.class_names) <= set(names):
+        test = as_labelled(splits[arguments.split], *columns, names, arguments.split)
+    else:
+        print("the data's class names are not the model's: labels compare by index", file=sys.stderr)
     if torch.cuda.is_available():
         model.to("cuda")
     report = evaluate_robustness(

@@ -87,6 +87,8 @@ class DataArguments:
     def __post_init__(self) -> None:
         if self.dataset_name is None and not self.train_file:
             raise ValueError("no data: set dataset_name (a Hub id, a folder or 'digits') or train_file")
+        if not self.train_file and (self.validation_file or self.test_file):
+            raise ValueError("validation_file and test_file go with train_file: set it too")
         if isinstance(self.ood, str):
             try:
                 self.ood = json.loads(self.ood)

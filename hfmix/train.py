@@ -135,8 +135,8 @@ def train(
     logging.disable_progress_bar()  # of saving, once a checkpoint; training and evaluation have their own
     if args.device.type == "cpu":
         args.dataloader_pin_memory = False
-    with args.main_process_first(desc="preparing the run's folder and the data"):
-        if args.local_process_index == 0:
+    with args.main_process_first(local=False, desc="preparing the run's folder and the data"):
+        if args.process_index == 0:
             claim(run, resume, run_args.overwrite)
         splits = load_splits(data_args, args.seed)
         ood = open_ood(data_args.ood or {})  # now, so that a wrong path is found before the training
@@ -188,7 +188,7 @@ def finish(
             corruption_samples=run_args.corruption_samples,
             batch_size=args.per_device_eval_batch_size,
             seed=args.seed,
-            name=str(run),
+            name=run.name,
         )
         report.save(stage)
         _write_json(stage / "train_results.json", results)

@@ -91,7 +91,7 @@ class MixTrainer(Trainer):
 
     @property
     def _main_input_name(self) -> str:
-        return getattr(self.accelerator.unwrap_model(self.model), "main_input_name", "pixel_values")
+        return getattr(self.model, "main_input_name", "pixel_values")
 
     def _loss(self, outputs: Any, targets: MixedTargets, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         smoothing = self.args.label_smoothing_factor if self.model.training else 0.0

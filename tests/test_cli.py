@@ -4,9 +4,11 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from datasets import ClassLabel
 from PIL import Image
 
 from hfmix.cli import main
@@ -29,6 +31,24 @@ def test_evaluate_measures_what_the_run_reported(finished_run, tmp_path, capsys)
     found, expected = (axes["axes"]["ood"]["photographs"]["msp"]["auroc"]["value"] for axes in (ours, theirs))
     assert found == pytest.approx(expected, abs=1e-6)
     assert "accuracy, %" in capsys.readouterr().out
+
+
+def test_other_class_names_compare_by_index(finished_run, tmp_path, capsys):
+    from hfmix.data import open_dataset
+
+    digits = open_dataset("digits")["test"]
+    digits.cast_column("label", ClassLabel(names=[f"class {i}" for i in range(10)])).to_parquet(
+        tmp_path / "a.parquet"
+    )
+    values = []
+    for source in ("digits", str(tmp_path / "a.parquet")):
+        out = tmp_path / Path(source).stem
+        assert (
+            main(["evaluate", str(finished_run), "--dataset", source, "--axes", "clean", "--out", str(out)]) == 0
+        )
+        values.append(json.loads((out / "robustness.json").read_text())["axes"])
+    assert values[0] == values[1]
+    assert "labels compare by index" in capsys.readouterr().err
 
 
 def test_compare_makes_one_table_and_one_figure(finished_run, tmp_path, capsys):

@@ -108,6 +108,7 @@ def test_sixteen_bits_are_refused():
     ("call", "message"),
     [
         (lambda: DataArguments(), "no data: set dataset_name"),
+        (lambda: DataArguments("digits", test_file=["a.parquet"]), "test_file go with train_file"),
         (lambda: DataArguments("digits", test_fraction=1.0), "test_fraction lies between 0 and 1, not 1.0"),
         (lambda: DataArguments("digits", ood="{broken"), "ood is JSON"),
         (lambda: open_dataset("digit"), "no data set 'digit': did you mean 'digits'?"),
