@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from huggingface_hub import save_torch_state_dict
 from transformers import (
     AutoConfig,
@@ -66,17 +67,27 @@ def load_backbone(
         "id2label": dict(enumerate(labels)),
         "label2id": {label: index for index, label in enumerate(labels)},
     }
-    where = {"local_files_only": not is_folder and not hub_reachable()}
+    where = {"local_files_only": not is_folder and not hub_reachable(), "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(checkpoint, **where, **classes)
         if isinstance(config, TimmWrapperConfig):
             _name_classes(config, labels)
+            if pretrained and _changes_fixed_size(config, image_size):
+                raise ValueError(
+                    f"{name} takes {config.pretrained_cfg['input_size'][-1]} pixels and its weights fit no other "
+                    f"size: leave image_size out, or set pretrained to false"
+                )
             _resize_input(config, image_size)
         elif image_size is not None:
             raise ValueError(f"image_size is for timm architectures: {name} keeps the size of its checkpoint")
         if pretrained:
             model = AutoModelForImageClassification.from_pretrained(
-                checkpoint, config=config, ignore_mismatched_sizes=True, use_safetensors=True, **where
+                checkpoint,
+                config=config,
+                ignore_mismatched_sizes=True,  # the head's
+                use_safetensors=True,
+                dtype=torch.float32,
+                **where,
             )
         else:
             model = AutoModelForImageClassification.from_config(config)
@@ -159,6 +170,11 @@ def _name_classes(config: TimmWrapperConfig, labels: list[str]) -> None:
     config.label_names = labels
     if hasattr(config, "label_descriptions"):
         del config.label_descriptions
+
+
+def _changes_fixed_size(config: TimmWrapperConfig, image_size: int | None) -> bool:
+    cfg = config.pretrained_cfg
+    return image_size is not None and bool(cfg.get("fixed_input_size")) and cfg["input_size"][-1] != image_size
 
 
 def _resize_input(config: TimmWrapperConfig, image_size: int | None) -> None:

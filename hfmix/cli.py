@@ -4,10 +4,12 @@ import argparse
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from hfmix import __version__
 from hfmix.errors import UsageError, report_errors
+from hfmix.robustness import AXES
 
 DESCRIPTION = """\
 mixup, RegMixup and their family for timm and Hugging Face classifiers,
@@ -49,22 +51,20 @@ def _train(argv: list[str]) -> None:
 def _evaluate(arguments: Namespace) -> None:
     import torch
 
-    from hfmix.data import as_labelled, open_dataset
+    from hfmix.data import load_test
     from hfmix.hub.pretrained import load_pretrained
-    from hfmix.robustness.suite import AXES, evaluate_robustness
+    from hfmix.robustness.suite import evaluate_robustness
     from hfmix.robustness.summary import headline
+    from hfmix.run_folder import is_finished
 
-    model, processor, _ = load_pretrained(arguments.model)
-    splits = open_dataset(arguments.dataset)
-    if arguments.split not in splits:
-        raise ValueError(
-            f"{arguments.dataset} has no split {arguments.split!r}, only {', '.join(splits)}: set --split"
-        )
+    if arguments.out and is_finished(Path(arguments.out)):
+        raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
     columns = (arguments.image_column_name, arguments.label_column_name)
-    test = as_labelled(splits[arguments.split], *columns, name=arguments.split)
+    test = load_test(arguments.dataset, arguments.split, *columns, arguments.test_fraction)
+    model, processor, _ = load_pretrained(arguments.model)
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
     if set(test.class_names) <= set(names):
-        test = as_labelled(splits[arguments.split], *columns, names, arguments.split)
+        test = test.with_classes(names)
     else:
         print("the data's class names are not the model's: labels compare by index", file=sys.stderr)
     if torch.cuda.is_available():
@@ -126,15 +126,21 @@ def _parser() -> ArgumentParser:
         "--dataset", required=True, help="the test set: a Hub id, a folder, a Parquet file, or `digits`"
     )
     evaluate.add_argument("--split", default="test", help="which split of it [test]")
+    evaluate.add_argument(
+        "--test_fraction",
+        type=float,
+        default=0.2,
+        help="share of `train` to measure on where there is no `test`: the part that training held out [0.2]",
+    )
     evaluate.add_argument("--image_column_name", help="the column of images [the only one]")
     evaluate.add_argument("--label_column_name", help="the column of classes [the only one]")
-    evaluate.add_argument("--axes", nargs="+", help="of clean, calibration, corruptions, ood [all]")
+    evaluate.add_argument("--axes", nargs="+", choices=AXES, help="what to measure [all]")
     evaluate.add_argument(
         "--ood", nargs="+", type=_named, default=[], metavar="NAME=SOURCE", help="out-of-distribution data"
     )
-    evaluate.add_argument("--max_samples", type=int, help="measure on so many images [all]")
-    evaluate.add_argument("--corruption_samples", type=int, help="corrupt so many images [all]")
-    evaluate.add_argument("--batch_size", type=int, default=128, help="images a forward pass [128]")
+    evaluate.add_argument("--max_samples", type=_count, help="measure on so many images [all]")
+    evaluate.add_argument("--corruption_samples", type=_count, help="corrupt so many images [all]")
+    evaluate.add_argument("--batch_size", type=_count, default=128, help="images a forward pass [128]")
     evaluate.add_argument("--seed", type=int, default=0, help="of corruption and draws [0]")
     evaluate.add_argument("--out", help="a folder for robustness.json and the figures")
     evaluate.set_defaults(command=_evaluate)
@@ -153,6 +159,12 @@ def _parser() -> ArgumentParser:
     push.add_argument("--revision", help="a branch other than main")
     push.set_defaults(command=_push)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
 def _named(text: str) -> tuple[str, str]:

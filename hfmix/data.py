@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Image, Value, load_dataset
+from huggingface_hub import constants
 from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
+from PIL import ImageOps
 from pyarrow import ArrowInvalid
 from pyarrow.parquet import read_metadata
 from sklearn.model_selection import train_test_split
@@ -63,7 +64,7 @@ class DataArguments:
         default=None, metadata={"help": "Train on so many images, drawn by --seed."}
     )
     max_test_samples: int | None = field(
-        default=None, metadata={"help": "Measure on so many images, drawn by --seed."}
+        default=None, metadata={"help": "Measure on so many images, the same ones whatever the --seed."}
     )
     train_crop: Literal["none", "pad", "resized"] = field(
         default="resized",
@@ -96,8 +97,19 @@ class DataArguments:
                 raise ValueError(f'ood is JSON such as {{"svhn": "path/to/svhn"}}, not {self.ood!r}') from error
         if self.ood is not None and not isinstance(self.ood, dict):
             raise ValueError(f"ood is name: source, not {self.ood!r}")
+        check_positive(self, "max_train_samples", "max_test_samples")
+        if self.crop_padding < 0:
+            raise ValueError(f"crop_padding is a number of pixels from 0, not {self.crop_padding}")
         if not 0.0 < self.test_fraction < 1.0:
             raise ValueError(f"test_fraction lies between 0 and 1, not {self.test_fraction}")
+
+
+def check_positive(arguments: Any, *names: str) -> None:
+    """Raises a ValueError for the first of these settings that is given and below 1."""
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is a whole number from 1, not {value}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +147,19 @@ class LabelledImages:
         """The same data reduced to these positions, in this order."""
         return replace(self, rows=self.rows[positions], labels=self.labels[positions])
 
+    def with_classes(self, class_names: Sequence[str]) -> "LabelledImages":
+        """The same images with the indices that `class_names` gives to their classes, matched by name.
+
+        Raises:
+            ValueError: an image is of a class that is not among them.
+        """
+        position = {class_name: index for index, class_name in enumerate(class_names)}
+        present = {self.class_names[index] for index in set(self.labels.tolist())}
+        if foreign := sorted(present - set(position)):
+            raise ValueError(f"the {self.name} set has classes that are not known: {', '.join(foreign[:5])}")
+        labels = np.array([position.get(class_name, -1) for class_name in self.class_names])[self.labels]
+        return replace(self, labels=labels, class_names=list(class_names))
+
     def sample(self, count: int | None, seed: int) -> "LabelledImages":
         """`count` examples drawn at random by `seed` (None, or as many as there are: all, in order)."""
         if count is None or count >= len(self):
@@ -160,7 +185,9 @@ class ImageExamples(torch.utils.data.Dataset):
 def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledImages]:
     """Training and test images, and validation images where there are some, all with the training set's classes.
 
-    Without a test set, `test_fraction` of the training data is held out at random (by `seed`).
+    Without a test set, `test_fraction` of the training data is held out at random. That part, and what
+    `max_test_samples` draws, is the same whatever the seed, so that runs compare; `seed` draws
+    `max_train_samples`.
 
     Raises:
         ValueError: a set is missing, empty, lacks the column, or holds a class that the training set lacks.
@@ -181,9 +208,9 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledImages]:
         if split in opened
     }
     if "test" not in splits:
-        train, splits["test"] = _hold_out(train, args.test_fraction, seed)
+        train, splits["test"] = _hold_out(train, args.test_fraction)
     splits["train"] = train.sample(args.max_train_samples, seed)
-    splits["test"] = splits["test"].sample(args.max_test_samples, seed)
+    splits["test"] = splits["test"].sample(args.max_test_samples, seed=0)
     return splits
 
 
@@ -206,7 +233,7 @@ def open_dataset(source: str, config: str | None = None) -> DatasetDict:
         hint = f"did you mean {near[0]!r}?" if near else "there is no such file or folder"
         raise ValueError(f"no data set {source!r}: {hint}")
     what = f"data set {source!r}"
-    if not hub_reachable():
+    if not hub_reachable() and not constants.HF_HUB_OFFLINE:  # offline on purpose: what is cached will do
         raise no_connection(what)
     try:
         return load_dataset(source, config)
@@ -214,7 +241,7 @@ def open_dataset(source: str, config: str | None = None) -> DatasetDict:
         raise hub_error(error, what) from error
 
 
-def open_ood(sources: Mapping[str, "Dataset | LabelledImages | str"]) -> dict[str, LabelledImages]:
+def open_ood(sources: Mapping[str, "Dataset | LabelledImages | str | Path"]) -> dict[str, LabelledImages]:
     """Out-of-distribution images by name, from data sets or from what `open_dataset` takes (its test split).
 
     Raises:
@@ -222,8 +249,8 @@ def open_ood(sources: Mapping[str, "Dataset | LabelledImages | str"]) -> dict[st
     """
     opened = {}
     for name, source in sources.items():
-        if isinstance(source, str):
-            splits = open_dataset(source)
+        if isinstance(source, str | Path):
+            splits = open_dataset(str(source))
             source = splits.get("test", next(iter(splits.values())))
         opened[name] = source if isinstance(source, LabelledImages) else as_unlabelled(source, name=f"ood {name}")
     return opened
@@ -249,14 +276,8 @@ def as_labelled(
     """
     cells = _cells(dataset, image_column, name)
     labels, own_names = _labels(dataset, _column(dataset, label_column, "label", ClassLabel, name), name)
-    if class_names is not None:
-        position = {class_name: index for index, class_name in enumerate(class_names)}
-        present = {own_names[index] for index in set(labels.tolist())}
-        if foreign := sorted(present - set(position)):
-            raise ValueError(f"the {name} set has classes that are not known: {', '.join(foreign[:5])}")
-        labels = np.array([position.get(own_name, -1) for own_name in own_names])[labels]
-    names = list(class_names if class_names is not None else own_names)
-    return LabelledImages(cells, np.arange(len(cells)), labels, names, name)
+    images = LabelledImages(cells, np.arange(len(cells)), labels, own_names, name)
+    return images if class_names is None else images.with_classes(class_names)
 
 
 def as_unlabelled(dataset: Dataset, image_column: str | None = None, name: str = "data") -> LabelledImages:
@@ -269,12 +290,32 @@ def as_unlabelled(dataset: Dataset, image_column: str | None = None, name: str =
     return LabelledImages(cells, np.arange(len(cells)), np.full(len(cells), -1), [], name)
 
 
-def _hold_out(images: LabelledImages, fraction: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
+def load_test(
+    source: str,
+    split: str = "test",
+    image_column: str | None = None,
+    label_column: str | None = None,
+    test_fraction: float = 0.2,
+) -> LabelledImages:
+    """The split to measure on; where there is no test split, the part of "train" that `load_splits` holds out.
+
+    Raises:
+        ValueError, ConnectionError: as `open_dataset` and `as_labelled`; or there is no such split.
+    """
+    splits = open_dataset(source)
+    if split in splits:
+        return as_labelled(splits[split], image_column, label_column, name=split)
+    if split != "test" or "train" not in splits:
+        raise ValueError(f"{source} has no split {split!r}, only {', '.join(splits)}: set --split")
+    return _hold_out(as_labelled(splits["train"], image_column, label_column, name="train"), test_fraction)[1]
+
+
+def _hold_out(images: LabelledImages, fraction: float) -> tuple[LabelledImages, LabelledImages]:
     """Two random parts with equal shares of classes where each class has enough examples."""
     counts = np.bincount(images.labels)
     enough = counts[counts > 0].min() > 1 and len(images) * min(fraction, 1 - fraction) >= len(counts)
     stratify = images.labels if enough else None
-    parts = train_test_split(np.arange(len(images)), test_size=fraction, stratify=stratify, random_state=seed)
+    parts = train_test_split(np.arange(len(images)), test_size=fraction, stratify=stratify, random_state=0)
     return images.select(np.sort(parts[0])), images.select(np.sort(parts[1]))
 
 
@@ -283,14 +324,26 @@ def _folder(path: Path) -> DatasetDict:
     if parquet:
         splits: dict[str, list[str]] = {}
         for file in parquet:
-            named = f"{file.parent.name}/{file.name}".lower()
-            split = next((s for s in ("train", "validation", "test") if s in named), None)
-            split = split or ("validation" if "val" in named else "train")
-            splits.setdefault(split, []).append(str(file))
+            splits.setdefault(_split_of(file.relative_to(path)), []).append(str(file))
         return DatasetDict({split: _parquet(files) for split, files in splits.items()})
     if not any(p.suffix.lower() in PILImage.registered_extensions() for p in path.rglob("*")):
         raise ValueError(f"no images and no Parquet files in the folder {str(path)!r}")
     return load_dataset("imagefolder", data_dir=str(path))
+
+
+def _split_of(file: Path) -> Split:
+    """The split that a file's name, or else a folder's, says in a word of its own; "train" where none does."""
+    for part in reversed(file.parts):
+        words = re.split(r"[^a-z]+", part.lower())
+        for word, split in {
+            "train": "train",
+            "test": "test",
+            "validation": "validation",
+            "val": "validation",
+        }.items():
+            if word in words:
+                return split
+    return "train"
 
 
 def _parquet(files: Sequence[str]) -> Dataset:
@@ -323,6 +376,7 @@ def _cells(dataset: Dataset, column: str | None, name: str) -> Dataset:
     """The column of images alone, not decoded."""
     if len(dataset) == 0:
         raise ValueError(f"the {name} set is empty")
+    dataset = dataset.with_format(None)  # without a transform that a user has set on it
     column = _column(dataset, column, "image", Image, name)
     feature = dataset.features[column]
     readable = isinstance(feature, Image) or (isinstance(feature, Value) and feature.dtype in ("string", "binary"))
@@ -333,7 +387,7 @@ def _cells(dataset: Dataset, column: str | None, name: str) -> Dataset:
 
 def _labels(dataset: Dataset, column: str, name: str) -> tuple[np.ndarray, list[str]]:
     """(N,) class indices and the names of the classes."""
-    feature, values = dataset.features[column], list(dataset[column])
+    feature, values = dataset.features[column], list(dataset.with_format(None)[column])
     if None in values:
         raise ValueError(f"column {column!r} of the {name} set has no class in row {values.index(None)}")
     if isinstance(feature, ClassLabel):
@@ -353,10 +407,10 @@ def _labels(dataset: Dataset, column: str, name: str) -> tuple[np.ndarray, list[
 
 def _decode(cell: dict[str, Any], where: str) -> PILImage.Image:
     try:
-        source = io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
-        image = PILImage.open(source)
+        image = PILImage.open(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"])
         image.load()
-    except (OSError, SyntaxError, UnidentifiedImageError, TypeError) as error:
+        image = ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow's decoders raise many kinds
         path = f" ({cell['path']})" if cell and cell.get("path") else ""
         raise ValueError(f"{where}{path} is not an image that can be read: {error}") from error
     if image.mode.startswith(("I", "F")):

@@ -32,9 +32,9 @@ def report_errors(command: Callable[[list[str]], None], argv: list[str]) -> int:
 
 
 def _without_debug(argv: list[str]) -> tuple[list[str], bool]:
-    """`argv` without a bare `--debug`; one with a value is transformers' option of that name."""
+    """`argv` without a bare `--debug`; one before these values is transformers' option of that name."""
     for i, argument in enumerate(argv):
-        if argument == "--debug" and (i + 1 == len(argv) or argv[i + 1].startswith("-")):
+        if argument == "--debug" and argv[i + 1 : i + 2] not in (["underflow_overflow"], ["tpu_metrics_debug"]):
             os.environ["HFMIX_DEBUG"] = "1"  # for the processes that accelerate starts
             argv = argv[:i] + argv[i + 1 :]
             break
@@ -42,6 +42,8 @@ def _without_debug(argv: list[str]) -> tuple[list[str], bool]:
 
 
 def _print(error: Exception, debug: bool) -> None:
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # the first process says it for all
     if debug:
         traceback.print_exception(error)
     expected = isinstance(error, ValueError | OSError | RuntimeError)

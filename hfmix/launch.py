@@ -1,6 +1,7 @@
 """`hfmix train`: the training script through accelerate's launcher."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -28,7 +29,10 @@ def launch(argv: list[str]) -> None:
             # with --cpu the launcher starts a single process, whatever the number asked for
             environment["ACCELERATE_USE_CPU"] = "true"
             options += ["--use_cpu", "true"]
-    status = subprocess.run([*launcher, "-m", "hfmix.train", *options], env=environment, check=False).returncode
+    with subprocess.Popen([*launcher, "-m", "hfmix.train", *options], env=environment) as script:
+        # else a stopped `hfmix train` would leave its workers writing into the run's folder
+        signal.signal(signal.SIGTERM, lambda *_: script.terminate())
+        status = script.wait()
     if status:
         sys.exit(1 if status > 0 else 128 - status)
 

@@ -22,39 +22,56 @@ RUN_FILES = (
 
 # The card is moved in last, so that it stands for the whole.
 _SEAL = "README.md"
+# There from the start of the training to its end; what is written at the end is gathered in it.
 _STAGE = ".unfinished"
 
 
 def is_finished(run: Path) -> bool:
     """Whether the folder holds a run that came to its end."""
-    return (run / _SEAL).is_file() and (run / "robustness.json").is_file()
+    return (run / _SEAL).is_file() and (run / "robustness.json").is_file() and not (run / _STAGE).exists()
 
 
-def claim(run: Path, resume: bool, overwrite: bool) -> None:
-    """Makes the folder ready for training, or refuses to touch what it holds.
+def check_free(run: Path, resume: bool, overwrite: bool) -> None:
+    """Refuses a folder whose content a run would destroy. Changes nothing.
 
     Raises:
         FileExistsError: it holds a finished run, or one that stopped half way, and neither `resume` nor
-            `overwrite` says what to do about it.
+            `overwrite` says what to do about it; or files that are not a run's, under names that a run needs.
     """
-    interrupted = bool(_checkpoints(run)) or (run / _STAGE).exists()
+    if is_finished(run):
+        if not overwrite:
+            raise FileExistsError(
+                f"{run} holds a finished run: choose another --output_dir, or pass --overwrite to replace it"
+            )
+    elif (run / _STAGE).exists() or _checkpoints(run):
+        if not (resume or overwrite):
+            raise FileExistsError(
+                f"{run} holds a run that stopped half way, or that is still going on: "
+                f"pass --resume_from_checkpoint true to go on, or --overwrite to start again"
+            )
+    elif foreign := _files(run):
+        raise FileExistsError(
+            f"{run} is not a run's folder, and a run would replace its {foreign[0].relative_to(run)}: "
+            f"choose another --output_dir"
+        )
+
+
+def begin(run: Path, overwrite: bool) -> None:
+    """Marks the folder as a run under way; with `overwrite`, the old run's own files go first.
+
+    To be called after `check_free`, and after all that can fail before the training starts.
+    """
     if overwrite:
-        _clear(run)
-    elif is_finished(run):
-        raise FileExistsError(
-            f"{run} holds a finished run: choose another --output_dir, or pass --overwrite to replace it"
-        )
-    elif interrupted and not resume:
-        raise FileExistsError(
-            f"{run} holds a run that stopped half way: pass --resume_from_checkpoint true to go on, "
-            f"or --overwrite to start again"
-        )
-    run.mkdir(parents=True, exist_ok=True)
+        for path in sorted(_files(run), key=lambda path: path.name != _SEAL):
+            path.unlink()
+        for folder in (run / _STAGE, *_checkpoints(run)):
+            shutil.rmtree(folder, ignore_errors=True)
+    (run / _STAGE).mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def finishing(run: Path) -> Iterator[Path]:
-    """A folder to write the finished run into; on leaving it without an error, all moves into `run` at once.
+    """A folder to write the finished run into; on leaving it without an error, all moves into `run`.
 
     The checkpoints, which hold the optimizer's pickled state, go when the run is whole.
     """
@@ -62,12 +79,12 @@ def finishing(run: Path) -> Iterator[Path]:
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)
     yield stage
-    for path in sorted(stage.iterdir(), key=lambda path: path.name == _SEAL):
-        target = run / path.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        path.replace(target)
-    for leftover in (stage, *_checkpoints(run)):
+    for path in sorted(stage.rglob("*"), key=lambda path: path.name == _SEAL):
+        if path.is_file():
+            target = run / path.relative_to(stage)
+            target.parent.mkdir(exist_ok=True)
+            path.replace(target)
+    for leftover in (*_checkpoints(run), stage):
         shutil.rmtree(leftover)
 
 
@@ -75,12 +92,5 @@ def _checkpoints(run: Path) -> list[Path]:
     return [path for path in run.glob("checkpoint-*") if path.is_dir()]
 
 
-def _clear(run: Path) -> None:
-    """Removes a run's own files, the seal first; what else lies in the folder stays."""
-    for pattern in RUN_FILES:
-        for path in run.glob(pattern):
-            path.unlink()
-    if (run / "figures").is_dir() and not any((run / "figures").iterdir()):
-        (run / "figures").rmdir()
-    for folder in (run / _STAGE, *_checkpoints(run)):
-        shutil.rmtree(folder, ignore_errors=True)
+def _files(run: Path) -> list[Path]:
+    return [path for pattern in RUN_FILES for path in run.glob(pattern) if path.is_file()]

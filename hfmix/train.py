@@ -6,12 +6,14 @@ accelerate launch -m hfmix.train RECIPE [--any_argument value ...]
 import json
 import sys
 from argparse import SUPPRESS, Action, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 import yaml
 from PIL import Image
@@ -21,14 +23,21 @@ from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 from transformers.utils import logging
 
 from hfmix.backbones import load_backbone, save_backbone
-from hfmix.data import DataArguments, ImageExamples, LabelledImages, load_splits, open_ood
+from hfmix.data import (
+    DataArguments,
+    ImageExamples,
+    LabelledImages,
+    check_positive,
+    load_splits,
+    open_ood,
+)
 from hfmix.environment import environment
 from hfmix.errors import UsageError, report_errors
 from hfmix.hub.card import write_card
-from hfmix.robustness.preprocess import input_size
+from hfmix.robustness.preprocess import Preprocessor, input_size
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
-from hfmix.run_folder import claim, finishing, is_finished
+from hfmix.run_folder import begin, check_free, finishing, is_finished
 from hfmix.trainer import MixTrainer
 from hfmix.training_args import MixTrainingArguments
 
@@ -43,7 +52,7 @@ A recipe is a YAML file whose keys are the options above; options on the command
 
 
 # of one start, not of the recipe; a token belongs in no file
-_NOT_KEPT = {"overwrite", "resume_from_checkpoint", "local_rank", "hub_token"}
+_NOT_KEPT = {"overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
 
 
 @dataclass
@@ -65,6 +74,9 @@ class ModelArguments:
 
     _argument_group_name = "model"
 
+    def __post_init__(self) -> None:
+        check_positive(self, "image_size")
+
 
 @dataclass
 class RunArguments:
@@ -72,10 +84,14 @@ class RunArguments:
 
     overwrite: bool = field(default=False, metadata={"help": "Replace the run that --output_dir holds."})
     corruption_samples: int | None = field(
-        default=None, metadata={"help": "Corrupt so many test images for the report, drawn by --seed. [all]"}
+        default=None,
+        metadata={"help": "Corrupt so many test images for the report, the same ones whatever the --seed. [all]"},
     )
 
     _argument_group_name = "run"
+
+    def __post_init__(self) -> None:
+        check_positive(self, "corruption_samples")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,7 +117,9 @@ def parse(
     values, unknown = parser.parse_known_args([*from_recipe, *options])
     if unknown:
         raise UsageError(_unknown_key(unknown[0].split("=")[0].lstrip("-"), parser.keys(), "option --"))
-    resolved = {key: value for key, value in vars(values).items() if value is not None and key not in _NOT_KEPT}
+    resolved = {
+        key: _plain(value) for key, value in vars(values).items() if value is not None and key not in _NOT_KEPT
+    }
     try:
         model_args, data_args, run_args, training_args = parser.dataclasses_from(values)
     except (ValueError, TypeError) as error:
@@ -110,6 +128,8 @@ def parse(
         raise UsageError("no model: set model_name_or_path, a timm architecture such as resnet18 or a Hub id")
     if "output_dir" not in resolved:
         raise UsageError("no output_dir: set the folder for the run, such as runs/mine")
+    if run_args.overwrite and _resumes(training_args):
+        raise UsageError("overwrite and resume_from_checkpoint contradict each other: give one of them")
     if data_args.ood:
         resolved["ood"] = data_args.ood
     return model_args, data_args, run_args, training_args, resolved
@@ -128,8 +148,8 @@ def train(
         ValueError, OSError: the data, the model or the folder cannot be used; the message says why.
     """
     run = Path(args.output_dir)
-    resume = str(args.resume_from_checkpoint or "").lower() not in ("", "false", "no", "0")
-    if resume and not run_args.overwrite and is_finished(run):
+    resume = _resumes(args)
+    if resume and is_finished(run):
         say(args, f"{run} is finished already: nothing to resume")
         return
     logging.disable_progress_bar()  # of saving, once a checkpoint; training and evaluation have their own
@@ -137,7 +157,7 @@ def train(
         args.dataloader_pin_memory = False
     with args.main_process_first(local=False, desc="preparing the run's folder and the data"):
         if args.process_index == 0:
-            claim(run, resume, run_args.overwrite)
+            check_free(run, resume, run_args.overwrite)
         splits = load_splits(data_args, args.seed)
         ood = open_ood(data_args.ood or {})  # now, so that a wrong path is found before the training
     set_seed(args.seed)  # of a new head, or of all weights where training starts from none
@@ -147,13 +167,15 @@ def train(
     trainer = MixTrainer(
         model=model,
         args=args,
-        train_dataset=ImageExamples(splits["train"], train_transform(processor, data_args)),
+        train_dataset=ImageExamples(splits["train"], ToPixels(processor, data_args)),
         eval_dataset=(
-            ImageExamples(splits["validation"], eval_transform(processor)) if "validation" in splits else None
+            ImageExamples(splits["validation"], ToPixels(processor)) if "validation" in splits else None
         ),
         data_collator=default_data_collator,
         compute_metrics=accuracy,
     )
+    if args.process_index == 0:
+        begin(run, run_args.overwrite)
     result = trainer.train(resume_from_checkpoint=_checkpoint(args, run) if resume else None)
     if not trainer.is_world_process_zero():
         return
@@ -179,44 +201,57 @@ def finish(
         "log_history": trainer.state.log_history,
     }
     with finishing(run) as stage:
-        save_backbone(model, processor, stage)  # first, so that they outlive a failing evaluation
-        report = evaluate_robustness(
-            model,
-            processor,
-            test,
-            ood=ood,
-            corruption_samples=run_args.corruption_samples,
-            batch_size=args.per_device_eval_batch_size,
-            seed=args.seed,
-            name=run.name,
-        )
+        save_backbone(model, processor, stage)
+        try:
+            report = evaluate_robustness(
+                model,
+                processor,
+                test,
+                ood=ood,
+                corruption_samples=run_args.corruption_samples,
+                batch_size=args.per_device_eval_batch_size,
+                name=run.resolve().name,
+            )
+        except Exception as error:
+            raise RuntimeError(f"{error} (trained, not measured: the weights are in {stage})") from error
         report.save(stage)
         _write_json(stage / "train_results.json", results)
         _write_json(stage / "environment.json", environment(args.seed, args.world_size))
         (stage / "recipe.yaml").write_text(yaml.safe_dump(dict(resolved), sort_keys=True, allow_unicode=True))
-        write_card(stage, title=run.name)
+        write_card(stage, title=run.resolve().name)
     say(args, f"{run}: {headline(report)}")
     say(args, f"{run / 'README.md'} is the card, {run / 'figures'} has the figures")
 
 
-def train_transform(processor: Any, args: DataArguments) -> Callable[[Image.Image], torch.Tensor]:
-    """Image to pixel values (C, H, W) with random crop and flip, then the processor's own steps."""
-    steps: list[v2.Transform] = []
-    if args.train_crop == "pad":
-        size = input_size(processor)
-        steps += [v2.Resize(size), v2.RandomCrop(size, padding=args.crop_padding)]
-    elif args.train_crop == "resized":
-        steps += [v2.RandomResizedCrop(input_size(processor), scale=(0.25, 1.0))]
-    if args.horizontal_flip:
-        steps += [v2.RandomHorizontalFlip()]
-    to_pixels = eval_transform(processor)
-    augment = v2.Compose(steps) if steps else v2.Identity()
-    return lambda image: to_pixels(augment(image))
+class ToPixels:
+    """An image to the model's input (C, H, W): random crop and flip in training, then the processor's steps.
 
+    An image that was cropped at random has the input's size and is only normalised, where the processor can be
+    taken apart; resized and cropped once more it would lose its border.
 
-def eval_transform(processor: Any) -> Callable[[Image.Image], torch.Tensor]:
-    """Image to pixel values (C, H, W), as the processor gives them."""
-    return lambda image: processor(images=image, return_tensors="pt")["pixel_values"][0]
+    Args:
+        processor: the model's.
+        augment: what to do at random; None for evaluation.
+    """
+
+    def __init__(self, processor: Any, augment: DataArguments | None = None) -> None:
+        self.preprocessor = Preprocessor(processor)
+        crops: list[v2.Transform] = []
+        if augment is not None and augment.train_crop != "none":
+            size = input_size(processor)
+            if augment.train_crop == "pad":
+                crops = [v2.Resize(size), v2.RandomCrop(size, padding=augment.crop_padding)]
+            else:
+                crops = [v2.RandomResizedCrop(size, scale=(0.25, 1.0))]
+        flips = [v2.RandomHorizontalFlip()] if augment is not None and augment.horizontal_flip else []
+        self.cropped = bool(crops)
+        self.steps = v2.Compose([*crops, *flips]) if crops or flips else v2.Identity()
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        image = self.steps(image)
+        if self.cropped and self.preprocessor.separable:
+            return self.preprocessor.normalize(torch.from_numpy(np.array(image))[None])[0]
+        return self.preprocessor.pixel_values([image])[0]
 
 
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:
@@ -299,6 +334,18 @@ def _as_options(recipe: Mapping[str, Any], known: Sequence[str], path: str) -> l
 def _unknown_key(key: str, known: Sequence[str], kind: str) -> str:
     near = get_close_matches(key.replace("-", "_"), known, n=1)
     return f"unknown {kind}{key}: " + (f"did you mean {near[0]}?" if near else "see `hfmix train --help`")
+
+
+def _plain(value: Any) -> Any:
+    """A value as YAML can hold it."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    value = value.value if isinstance(value, Enum) else value
+    return value if isinstance(value, str | bool | int | float | dict) else str(value)
+
+
+def _resumes(args: MixTrainingArguments) -> bool:
+    return str(args.resume_from_checkpoint or "").lower() not in ("", "false", "no", "0")
 
 
 def _checkpoint(args: MixTrainingArguments, run: Path) -> str | None:

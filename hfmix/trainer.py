@@ -39,8 +39,8 @@ class MixTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         if self.args.n_gpu > 1:
             raise ValueError(
-                f"{self.args.n_gpu} GPUs in one process: start with `accelerate launch`, "
-                "or set CUDA_VISIBLE_DEVICES=0"
+                f"{self.args.n_gpu} GPUs in one process: use hfmix.MixTrainingArguments, which takes one, "
+                f"or start one process a GPU with `accelerate launch`"
             )
         from_args: Callable[[], Policy] = getattr(self.args, "policy", ERM)
         self.policy = policy if policy is not None else from_args()
@@ -54,9 +54,10 @@ class MixTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, Any]:
         """The loss of a batch, mixed if the model is in training mode. See `transformers.Trainer.compute_loss`."""
-        if "labels" not in inputs:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels = inputs["labels"]
+        labels = inputs.get("labels")
+        if labels is None or labels.is_floating_point():
+            kind = "no labels" if labels is None else f"labels of shape {tuple(labels.shape)} {labels.dtype}"
+            raise ValueError(f"the batch has {kind}: MixTrainer takes integer class indices, (N,), under `labels`")
         if model.training:
             plan = self._draw_plan(inputs)
             inputs = self._mixed(plan, inputs)

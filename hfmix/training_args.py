@@ -44,6 +44,11 @@ class MixTrainingArguments(TrainingArguments):
         self.policy()
         super().__post_init__()
 
+    @property
+    def n_gpu(self) -> int:
+        """GPUs of this process, one at most: several take several processes, not DataParallel."""
+        return min(super().n_gpu, 1)
+
     def policy(self) -> Policy:
         """The mixing policy that these arguments describe."""
         settings = {"alpha": self.mix_alpha, "eta": self.mix_eta, "reduction": self.mix_reduction}

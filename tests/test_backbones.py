@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from hfmix import load_backbone
+from hfmix import load_backbone, load_pretrained
 from hfmix.backbones import save_backbone
 
 LABELS = ["ant", "bee", "cat"]
@@ -57,6 +57,31 @@ def test_a_transformers_checkpoint_in_a_folder(tmp_path):
     assert model(pixels).logits.shape == (1, 3) and model.config.id2label[2] == "cat"
     with pytest.raises(ValueError, match="image_size is for timm architectures"):
         load_backbone(str(tmp_path), LABELS, image_size=64)
+
+
+def test_half_precision_checkpoints_are_trained_in_single(tmp_path):
+    model, processor = load_backbone("test_resnet", LABELS, pretrained=False, image_size=32)
+    save_backbone(model.half(), processor, tmp_path)
+    again, _ = load_backbone(str(tmp_path), LABELS)
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+
+
+def test_a_fixed_size_is_not_changed_under_its_weights(tmp_path):
+    """A position embedding of another size would be drawn anew without a word."""
+    save_backbone(*load_backbone("test_vit", LABELS, pretrained=False, image_size=32), tmp_path)
+    with pytest.raises(ValueError, match="takes 32 pixels and its weights fit no other size"):
+        load_backbone(str(tmp_path), LABELS, image_size=64)
+    load_backbone(str(tmp_path), LABELS, image_size=32)
+
+
+def test_remote_code_is_never_run(tmp_path, capfd):
+    config = {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    for load in (lambda: load_backbone(str(tmp_path), LABELS), lambda: load_pretrained(tmp_path)):
+        with pytest.raises(ValueError):
+            load()
+    assert not (tmp_path / "ran").exists() and "y/N" not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

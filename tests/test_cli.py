@@ -12,6 +12,7 @@ from datasets import ClassLabel
 from PIL import Image
 
 from hfmix.cli import main
+from hfmix.train import main as train_main
 
 
 def test_help_names_every_command():
@@ -77,7 +78,7 @@ def test_runs_on_different_data_do_not_compare(finished_run, tmp_path, one_line)
     fingerprint = json.loads(text)["data"]["fingerprint_sha256"]
     (other / "robustness.json").write_text(text.replace(fingerprint, "0" * 64))
     assert main(["compare", str(finished_run), str(other)]) == 1
-    assert one_line() == "regmixup and other were measured on different test sets: their figures don't compare"
+    assert one_line() == "regmixup and other were measured on different test set: their figures don't compare"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,8 @@ def test_runs_on_different_data_do_not_compare(finished_run, tmp_path, one_line)
         (["evaluat"], 2, "invalid choice: 'evaluat'"),
         (["compare"], 2, "the following arguments are required: RUN"),
         (["evaluate", "x", "--dataset", "digits", "--ood", "photos"], 2, "'photos' is not NAME=SOURCE"),
+        (["evaluate", "x", "--dataset", "digits", "--axes", "clear"], 2, "invalid choice: 'clear'"),
+        (["evaluate", "x", "--dataset", "digits", "--batch_size", "0"], 2, "'0' is not a whole number from 1"),
         (["push", "x"], 2, "--repo-id"),
         (["compare", "nowhere"], 1, "no robustness.json in 'nowhere'"),
         (["evaluate", "a/b/c", "--dataset", "digits"], 1, "no folder 'a/b/c'"),
@@ -103,7 +106,6 @@ def test_wrong_calls_are_one_line(argv, status, message, one_line):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--axes", "clear"], "unknown axis 'clear'"),
         (["--split", "tset"], "digits has no split 'tset', only train, validation, test"),
         (["--label_column_name", "lable"], "has no column 'lable'"),
     ],
@@ -113,11 +115,28 @@ def test_what_cannot_be_measured_is_one_line(finished_run, options, message, one
     assert message in one_line()
 
 
-def test_debug_shows_the_traceback(capfd, monkeypatch):
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_debug_shows_the_traceback_wherever_it_stands(place, capfd, monkeypatch):
     monkeypatch.setenv("HFMIX_DEBUG", "")
-    assert main(["compare", "nowhere", "--debug"]) == 1
+    argv = ["compare", "nowhere"]
+    assert main([*argv[:place], "--debug", *argv[place:]]) == 1
     assert "Traceback" in capfd.readouterr().err
-    monkeypatch.setenv("HFMIX_DEBUG", "")
+
+
+def test_a_run_is_not_evaluated_into_itself(finished_run, one_line):
+    assert main(["evaluate", str(finished_run), "--dataset", "digits", "--out", str(finished_run)]) == 1
+    assert "holds a finished run" in one_line()
+
+
+def test_without_a_test_split_the_held_out_part_is_measured(image_folder, tmp_path):
+    run = tmp_path / "run"
+    options = ["--dataset_name", str(image_folder), "--output_dir", str(run), "--max_steps", "1", "--ood", "{}"]
+    recipe = str(ROOT / "recipes/digits/erm.yaml")
+    assert train_main([recipe, *options, "--seed", "7", "--eval_strategy", "no", "--test_fraction", "0.5"]) == 0
+    options = ["--dataset", str(image_folder), "--test_fraction", "0.5", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", str(run), *options]) == 0
+    data = [json.loads((folder / "robustness.json").read_text())["data"] for folder in (run, tmp_path / "out")]
+    assert data[0] == data[1] and data[0]["num_samples"] == 6
 
 
 def test_recipes_and_their_index_agree():

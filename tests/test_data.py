@@ -1,11 +1,13 @@
 """Images and classes from every source, with bad ones named."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
-from hfmix.data import DataArguments, as_labelled, as_unlabelled, load_splits, open_dataset
+from hfmix.data import DataArguments, _split_of, as_labelled, as_unlabelled, load_splits, open_dataset
 
 
 def pictures(n=4, mode="RGB"):
@@ -41,7 +43,7 @@ def test_a_folder_is_held_out_from_with_equal_shares(image_folder):
     assert splits["train"].class_names == ["blue", "red"]
     assert np.bincount(splits["test"].labels).tolist() == [2, 2]
     assert not set(splits["train"].rows) & set(splits["test"].rows)
-    again = load_splits(DataArguments(dataset_name=str(image_folder), test_fraction=1 / 3), seed=0)
+    again = load_splits(DataArguments(dataset_name=str(image_folder), test_fraction=1 / 3), seed=1)
     assert again["test"].rows.tolist() == splits["test"].rows.tolist()
 
 
@@ -98,6 +100,40 @@ def test_a_broken_image_is_named_by_its_row(image_folder):
         data.select(np.array([1, 3])).image(1)
 
 
+def test_photographs_are_turned_upright(tmp_path):
+    picture = PILImage.new("RGB", (40, 20))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # orientation: turned by a quarter
+    for i in range(2):
+        (tmp_path / str(i)).mkdir()
+        picture.save(tmp_path / str(i) / "a.jpg", exif=exif)
+    assert as_labelled(open_dataset(str(tmp_path))["train"]).image(0).size == (20, 40)
+
+
+def test_a_transform_set_by_the_user_does_not_matter():
+    data = make([0, 1], ClassLabel(names=["a", "b"])).with_transform(lambda rows: {"pixel_values": [0]})
+    assert as_labelled(data).labels.tolist() == [0, 1]
+    assert as_unlabelled(data).image(1).size == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("path", "split"),
+    [
+        ("train-00000-of-00002.parquet", "train"),
+        ("data/test.parquet", "test"),
+        ("validation/0000.parquet", "validation"),
+        ("val_1.parquet", "validation"),
+        ("strain_images.parquet", "train"),
+        ("strain/test.parquet", "test"),
+        ("train/test-0.parquet", "test"),
+        ("latest.parquet", "train"),
+        ("part-0.parquet", "train"),
+    ],
+)
+def test_a_file_s_split_is_a_word_of_its_name(path, split):
+    assert _split_of(Path(path)) == split
+
+
 def test_sixteen_bits_are_refused():
     data = as_labelled(make([0, 1], Value("int64"), images=[PILImage.new("I;16", (4, 4))] * 2))
     with pytest.raises(ValueError, match="row 0 has mode 'I;16'"):
@@ -109,6 +145,11 @@ def test_sixteen_bits_are_refused():
     [
         (lambda: DataArguments(), "no data: set dataset_name"),
         (lambda: DataArguments("digits", test_file=["a.parquet"]), "test_file go with train_file"),
+        (
+            lambda: DataArguments("digits", max_train_samples=-1),
+            "max_train_samples is a whole number from 1, not -1",
+        ),
+        (lambda: DataArguments("digits", crop_padding=-1), "crop_padding is a number of pixels from 0, not -1"),
         (lambda: DataArguments("digits", test_fraction=1.0), "test_fraction lies between 0 and 1, not 1.0"),
         (lambda: DataArguments("digits", ood="{broken"), "ood is JSON"),
         (lambda: open_dataset("digit"), "no data set 'digit': did you mean 'digits'?"),

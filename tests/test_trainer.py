@@ -125,5 +125,15 @@ def test_what_it_cannot_mix_is_named(tmp_path):
     trainer.model.train()
     with pytest.raises(ValueError, match="the batch holds mask beside pixel_values and labels"):
         trainer.compute_loss(trainer.model, inputs)
+    for labels, kind in ((None, "no labels"), (torch.eye(4), r"labels of shape \(4, 4\) torch.float32")):
+        with pytest.raises(ValueError, match=kind):
+            trainer.compute_loss(trainer.model, {"pixel_values": torch.zeros(4, 3, 16, 16), "labels": labels})
     with pytest.raises(ValueError, match="leave compute_loss_func out"):
         MixTrainer(model=trainer.model, args=trainer.args, compute_loss_func=lambda *_: None)
+
+
+def test_a_process_takes_one_gpu_of_several(tmp_path):
+    """Several would mean DataParallel, which splits a mixed batch; `_n_gpu` is where transformers counts them."""
+    args = MixTrainingArguments(output_dir=str(tmp_path), use_cpu=True, per_device_train_batch_size=8)
+    args._n_gpu = 4
+    assert args.n_gpu == 1 and args.train_batch_size == 8

@@ -32,7 +32,11 @@ def write_card(run: Path, title: str) -> None:
     is_timm = config["model_type"] == "timm_wrapper"
     base = recipe["model_name_or_path"]
     architecture = config.get("architecture") or config["architectures"][0]
-    hub_base = base if recipe["pretrained"] and re.fullmatch(r"[\w.-]+/[\w.-]+", base) else None
+    hub_base = (
+        base
+        if recipe["pretrained"] and re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).is_dir()
+        else None
+    )
     data = ModelCardData(
         library_name="timm" if is_timm else "transformers",
         pipeline_tag="image-classification",

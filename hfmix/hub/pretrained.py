@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoModelForImageClassification, PreTrainedModel
 
 from hfmix.backbones import load_processor
@@ -25,9 +26,11 @@ def load_pretrained(name: str | Path) -> tuple[PreTrainedModel, Any, RobustnessR
         raise ValueError(f"{str(name)!r} holds no config.json: it is not a finished run")
     if not folder.exists() and str(name).count("/") > 1:
         raise ValueError(f"no folder {str(name)!r}")
-    where = {"local_files_only": not folder.exists() and not hub_reachable()}
+    where = {"local_files_only": not folder.exists() and not hub_reachable(), "trust_remote_code": False}
     try:
-        model = AutoModelForImageClassification.from_pretrained(name, use_safetensors=True, **where)
+        model = AutoModelForImageClassification.from_pretrained(
+            name, use_safetensors=True, dtype=torch.float32, **where
+        )
         processor = load_processor(model.config, name, **where)
     except OSError as error:
         raise hub_error(error, f"model {str(name)!r}") from error

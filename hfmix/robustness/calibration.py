@@ -17,7 +17,7 @@ def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str,
     nll = -log_prob[np.arange(len(labels)), labels]
     return {
         "accuracy": figure(correct.mean(), wilson_interval(int(correct.sum()), len(labels)), len(labels)),
-        "nll": figure(nll.mean(), bootstrap_interval(np.mean, (nll,), seed=seed), len(labels)),
+        "nll": figure(nll.mean(), bootstrap_interval(np.mean, (nll,), seed=seed, bounds=(0, np.inf)), len(labels)),
     }
 
 
@@ -31,11 +31,13 @@ def calibration_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dic
         return reliability_bins(confidence, correct, NUM_BINS).calibration_error()
 
     brier = brier_terms(prob, labels)
-    interval = bootstrap_interval(ece, (confidence, correct), seed=seed)
+    interval = bootstrap_interval(ece, (confidence, correct), seed=seed, bounds=(0, 1))
     return {
         "ece_15": figure(bins.calibration_error(), interval, len(labels)),
-        "brier": figure(brier.mean(), bootstrap_interval(np.mean, (brier,), seed=seed), len(labels)),
-        "mean_confidence": figure(confidence.mean(), mean_interval(confidence), len(labels)),
+        "brier": figure(
+            brier.mean(), bootstrap_interval(np.mean, (brier,), seed=seed, bounds=(0, 2)), len(labels)
+        ),
+        "mean_confidence": figure(confidence.mean(), mean_interval(confidence, (0, 1)), len(labels)),
         "reliability_bins": {
             "count": bins.count.tolist(),
             "accuracy": bins.accuracy.tolist(),

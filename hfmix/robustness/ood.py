@@ -36,7 +36,11 @@ def ood_axis(logits: np.ndarray, ood_logits: np.ndarray, seed: int) -> dict[str,
     for name, score in SCORES.items():
         inside, outside = score(logits), score(ood_logits)
         axis[name] = {
-            key: figure(metric(inside, outside), bootstrap_interval(metric, (inside,), (outside,), seed=seed), n)
+            key: figure(
+                metric(inside, outside),
+                bootstrap_interval(metric, (inside,), (outside,), seed=seed, bounds=(0, 1)),
+                n,
+            )
             for key, metric in (("auroc", auroc), ("fpr95_ood_positive", fpr_at_95_tpr))
         }
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)

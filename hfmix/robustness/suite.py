@@ -16,13 +16,12 @@ from tqdm.auto import tqdm
 from hfmix.data import LabelledImages, as_labelled, open_ood
 from hfmix.environment import versions
 from hfmix.metrics import mean_interval, wilson_interval
+from hfmix.robustness import AXES
 from hfmix.robustness.calibration import calibration_axis, clean_axis
 from hfmix.robustness.corruptions import SEVERITIES, corrupt, corruption_names
 from hfmix.robustness.ood import ood_axis
 from hfmix.robustness.preprocess import Preprocessor
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport, figure
-
-AXES = ("clean", "calibration", "corruptions", "ood")
 
 
 def evaluate_robustness(
@@ -79,8 +78,7 @@ def evaluate_robustness(
     left_out: dict[str, str] = {axis: "not asked for" for axis in AXES if axis not in axes}
     total = len(dataset) + sum(map(len, outside.values())) + passes
     with _evaluating(model), tqdm(total=total, unit="image", desc="robustness", disable=not progress) as bar:
-        fingerprint = hashlib.sha256()
-        logits = runner.logits(dataset, bar, fingerprint)
+        logits, fingerprint = runner.logits(dataset, bar)
         _check_head(logits, dataset)
         log_prob = torch.from_numpy(logits).log_softmax(1).numpy()
         if "clean" in axes:
@@ -91,7 +89,11 @@ def evaluate_robustness(
             correct = runner.correct_under(corrupted, corruptions, seed, bar)
             measured["corruptions"] = _corruption_axis(correct, corruptions, runner.preprocessor.separable)
         if outside:
-            measured["ood"] = {key: ood_axis(logits, runner.logits(s, bar), seed) for key, s in outside.items()}
+            measured["ood"] = {}
+            for key, images in outside.items():
+                ood_logits, ood_fingerprint = runner.logits(images, bar)
+                found = ood_axis(logits, ood_logits, seed)
+                measured["ood"][key] = {"fingerprint_sha256": ood_fingerprint, **found}
         elif "ood" in axes:
             left_out["ood"] = "no out-of-distribution data given (ood=)"
     return RobustnessReport(
@@ -101,7 +103,7 @@ def evaluate_robustness(
             "data": {
                 "num_samples": len(dataset),
                 "class_names": dataset.class_names,
-                "fingerprint_sha256": fingerprint.hexdigest(),
+                "fingerprint_sha256": fingerprint,
             },
             "seed": seed,
             "versions": versions(),
@@ -120,17 +122,15 @@ class _Runner:
         self.batch_size = batch_size
         self.device = next(model.parameters()).device
 
-    def logits(self, images: LabelledImages, bar: tqdm, fingerprint: Any = None) -> np.ndarray:
-        """(N, C) float64. `fingerprint`, a hash, is fed decoded pixels and labels in order."""
-        rows = []
+    def logits(self, images: LabelledImages, bar: tqdm) -> tuple[np.ndarray, str]:
+        """(N, C) float64, and the SHA-256 of the decoded pixels and the labels in order."""
+        rows, fingerprint = [], hashlib.sha256()
         for start, batch in self._batches(images):
-            for offset, image in enumerate(batch):
-                if fingerprint is not None:
-                    label = images.labels[start + offset]
-                    fingerprint.update(f"{image.size} {label};".encode() + image.tobytes())
+            for image, label in zip(batch, images.labels[start : start + len(batch)], strict=True):
+                fingerprint.update(f"{image.size} {label};".encode() + image.tobytes())
             rows.append(self._forward(self.preprocessor.pixel_values(batch)))
             bar.update(len(batch))
-        return torch.cat(rows).double().cpu().numpy()
+        return torch.cat(rows).double().cpu().numpy(), fingerprint.hexdigest()
 
     def correct_under(
         self, images: LabelledImages, corruptions: Sequence[str], seed: int, bar: tqdm
@@ -174,8 +174,7 @@ def _corruption_axis(correct: np.ndarray, corruptions: Sequence[str], separable:
 
     def mean(part: np.ndarray) -> dict[str, Any]:
         by_image = part.reshape(-1, n).mean(0)
-        low, high = mean_interval(by_image)
-        return figure(by_image.mean(), (max(low, 0.0), min(high, 1.0)), n)
+        return figure(by_image.mean(), mean_interval(by_image, (0, 1)), n)
 
     return {
         "applied": "after resize and crop, before normalisation" if separable else "before the processor",

@@ -55,11 +55,7 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
     paths = [Path(run) for run in runs]
     alike = len({path.name for path in paths}) < len(paths)
     reports = {str(path) if alike else path.name: RobustnessReport.load(path) for path in paths}
-    sets = {name: report.content["data"]["fingerprint_sha256"] for name, report in reports.items()}
-    if len(set(sets.values())) > 1:
-        first, *others = sets
-        other = next(name for name in others if sets[name] != sets[first])
-        raise ValueError(f"{first} and {other} were measured on different test sets: their figures don't compare")
+    _check_comparable(reports)
     rows = {name: headlines(report) for name, report in reports.items()}
     table = _markdown(rows)
     if out is not None:
@@ -72,6 +68,28 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
         (folder / "comparison.json").write_text(json.dumps(content, indent=1) + "\n")
         draw_comparison(reports, folder / "comparison.png")
     return table
+
+
+def _check_comparable(reports: Mapping[str, RobustnessReport]) -> None:
+    first, *others = reports
+    for what in ("test set", "corruptions", "out-of-distribution sets"):
+        for other in others:
+            ours, theirs = _basis(reports[first])[what], _basis(reports[other])[what]
+            if ours != theirs and None not in (ours, theirs):
+                raise ValueError(
+                    f"{first} and {other} were measured on different {what}: their figures don't compare"
+                )
+
+
+def _basis(report: RobustnessReport) -> dict[str, Any]:
+    """What a report's figures rest on; None for an axis that it lacks."""
+    corruptions, ood = report.axes.get("corruptions"), report.axes.get("ood")
+    return {
+        "test set": report.content["data"]["fingerprint_sha256"],
+        "corruptions": corruptions
+        and (report.content["seed"], corruptions["mean_accuracy"]["n"], sorted(corruptions["accuracy"])),
+        "out-of-distribution sets": ood and {name: found["fingerprint_sha256"] for name, found in ood.items()},
+    }
 
 
 def _markdown(rows: Mapping[str, Mapping[str, str]]) -> str:

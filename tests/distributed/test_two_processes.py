@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import torch
 from conftest import QUICK, ROOT
 
 RECIPE = str(ROOT / "recipes/digits/mixup.yaml")
@@ -50,3 +51,38 @@ def test_processes_draw_different_plans(tmp_path):
     first, second = (json.loads((tmp_path / f"rank{i}.json").read_text()) for i in (0, 1))
     assert len(first) == len(second) == 6
     assert len({*first, *second}) == 12
+
+
+ONE_STEP = """
+import sys
+from pathlib import Path
+import torch
+from tiny import tiny_trainer, weights
+from hfmix import ERM
+batch_size = int(sys.argv[2])
+trainer = tiny_trainer(
+    Path(sys.argv[1]), ERM(), n=8, per_device_train_batch_size=batch_size, max_steps=1, optim="sgd",
+    learning_rate=1.0, max_grad_norm=0, train_sampling_strategy="sequential",
+)
+start = weights(trainer)
+trainer.train()
+if trainer.args.process_index == 0:
+    torch.save(start - weights(trainer), Path(sys.argv[1], "gradient.pt"))
+"""
+
+
+def test_two_processes_of_four_take_the_step_of_one_of_eight(tmp_path):
+    (tmp_path / "step.py").write_text(ONE_STEP)
+    gradients = []
+    for processes, batch_size in ((1, 8), (2, 4)):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={processes}"]
+        command += ["--multi_gpu"] * (processes > 1)
+        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT / "tests")}
+        command += [str(tmp_path / "step.py"), str(folder), str(batch_size)]
+        launched = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180)
+        assert launched.returncode == 0, launched.stderr
+        gradients.append(torch.load(folder / "gradient.pt", weights_only=True))
+    assert gradients[0].norm() > 0.1
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5 * gradients[0].norm().item())

@@ -75,6 +75,21 @@ def test_bootstrap_agrees_with_the_normal_interval_of_a_mean():
     assert bootstrap == metrics.bootstrap_interval(lambda v: v.mean(), (values,), seed=0, draws=2000)
 
 
+def test_the_interval_of_ece_holds_its_value():
+    """Resampling inflates ECE: the plain percentile interval of a calibrated model often lies above its value."""
+    rng = np.random.default_rng(4)
+    for seed in range(20):
+        confidence = rng.uniform(0.5, 1, 540)
+        correct = rng.random(540) < confidence
+        ece = lambda *a: metrics.reliability_bins(*a).calibration_error()  # noqa: E731
+        low, high = metrics.bootstrap_interval(ece, (confidence, correct), seed=seed, bounds=(0, 1))
+        assert 0 <= low <= ece(confidence, correct) <= high
+
+
+def test_one_value_has_the_widest_interval():
+    assert metrics.mean_interval(np.array([0.3]), (0, 1)) == (0, 1)
+
+
 def test_bad_input_is_named():
     logits, probs, labels = softmax_and_labels(n=4)
     with pytest.raises(ValueError, match="look like logits"):

@@ -48,6 +48,32 @@ def reference(image: np.ndarray, name: str, c) -> np.ndarray:
     return (np.clip(x, 0, 1) * 255).astype(np.uint8)
 
 
+def test_constants_are_the_published_ones():
+    """From the tables of ImageNet-C's make_imagenet_c.py and make_cifar_c.py."""
+    published = {
+        224: {
+            "gaussian_noise": (0.08, 0.12, 0.18, 0.26, 0.38),
+            "impulse_noise": (0.03, 0.06, 0.09, 0.17, 0.27),
+            "defocus_blur": ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
+            "brightness": (0.1, 0.2, 0.3, 0.4, 0.5),
+            "contrast": (0.4, 0.3, 0.2, 0.1, 0.05),
+            "pixelate": (0.6, 0.5, 0.4, 0.3, 0.25),
+            "jpeg_compression": (25, 18, 15, 10, 7),
+        },
+        32: {
+            "gaussian_noise": (0.04, 0.06, 0.08, 0.09, 0.10),
+            "impulse_noise": (0.01, 0.02, 0.03, 0.05, 0.07),
+            "defocus_blur": ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
+            "brightness": (0.05, 0.1, 0.15, 0.2, 0.3),
+            "contrast": (0.75, 0.5, 0.4, 0.3, 0.15),
+            "pixelate": (0.95, 0.9, 0.85, 0.75, 0.65),
+            "jpeg_compression": (80, 65, 58, 50, 40),
+        },
+    }
+    for size, table in published.items():
+        assert CONSTANTS[size] == table
+
+
 @pytest.mark.parametrize(("severity", "size"), SEVERITY_AND_SIZE)
 @pytest.mark.parametrize("name", ["brightness", "contrast", "defocus_blur"])
 def test_deterministic_ones_are_within_a_grey_level(name, severity, size):

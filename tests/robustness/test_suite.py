@@ -104,7 +104,7 @@ def test_a_report_says_what_it_rests_on_and_what_it_left_out(backbone, report, t
     assert small.content["versions"]["torch"] and small.content["schema_version"] == 1
     for name, figure in report.figures():
         low, high = figure["ci95"]
-        assert low <= high and figure["n"] > 0, name
+        assert low <= figure["value"] <= high and figure["n"] > 0, name
     report.save(tmp_path)
     assert RobustnessReport.load(tmp_path) == report
     assert {p.name for p in (tmp_path / "figures").iterdir()} == {"reliability.png", "corruptions.png", "ood.png"}

@@ -36,7 +36,9 @@ def defocus_blur(images: Tensor, radius_and_alias: tuple[float, float], keys: Im
     planes = images.permute(0, 3, 1, 2).float().flatten(0, 1).unsqueeze(1)
     for axis in (2, 3):
         planes = _mirror(planes, axis, kernel.shape[0] // 2)
-    blurred = F.conv2d(planes, kernel[None, None])
+    # TensorFloat-32, the default for convolutions on recent GPUs, is too coarse for a grey level
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        blurred = F.conv2d(planes, kernel[None, None])
     return blurred.reshape(len(images), images.shape[3], *images.shape[1:3]).permute(0, 2, 3, 1)
 
 
