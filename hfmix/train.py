@@ -16,9 +16,15 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 import yaml
+from accelerate import PartialState
 from PIL import Image
 from torchvision.transforms import v2
-from transformers import HfArgumentParser, default_data_collator, set_seed
+from transformers import (
+    HfArgumentParser,
+    TimmWrapperForImageClassification,
+    default_data_collator,
+    set_seed,
+)
 from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 from transformers.utils import logging
 
@@ -164,6 +170,8 @@ def train(
     model, processor = load_backbone(
         model_args.model_name_or_path, splits["train"].class_names, model_args.pretrained, model_args.image_size
     )
+    if args.ddp_find_unused_parameters is None and isinstance(model, TimmWrapperForImageClassification):
+        args.ddp_find_unused_parameters = False  # timm's nets use all of theirs: no search each step
     trainer = MixTrainer(
         model=model,
         args=args,
@@ -177,6 +185,8 @@ def train(
     if args.process_index == 0:
         begin(run, run_args.overwrite)
     result = trainer.train(resume_from_checkpoint=_checkpoint(args, run) if resume else None)
+    # measuring is the main process's alone; a worker that left with its group still open would abort now and then
+    PartialState().destroy_process_group()
     if not trainer.is_world_process_zero():
         return
     finish(run, trainer, processor, splits["test"], ood, run_args, result.metrics, resolved)

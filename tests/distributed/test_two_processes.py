@@ -57,6 +57,7 @@ ONE_STEP = """
 import sys
 from pathlib import Path
 import torch
+from accelerate import PartialState
 from tiny import tiny_trainer, weights
 from hfmix import ERM
 batch_size = int(sys.argv[2])
@@ -68,6 +69,7 @@ start = weights(trainer)
 trainer.train()
 if trainer.args.process_index == 0:
     torch.save(start - weights(trainer), Path(sys.argv[1], "gradient.pt"))
+PartialState().destroy_process_group()
 """
 
 
