@@ -1,6 +1,6 @@
 """What to mix and how strongly. A policy is a frozen record of its settings; `sample` draws one batch's plan.
 
-A new method is a new policy: a frozen dataclass whose `sample` returns a MixPlan, listed in `POLICIES`.
+A new method is a new policy: a frozen dataclass whose `draw` returns a MixPlan, listed in `POLICIES`.
 """
 
 import math
@@ -19,12 +19,30 @@ from hfmix.mixing.randomness import numpy_generator
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What a policy may look at when it draws.
+
+    Attributes:
+        size: N.
+        shape: of one example; for policies that cut boxes.
+        labels: (N,), for policies that pair by class.
+        inputs: (N, *shape), for policies that pair by distance.
+        progress: of training, in [0, 1], for policies whose strength follows a schedule.
+    """
+
+    size: int
+    shape: tuple[int, ...] | None = None
+    labels: Tensor | None = None
+    inputs: Tensor | None = None
+    progress: float | None = None
+
+
+@dataclass(frozen=True)
 class Policy(ABC):
     """The base of all policies: compared by value, written and read as a dictionary."""
 
     name: ClassVar[str]
 
-    @abstractmethod
     def sample(
         self,
         batch_size: int,
@@ -38,15 +56,19 @@ class Policy(ABC):
 
         Args:
             batch_size: N, at least 1.
-            shape: of one example; for policies that cut boxes.
             generator: where the randomness comes from; None is torch's global generator.
-            labels: (N,), for policies that pair by class.
-            inputs: (N, *shape), for policies that pair by distance.
-            progress: of training, in [0, 1], for policies whose strength follows a schedule.
+            shape, labels, inputs, progress: see `Batch`; a policy that needs none of them ignores them.
 
         Raises:
             ValueError: `batch_size` is below 1.
         """
+        if batch_size < 1:
+            raise ValueError(f"a batch has at least one example, not {batch_size}")
+        return self.draw(Batch(batch_size, shape, labels, inputs, progress), numpy_generator(generator))
+
+    @abstractmethod
+    def draw(self, batch: Batch, rng: np.random.Generator) -> MixPlan:
+        """The plan of one batch, all its randomness from `rng`: what a new policy defines."""
 
     def to_dict(self) -> dict[str, Any]:
         """The policy as plain values; `policy_from_dict` gives back an equal one."""
@@ -59,18 +81,10 @@ class ERM(Policy):
 
     name: ClassVar[str] = "erm"
 
-    def sample(
-        self,
-        batch_size: int,
-        shape: tuple[int, ...] | None = None,
-        generator: torch.Generator | None = None,
-        labels: Tensor | None = None,
-        inputs: Tensor | None = None,
-        progress: float | None = None,
-    ) -> MixPlan:
-        """The identity. See `Policy.sample`."""
-        one = torch.ones(_checked_size(batch_size), 1)
-        return MixPlan(torch.arange(batch_size).unsqueeze(1), one, one, one.squeeze(1), batch_size)
+    def draw(self, batch: Batch, rng: np.random.Generator) -> MixPlan:
+        """The identity."""
+        one = torch.ones(batch.size, 1)
+        return MixPlan(torch.arange(batch.size).unsqueeze(1), one, one, one.squeeze(1), batch.size)
 
 
 @dataclass(frozen=True)
@@ -90,18 +104,10 @@ class Mixup(Policy):
     def __post_init__(self) -> None:
         _check_positive(self, "alpha")
 
-    def sample(
-        self,
-        batch_size: int,
-        shape: tuple[int, ...] | None = None,
-        generator: torch.Generator | None = None,
-        labels: Tensor | None = None,
-        inputs: Tensor | None = None,
-        progress: float | None = None,
-    ) -> MixPlan:
-        """N mixed rows. See `Policy.sample`."""
-        source, weight = _draw_pairs(_checked_size(batch_size), self.alpha, numpy_generator(generator))
-        return MixPlan(source, weight, weight, torch.ones(batch_size), batch_size)
+    def draw(self, batch: Batch, rng: np.random.Generator) -> MixPlan:
+        """N mixed rows."""
+        source, weight = _draw_pairs(batch.size, self.alpha, rng)
+        return MixPlan(source, weight, weight, torch.ones(batch.size), batch.size)
 
 
 @dataclass(frozen=True)
@@ -129,23 +135,15 @@ class RegMixup(Policy):
         if self.reduction not in ("mean", "sum"):
             raise ValueError(f"regmixup: reduction is 'mean' or 'sum', not {self.reduction!r}")
 
-    def sample(
-        self,
-        batch_size: int,
-        shape: tuple[int, ...] | None = None,
-        generator: torch.Generator | None = None,
-        labels: Tensor | None = None,
-        inputs: Tensor | None = None,
-        progress: float | None = None,
-    ) -> MixPlan:
-        """N clean rows, then N mixed ones. See `Policy.sample`."""
-        pairs, pair_weight = _draw_pairs(_checked_size(batch_size), self.alpha, numpy_generator(generator))
-        clean = torch.arange(batch_size).unsqueeze(1).expand(-1, 2)
+    def draw(self, batch: Batch, rng: np.random.Generator) -> MixPlan:
+        """N clean rows, then N mixed ones."""
+        pairs, pair_weight = _draw_pairs(batch.size, self.alpha, rng)
+        clean = torch.arange(batch.size).unsqueeze(1).expand(-1, 2)
         source = torch.cat([clean, pairs])
-        weight = torch.cat([torch.tensor([[1.0, 0.0]]).expand(batch_size, -1), pair_weight])
+        weight = torch.cat([torch.tensor([[1.0, 0.0]]).expand(batch.size, -1), pair_weight])
         scale = 1.0 if self.reduction == "sum" else 1.0 / (1.0 + self.eta)
-        row_weight = torch.tensor([scale, self.eta * scale]).repeat_interleave(batch_size)
-        return MixPlan(source, weight, weight, row_weight, batch_size)
+        row_weight = torch.tensor([scale, self.eta * scale]).repeat_interleave(batch.size)
+        return MixPlan(source, weight, weight, row_weight, batch.size)
 
 
 POLICIES: dict[str, type[Policy]] = {policy.name: policy for policy in (ERM, Mixup, RegMixup)}
@@ -197,9 +195,3 @@ def _check_positive(policy: Policy, setting: str) -> None:
     value = getattr(policy, setting)
     if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
         raise ValueError(f"{policy.name}: {setting} is a finite number above 0, not {value!r}")
-
-
-def _checked_size(batch_size: int) -> int:
-    if batch_size < 1:
-        raise ValueError(f"a batch has at least one example, not {batch_size}")
-    return batch_size

@@ -17,18 +17,18 @@ class SwapNeighbours(Policy):
     clean: bool
     name: ClassVar[str] = "swap_neighbours"
 
-    def sample(self, batch_size, *args, **kwargs):
-        i = torch.arange(batch_size)
-        source, weight = torch.stack([i, i ^ 1], 1), torch.tensor([0.3, 0.7]).expand(batch_size, -1)
-        row_weight = torch.ones(batch_size)
+    def draw(self, batch, rng):
+        i = torch.arange(batch.size)
+        source, weight = torch.stack([i, i ^ 1], 1), torch.tensor([0.3, 0.7]).expand(batch.size, -1)
+        row_weight = torch.ones(batch.size)
         if self.clean:
-            like = RegMixup().sample(batch_size)
+            like = RegMixup().sample(batch.size)
             source, weight = (
-                torch.cat([like.source[:batch_size], source]),
-                torch.cat([like.weight[:batch_size], weight]),
+                torch.cat([like.source[: batch.size], source]),
+                torch.cat([like.weight[: batch.size], weight]),
             )
             row_weight = like.row_weight
-        return MixPlan(source, weight, weight, row_weight, batch_size)
+        return MixPlan(source, weight, weight, row_weight, batch.size)
 
 
 def gradient(tmp_path, policy, n, micro_batch):
