@@ -40,7 +40,7 @@ def _run(argv: list[str]) -> None:
 
 def _train(argv: list[str]) -> None:
     if not argv or argv[0] in ("-h", "--help"):
-        from hfmix.train import parse
+        from hfmix.recipe import parse
 
         parse(["--help"])
     from hfmix.launch import launch

@@ -1,10 +1,9 @@
 """Labelled images from the Hub, a folder, Parquet files or a dependency, ready for training and evaluation."""
 
 import io
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -19,97 +18,13 @@ from pyarrow import ArrowInvalid
 from pyarrow.parquet import read_metadata
 from sklearn.model_selection import train_test_split
 
+from hfmix.arguments import DataArguments
 from hfmix.embedded import EMBEDDED
 from hfmix.hub.connection import hub_error, hub_reachable, no_connection
 
 Split = Literal["train", "validation", "test"]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-
-
-@dataclass
-class DataArguments:
-    """Which images to train and to measure on, and how they are augmented."""
-
-    dataset_name: str | None = field(
-        default=None,
-        metadata={
-            "help": "A Hub id, a folder (one subfolder a class, or Parquet files inside), "
-            f"or what comes with hfmix: {', '.join(EMBEDDED)}."
-        },
-    )
-    dataset_config_name: str | None = field(
-        default=None, metadata={"help": "The configuration of a Hub data set that has several."}
-    )
-    train_file: list[str] | None = field(
-        default=None, metadata={"help": "One or more Parquet files to train on, instead of --dataset_name."}
-    )
-    validation_file: list[str] | None = field(
-        default=None, metadata={"help": "Parquet files to watch the training with."}
-    )
-    test_file: list[str] | None = field(
-        default=None, metadata={"help": "Parquet files that the robustness report is measured on."}
-    )
-    image_column_name: str | None = field(
-        default=None, metadata={"help": "The column of images. [the column `image`, or the only one with images]"}
-    )
-    label_column_name: str | None = field(
-        default=None,
-        metadata={"help": "The column of classes. [the column `label`, or the only one with classes]"},
-    )
-    test_fraction: float = field(
-        default=0.2, metadata={"help": "Share of the training data held out as test set where there is none."}
-    )
-    max_train_samples: int | None = field(
-        default=None, metadata={"help": "Train on so many images, drawn by --seed."}
-    )
-    max_test_samples: int | None = field(
-        default=None, metadata={"help": "Measure on so many images, the same ones whatever the --seed."}
-    )
-    train_crop: Literal["none", "pad", "resized"] = field(
-        default="resized",
-        metadata={
-            "help": "Random crops in training: `pad` shifts by up to --crop_padding pixels (small images), "
-            "`resized` scales a cut of 25 to 100 %% of the area (photographs), `none` takes the processor's own."
-        },
-    )
-    crop_padding: int = field(default=4, metadata={"help": "Pixels of border for --train_crop pad."})
-    horizontal_flip: bool = field(default=True, metadata={"help": "Mirror every second training image."})
-    ood: dict | str | None = field(
-        default=None,
-        metadata={
-            "help": "Out-of-distribution data for the report, as name: source, the source being what "
-            '--dataset_name takes or a Parquet file. On the command line as JSON: \'{"svhn": "path/to/svhn"}\'.'
-        },
-    )
-
-    _argument_group_name = "data"
-
-    def __post_init__(self) -> None:
-        if self.dataset_name is None and not self.train_file:
-            raise ValueError("no data: set dataset_name (a Hub id, a folder or 'digits') or train_file")
-        if not self.train_file and (self.validation_file or self.test_file):
-            raise ValueError("validation_file and test_file go with train_file: set it too")
-        if isinstance(self.ood, str):
-            try:
-                self.ood = json.loads(self.ood)
-            except json.JSONDecodeError as error:
-                raise ValueError(f'ood is JSON such as {{"svhn": "path/to/svhn"}}, not {self.ood!r}') from error
-        if self.ood is not None and not isinstance(self.ood, dict):
-            raise ValueError(f"ood is name: source, not {self.ood!r}")
-        check_positive(self, "max_train_samples", "max_test_samples")
-        if self.crop_padding < 0:
-            raise ValueError(f"crop_padding is a number of pixels from 0, not {self.crop_padding}")
-        if not 0.0 < self.test_fraction < 1.0:
-            raise ValueError(f"test_fraction lies between 0 and 1, not {self.test_fraction}")
-
-
-def check_positive(arguments: Any, *names: str) -> None:
-    """Raises a ValueError for the first of these settings that is given and below 1."""
-    for name in names:
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is a whole number from 1, not {value}")
 
 
 @dataclass(frozen=True, eq=False)

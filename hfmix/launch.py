@@ -15,11 +15,11 @@ def launch(argv: list[str]) -> None:
         UsageError: a wrong option, recipe key or value.
         SystemExit: the script failed; it has said why.
     """
-    from hfmix.train import parse
+    from hfmix.recipe import parse
 
     num_processes, options = _num_processes(argv)
     # here and not in the workers only: a wrong recipe should be one line, not one a process and the launcher's
-    args = parse(options)[3]
+    args = parse(options).training
     environment = dict(os.environ)
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={num_processes}"]
     launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]

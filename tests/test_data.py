@@ -7,7 +7,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
-from hfmix.data import DataArguments, _split_of, as_labelled, as_unlabelled, load_splits, open_dataset
+from hfmix.arguments import DataArguments
+from hfmix.data import _split_of, as_labelled, as_unlabelled, load_splits, open_dataset
 
 
 def pictures(n=4, mode="RGB"):

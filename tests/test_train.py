@@ -15,10 +15,11 @@ from datasets import Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
 from hfmix import load_backbone
-from hfmix.data import DataArguments
+from hfmix.arguments import DataArguments
 from hfmix.errors import UsageError
+from hfmix.recipe import parse
 from hfmix.run_folder import is_finished
-from hfmix.train import ToPixels, main, parse
+from hfmix.train import ToPixels, main
 
 RECIPE = str(ROOT / "recipes/digits/regmixup.yaml")
 
@@ -27,26 +28,25 @@ def test_every_recipe_parses():
     recipes = sorted((ROOT / "recipes").rglob("*.yaml"))
     assert len(recipes) >= 5
     for recipe in recipes:
-        _, _, _, args, resolved = parse([str(recipe), "--dataset_name", "digits"])
-        assert resolved["mix"] == args.mix == yaml.safe_load(recipe.read_text())["mix"]
+        parsed = parse([str(recipe), "--dataset_name", "digits"])
+        assert parsed.resolved["mix"] == parsed.training.mix == yaml.safe_load(recipe.read_text())["mix"]
 
 
 def test_the_command_line_wins_over_the_recipe(tmp_path):
-    model, data, run, args, resolved = parse(
-        [RECIPE, "--mix_alpha", "3", "--learning_rate=1e-4", "--horizontal_flip", "--output_dir", str(tmp_path)]
-    )
-    assert args.policy().alpha == 3 and args.learning_rate == 1e-4
-    assert data.horizontal_flip is True and data.ood == {"photographs": "photo_patches"}
-    assert model.image_size == 32 and run.overwrite is False
-    assert resolved["mix_alpha"] == 3.0 and resolved["num_train_epochs"] == 15
+    options = ["--mix_alpha", "3", "--learning_rate=1e-4", "--horizontal_flip", "--output_dir", str(tmp_path)]
+    recipe = parse([RECIPE, *options])
+    assert recipe.training.policy().alpha == 3 and recipe.training.learning_rate == 1e-4
+    assert recipe.data.horizontal_flip is True and recipe.data.ood == {"photographs": "photo_patches"}
+    assert recipe.model.image_size == 32 and recipe.run.overwrite is False and recipe.resume is False
+    assert recipe.resolved["mix_alpha"] == 3.0 and recipe.resolved["num_train_epochs"] == 15
 
 
 def test_a_resolved_recipe_gives_itself_again(tmp_path):
-    *_, resolved = parse([RECIPE, "--overwrite", "--hub_token", "hf_secret", "--debug", "underflow_overflow"])
+    options = ["--overwrite", "--hub_token", "hf_secret", "--debug", "underflow_overflow"]
+    resolved = parse([RECIPE, *options]).resolved
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(resolved))
-    *_, again = parse([str(tmp_path / "recipe.yaml")])
-    assert again == resolved
-    assert "hf_secret" not in str(resolved) and not {"overwrite", "resume_from_checkpoint"} & resolved.keys()
+    assert parse([str(tmp_path / "recipe.yaml")]).resolved == resolved
+    assert "hf_secret" not in str(resolved) and "overwrite" not in resolved
 
 
 @pytest.mark.parametrize(
