@@ -70,6 +70,14 @@ def test_evaluation_is_on_hard_labels_without_mixing(tmp_path):
     assert losses == pytest.approx([expected] * 4, rel=1e-5)
 
 
+def test_evaluating_on_the_way_changes_nothing(tmp_path):
+    alone = tiny_trainer(tmp_path, Mixup(1.0))
+    watched = tiny_trainer(tmp_path, Mixup(1.0), eval_strategy="steps", eval_steps=1)
+    alone.train()
+    watched.train()
+    assert torch.equal(weights(alone), weights(watched))
+
+
 def test_erm_trains_as_the_stock_loss_does(tmp_path):
     """One step of plain SGD on the whole set is one step down the mean cross-entropy's gradient."""
     data = Pictures()

@@ -64,11 +64,11 @@ class Policy(ABC):
         """
         if batch_size < 1:
             raise ValueError(f"a batch has at least one example, not {batch_size}")
-        return self.draw(Batch(batch_size, shape, labels, inputs, progress), numpy_generator(generator))
+        return self.draw(Batch(batch_size, shape, labels, inputs, progress), generator)
 
     @abstractmethod
-    def draw(self, batch: Batch, rng: np.random.Generator) -> MixPlan:
-        """The plan of one batch, all its randomness from `rng`: what a new policy defines."""
+    def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
+        """The plan of one batch, all its randomness from `generator`: what a new policy defines."""
 
     def to_dict(self) -> dict[str, Any]:
         """The policy as plain values; `policy_from_dict` gives back an equal one."""
@@ -81,7 +81,7 @@ class ERM(Policy):
 
     name: ClassVar[str] = "erm"
 
-    def draw(self, batch: Batch, rng: np.random.Generator) -> MixPlan:
+    def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
         """The identity."""
         one = torch.ones(batch.size, 1)
         return MixPlan(torch.arange(batch.size).unsqueeze(1), one, one, one.squeeze(1), batch.size)
@@ -104,9 +104,9 @@ class Mixup(Policy):
     def __post_init__(self) -> None:
         _check_positive(self, "alpha")
 
-    def draw(self, batch: Batch, rng: np.random.Generator) -> MixPlan:
+    def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
         """N mixed rows."""
-        source, weight = _draw_pairs(batch.size, self.alpha, rng)
+        source, weight = _draw_pairs(batch.size, self.alpha, numpy_generator(generator))
         return MixPlan(source, weight, weight, torch.ones(batch.size), batch.size)
 
 
@@ -135,9 +135,9 @@ class RegMixup(Policy):
         if self.reduction not in ("mean", "sum"):
             raise ValueError(f"regmixup: reduction is 'mean' or 'sum', not {self.reduction!r}")
 
-    def draw(self, batch: Batch, rng: np.random.Generator) -> MixPlan:
+    def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
         """N clean rows, then N mixed ones."""
-        pairs, pair_weight = _draw_pairs(batch.size, self.alpha, rng)
+        pairs, pair_weight = _draw_pairs(batch.size, self.alpha, numpy_generator(generator))
         clean = torch.arange(batch.size).unsqueeze(1).expand(-1, 2)
         source = torch.cat([clean, pairs])
         weight = torch.cat([torch.tensor([[1.0, 0.0]]).expand(batch.size, -1), pair_weight])

@@ -17,7 +17,7 @@ class SwapNeighbours(Policy):
     clean: bool
     name: ClassVar[str] = "swap_neighbours"
 
-    def draw(self, batch, rng):
+    def draw(self, batch, generator):
         i = torch.arange(batch.size)
         source, weight = torch.stack([i, i ^ 1], 1), torch.tensor([0.3, 0.7]).expand(batch.size, -1)
         row_weight = torch.ones(batch.size)

@@ -12,6 +12,13 @@ from hfmix.mixing import keyed_generator, policy_names
 DRAWS = 2000
 
 
+def test_erm_draws_nothing():
+    """Evaluation goes through it: a draw from the global generator there would change the training after it."""
+    before = torch.get_rng_state()
+    ERM().sample(5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_erm_is_the_identity():
     plan, x = ERM().sample(5), torch.randn(5, 3)
     assert torch.equal(plan.apply(x), x)
