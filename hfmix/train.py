@@ -3,7 +3,9 @@
 accelerate launch -m hfmix.train RECIPE [--any_argument value ...]
 """
 
+import gc
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,10 +82,10 @@ def train(recipe: Recipe) -> None:
     if args.process_index == 0:
         begin(run, recipe.run.overwrite)
     result = trainer.train(resume_from_checkpoint=_checkpoint(args, run) if recipe.resume else None)
-    # measuring is the main process's alone; a worker that left with its group still open would abort now and then
-    PartialState().destroy_process_group()
+    if args.world_size > 1:
+        _leave_group(trainer)
     if not trainer.is_world_process_zero():
-        return
+        return  # measuring is the main process's alone
     finish(recipe, trainer, processor, splits["test"], ood, result.metrics)
 
 
@@ -179,5 +181,19 @@ def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
+def _leave_group(trainer: MixTrainer) -> None:
+    """Closes the process group, and first the wrapped model that keeps it open: a process can abort over that."""
+    trainer.accelerator.wait_for_everyone()
+    trainer.model_wrapped = trainer.model
+    trainer.accelerator.free_memory()
+    gc.collect()
+    PartialState().destroy_process_group()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if os.environ.get("RANK", "0") != "0":
+        # a worker has nothing left to do, and a thread of the closed group can still abort it in its exit handlers
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
