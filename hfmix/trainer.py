@@ -32,7 +32,7 @@ class MixTrainer(Trainer):
     loss_is_scaled_for_ga = True
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
-        if kwargs.get("compute_loss_func") is not None:
+        if kwargs.pop("compute_loss_func", None) is not None:
             raise ValueError("MixTrainer computes the loss of mixed rows itself: leave compute_loss_func out")
         # given to the stock Trainer, which then counts the examples of an accumulated batch for it
         super().__init__(*args, **kwargs, compute_loss_func=self._loss)

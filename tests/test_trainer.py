@@ -138,6 +138,7 @@ def test_what_it_cannot_mix_is_named(tmp_path):
             trainer.compute_loss(trainer.model, {"pixel_values": torch.zeros(4, 3, 16, 16), "labels": labels})
     with pytest.raises(ValueError, match="leave compute_loss_func out"):
         MixTrainer(model=trainer.model, args=trainer.args, compute_loss_func=lambda *_: None)
+    MixTrainer(model=trainer.model, args=trainer.args, compute_loss_func=None)  # the stock Trainer's own default
 
 
 def test_a_process_takes_one_gpu_of_several(tmp_path):
