@@ -10,11 +10,19 @@ __version__ = "0.1.0"
 
 _HOME = {
     "MixPlan": "mixing.plan",
-    "MixedTargets": "mixing.plan",
+    "MixedTargets": "mixing.targets",
     "Policy": "mixing.policies",
     "ERM": "mixing.policies",
     "Mixup": "mixing.policies",
+    "CutMix": "mixing.policies",
+    "ResizeMix": "mixing.policies",
     "RegMixup": "mixing.policies",
+    "ManifoldMixup": "mixing.policies",
+    "DirichletMixup": "mixing.policies",
+    "InputMixup": "mixing.policies",
+    "TimeCutMix": "mixing.policies",
+    "OneOf": "mixing.policies",
+    "Schedule": "mixing.schedule",
     "get_policy": "mixing.policies",
     "policy_from_dict": "mixing.policies",
     "mixed_cross_entropy": "losses",
@@ -38,8 +46,24 @@ if TYPE_CHECKING:
     from hfmix.hub.pretrained import load_pretrained
     from hfmix.hub.publish import push_to_hub
     from hfmix.losses import mixed_cross_entropy
-    from hfmix.mixing.plan import MixedTargets, MixPlan
-    from hfmix.mixing.policies import ERM, Mixup, Policy, RegMixup, get_policy, policy_from_dict
+    from hfmix.mixing.plan import MixPlan
+    from hfmix.mixing.policies import (
+        ERM,
+        CutMix,
+        DirichletMixup,
+        InputMixup,
+        ManifoldMixup,
+        Mixup,
+        OneOf,
+        Policy,
+        RegMixup,
+        ResizeMix,
+        TimeCutMix,
+        get_policy,
+        policy_from_dict,
+    )
+    from hfmix.mixing.schedule import Schedule
+    from hfmix.mixing.targets import MixedTargets
     from hfmix.robustness.corruptions import corrupt, corruption_names
     from hfmix.robustness.report import RobustnessReport
     from hfmix.robustness.suite import evaluate_robustness

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hfmix.mixing.plan import MixedTargets
+from hfmix.mixing.targets import MixedTargets
 
 
 def mixed_cross_entropy(

@@ -14,7 +14,7 @@ from conftest import QUICK, ROOT
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
-from hfmix import load_backbone
+from hfmix import RegMixup, load_backbone, policy_from_dict
 from hfmix.arguments import DataArguments
 from hfmix.errors import UsageError
 from hfmix.recipe import parse
@@ -187,7 +187,7 @@ def test_a_finished_run_is_complete_and_holds_no_pickle(finished_run):
         "train_results.json",
     }
     results = json.loads((finished_run / "train_results.json").read_text())
-    assert results["policy"] == {"name": "regmixup", "alpha": 20.0, "eta": 1.0, "reduction": "mean"}
+    assert policy_from_dict(results["policy"]) == RegMixup(alpha=20.0)
     environment = json.loads((finished_run / "environment.json").read_text())
     assert environment["seed"] == 0 and environment["versions"]["torch"] == torch.__version__.split("+")[0]
     assert yaml.safe_load((finished_run / "recipe.yaml").read_text())["mix_alpha"] == 20

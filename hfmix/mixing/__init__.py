@@ -1,19 +1,52 @@
-"""What to mix (policies) and how a draw is applied (plans). Pure torch: usable without the Trainer."""
+"""What to mix (policies) and how a draw is applied (plans). Pure torch and NumPy: usable without the Trainer."""
 
-from hfmix.mixing.plan import MixedTargets, MixPlan
-from hfmix.mixing.policies import ERM, Batch, Mixup, Policy, RegMixup, get_policy, policy_from_dict, policy_names
+from hfmix.mixing.manifold import layer_names, mixing_at
+from hfmix.mixing.plan import MixPlan
+from hfmix.mixing.policies import (
+    ERM,
+    Batch,
+    CutMix,
+    DirichletMixup,
+    InputMixup,
+    ManifoldMixup,
+    Mixup,
+    OneOf,
+    Policy,
+    RegMixup,
+    ResizeMix,
+    TimeCutMix,
+    get_policy,
+    policy_from_dict,
+    policy_names,
+)
+from hfmix.mixing.policies.cut import cut_plan
+from hfmix.mixing.policies.pairs import pair_plan
 from hfmix.mixing.randomness import keyed_generator
+from hfmix.mixing.schedule import Schedule
+from hfmix.mixing.targets import MixedTargets
 
 __all__ = [
     "ERM",
     "Batch",
+    "CutMix",
+    "DirichletMixup",
+    "InputMixup",
+    "ManifoldMixup",
     "MixPlan",
     "MixedTargets",
     "Mixup",
+    "OneOf",
     "Policy",
     "RegMixup",
+    "ResizeMix",
+    "Schedule",
+    "TimeCutMix",
+    "cut_plan",
     "get_policy",
     "keyed_generator",
+    "layer_names",
+    "mixing_at",
+    "pair_plan",
     "policy_from_dict",
     "policy_names",
 ]

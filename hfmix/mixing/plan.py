@@ -1,12 +1,20 @@
 """One batch's draw: which rows are mixed with which weights, and what that makes of inputs and labels."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, overload
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from hfmix.mixing.kernels import mix_rows
+from hfmix.mixing import kernels
+from hfmix.mixing.kernels.rows import HostPlan
+from hfmix.mixing.targets import MixedTargets, check_labels
+
+# what a batch's dictionary calls the padding masks and lengths of its inputs
+MASK_NAMES = ("attention_mask", "padding_mask", "pixel_mask")
+LENGTH_NAMES = ("lengths", "input_lengths")
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,15 +22,20 @@ class MixPlan:
     """A sparse (R, N) matrix: each of R output rows is a weighted sum of k of the N input rows.
 
     ``out[r] = sum_j weight[r, j] * x[source[r, j]]``. ERM is the identity (R = N, k = 1), mixup has R = N and
-    k = 2, RegMixup has R = 2N: the clean rows first, then the mixed ones.
+    k = 2, RegMixup has R = 2N: the clean rows first, then the mixed ones. With a box, ``out[r]`` is row
+    ``source[r, 0]`` outside of it and row ``source[r, 1]`` inside; a row whose box is empty is the weighted sum.
 
     Attributes:
         source: (R, k) int64, indices of input rows.
-        weight: (R, k) float32, what each source contributes to the input.
+        weight: (R, k) float32, what each source contributes to the input; with a box, its share of the pixels.
         label_weight: (R, k) float32, what each source contributes to the label.
         row_weight: (R,) float32, what each output row contributes to the loss.
         num_inputs: N, the size of the batch that the plan was drawn for; the loss is divided by it.
-        box: None: rows are mixed whole.
+        box: None, (R, 4) half-open y0, x0, y1, x1, or (R, 2) start, stop.
+        box_axes: the dimensions of the input that the box cuts.
+        box_extent: their sizes where the box was drawn; an input of another size is refused. None: unchecked.
+        resize: the whole of row ``source[r, 1]`` is shrunk into the box, instead of cut out by it.
+        layer: the module whose output is mixed, for `hfmix.mixing.mixing_at`; None: the input.
     """
 
     source: Tensor
@@ -30,101 +43,144 @@ class MixPlan:
     label_weight: Tensor
     row_weight: Tensor
     num_inputs: int
-    box: None = None
+    box: Tensor | None = None
+    box_axes: tuple[int, ...] = (-2, -1)
+    box_extent: tuple[int, ...] | None = None
+    resize: bool = False
+    layer: str | None = None
+
+    @cached_property
+    def on_host(self) -> HostPlan:
+        """The plan as plain Python values, for the kernels of the CPU."""
+        return HostPlan(self)
 
     @property
     def num_rows(self) -> int:
         """R, the number of output rows."""
         return self.source.shape[0]
 
-    def apply(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+    @overload
+    def apply(self, x: Tensor, out: Tensor | None = None) -> Tensor: ...
+    @overload
+    def apply(self, x: Mapping[str, Any], out: None = None) -> dict[str, Any]: ...
+
+    def apply(self, x: Tensor | Mapping[str, Any], out: Tensor | None = None) -> Tensor | dict[str, Any]:
         """The mixed batch, (R, *shape), of `x`, (N, *shape); `x` is left as it is and gradients flow.
 
-        uint8 is rounded to the nearest level. `out`, if given, receives the rows (no gradient then).
+        Mixed in float32 at least; uint8 is rounded to the nearest level. Other integers and booleans, such as
+        segmentation masks, can be cut by a box but not mixed. `out`, if given, receives the rows (no gradient
+        then). A dictionary is mixed entry by entry, padding masks and lengths under their usual names (MASK_NAMES,
+        LENGTH_NAMES) by `apply_mask` and `apply_lengths`.
 
         Raises:
-            ValueError: `x` does not have N rows, or `out` has another shape or dtype than the result.
-            TypeError: `x` holds integers other than uint8.
+            ValueError: `x` does not have N rows, `out` has another shape or dtype than the result or shares its
+                memory, or `x` has another size than the box was drawn for.
+            TypeError: `x` holds integers other than uint8, and some row is mixed as a whole.
         """
-        if x.ndim == 0 or x.shape[0] != self.num_inputs:
-            raise ValueError(
-                f"the plan was drawn for {self.num_inputs} rows, the tensor has shape {tuple(x.shape)}"
-            )
-        if not (x.is_floating_point() or x.dtype == torch.uint8):
-            raise TypeError(f"can mix floating-point tensors and uint8, not {x.dtype}")
-        mixed = mix_rows(x, self.source.to(x.device), self.weight.to(x.device))
+        if isinstance(x, Mapping):
+            return {name: self._apply_entry(name, value) for name, value in x.items()}
+        self._check(x)
         if out is None:
-            return mixed
-        if out.shape != mixed.shape or out.dtype != mixed.dtype:
-            raise ValueError(
-                f"out is {tuple(out.shape)} {out.dtype}, the mixed batch is {tuple(mixed.shape)} {mixed.dtype}"
-            )
-        return out.copy_(mixed)
+            return kernels.mix(x, self)
+        shape = (self.num_rows, *x.shape[1:])
+        if out.shape != shape or out.dtype != x.dtype:
+            raise ValueError(f"out is {tuple(out.shape)} {out.dtype}, the mixed batch is {tuple(shape)} {x.dtype}")
+        if out.untyped_storage().data_ptr() == x.untyped_storage().data_ptr() and x.numel():
+            raise ValueError("out shares the memory of the input: use apply_, which mixes in place")
+        return kernels.mix_into(x, self, out)
 
     def apply_(self, x: Tensor) -> Tensor:
-        """`apply` written back into `x`.
+        """`apply` written into `x` itself, with one more row of memory, or 4 MiB, whichever is more.
 
         Raises:
-            ValueError: the plan gives another number of rows than it takes (RegMixup gives 2N).
+            ValueError: the plan gives another number of rows than it takes (RegMixup gives 2N), or what `apply`
+                refuses.
         """
         if self.num_rows != self.num_inputs:
             raise ValueError(
                 f"the plan turns {self.num_inputs} rows into {self.num_rows}: apply_ needs as many, use apply"
             )
-        return self.apply(x, out=x)
+        self._check(x)
+        return kernels.mix_in_place(x, self)
 
-    def targets(self, labels: Tensor) -> "MixedTargets":
-        """The labels of the mixed rows, for `labels` (N,) int class indices or (N, C) soft or multi-hot.
+    def apply_mask(self, mask: Tensor) -> Tensor:
+        """The union of the padding masks, (R, L), of what each row is mixed from; `mask` is (N, L), 1 is real."""
+        self._check_rows(mask, "mask")
+        used = (self.weight > 0).to(mask.device).reshape(*self.weight.shape, *[1] * (mask.ndim - 1))
+        return ((mask[self.source.to(mask.device)] != 0) & used).any(1).to(mask.dtype)
+
+    def apply_lengths(self, lengths: Tensor) -> Tensor:
+        """The longest length, (R,), of what each row is mixed from; `lengths` is (N,)."""
+        self._check_rows(lengths, "lengths")
+        used = (self.weight > 0).to(lengths.device)
+        return (lengths[self.source.to(lengths.device)] * used).amax(1)
+
+    @overload
+    def targets(self, labels: Tensor) -> MixedTargets: ...
+    @overload
+    def targets(self, labels: Mapping[str, Tensor]) -> dict[str, MixedTargets]: ...
+
+    def targets(self, labels: Tensor | Mapping[str, Tensor]) -> MixedTargets | dict[str, MixedTargets]:
+        """The labels of the mixed rows.
+
+        Args:
+            labels: (N,) integer class indices, or (N, C) soft or multi-hot; or a dictionary of these, one a head.
 
         Raises:
-            ValueError: another shape, or soft labels that are not floating point.
+            ValueError: another shape or kind.
         """
-        if labels.shape[:1] != (self.num_inputs,):
-            raise ValueError(
-                f"the plan was drawn for {self.num_inputs} rows, the labels have shape {tuple(labels.shape)}"
-            )
-        if labels.ndim != (2 if labels.is_floating_point() else 1):
-            raise ValueError(
-                f"labels are (N,) integer class indices or (N, C) floating point, "
-                f"not shape {tuple(labels.shape)} {labels.dtype}"
-            )
+        if isinstance(labels, Mapping):
+            return {head: self.targets(of_head) for head, of_head in labels.items()}
         device = labels.device
         return MixedTargets(
-            labels=labels[self.source.to(device)],
+            labels=check_labels(labels, self.num_inputs)[self.source.to(device)],
             label_weight=self.label_weight.to(device),
             row_weight=self.row_weight.to(device),
             num_inputs=self.num_inputs,
         )
 
+    def to(self, device: torch.device | str) -> "MixPlan":
+        """The same plan on `device`; `apply` moves what it needs by itself."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)})
 
-@dataclass(frozen=True, eq=False)
-class MixedTargets:
-    """The labels of R mixed rows, kept sparse: k labels and k weights a row instead of (R, C) floats.
+    def _apply_entry(self, name: str, value: Any) -> Any:
+        if name in MASK_NAMES:
+            return self.apply_mask(value)
+        if name in LENGTH_NAMES:
+            return self.apply_lengths(value)
+        if not isinstance(value, Tensor | Mapping):
+            raise TypeError(f"can mix tensors and dictionaries of tensors: {name!r} is a {type(value).__name__}")
+        return self.apply(value)
 
-    Attributes:
-        labels: (R, k) int64 class indices, or (R, k, C) where the batch had soft labels.
-        label_weight: (R, k) float32.
-        row_weight: (R,) float32.
-        num_inputs: N, the number of input examples.
-    """
+    def _check_rows(self, x: Tensor, what: str) -> None:
+        if x.ndim == 0 or x.shape[0] != self.num_inputs:
+            raise ValueError(
+                f"the plan was drawn for {self.num_inputs} rows, the {what} has shape {tuple(x.shape)}"
+            )
 
-    labels: Tensor
-    label_weight: Tensor
-    row_weight: Tensor
-    num_inputs: int
+    def _check(self, x: Tensor) -> None:
+        self._check_rows(x, "tensor")
+        if self.box is not None:
+            if x.ndim < 1 + len(self.box_axes):
+                raise ValueError(
+                    f"the box cuts {len(self.box_axes)} dimensions, the tensor has shape {tuple(x.shape)}"
+                )
+            extent = tuple(x.shape[axis] for axis in self.box_axes)
+            if self.box_extent not in (None, extent):
+                raise ValueError(
+                    f"the box was drawn for size {self.box_extent} along dimensions {self.box_axes}, "
+                    f"the tensor has shape {tuple(x.shape)}"
+                )
+        if not (x.is_floating_point() or x.dtype == torch.uint8 or self._only_selects()):
+            raise TypeError(f"can mix floating-point tensors and uint8, not {x.dtype} of shape {tuple(x.shape)}")
 
-    def dense(self, num_classes: int) -> Tensor:
-        """The targets as (R, C) float32; for hard labels each row sums to 1.
-
-        Raises:
-            ValueError: a label lies outside [0, num_classes), or soft labels have another number of classes.
-        """
-        weight = self.label_weight.unsqueeze(-1)
-        if self.labels.is_floating_point():
-            if self.labels.shape[-1] != num_classes:
-                raise ValueError(f"soft labels have {self.labels.shape[-1]} classes, expected {num_classes}")
-            return (weight * self.labels.float()).sum(1)
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if low < 0 or high >= num_classes:
-            raise ValueError(f"label {low if low < 0 else high} lies outside the {num_classes} classes")
-        return (weight * F.one_hot(self.labels, num_classes)).sum(1)
+    def _only_selects(self) -> bool:
+        """Whether each output value is one input value, so that class ids and masks keep their meaning."""
+        if self.source.shape[1] == 1:
+            return bool((self.weight == 1).all())
+        one_source = (self.weight == 0) | (self.weight == 1)
+        if self.box is None:
+            return bool(one_source.all())
+        first, last = self.box.chunk(2, dim=1)
+        return bool(((last > first).all(1) | one_source.all(1)).all())

@@ -106,7 +106,7 @@ def test_wrong_shapes_and_kinds_are_named():
     with pytest.raises(ValueError, match=r"labels have shape \(6,\)"):
         plan.targets(torch.zeros(6, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"\(7, 2\) torch.int64"):
-        plan.targets(torch.zeros(N, 2, dtype=torch.int64))
+        plan.targets(torch.full((N, 2), 3))
     with pytest.raises(ValueError, match="label 11 lies outside the 11 classes"):
         plan.targets(torch.full((N,), 11)).dense(C)
 

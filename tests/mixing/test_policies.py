@@ -91,7 +91,10 @@ def test_policies_round_trip_and_compare_by_value(policy):
 
 
 def test_every_name_gives_its_policy():
-    assert [get_policy(name).name for name in policy_names()] == policy_names() == ["erm", "mixup", "regmixup"]
+    names = "erm mixup cutmix resizemix regmixup manifold_mixup dirichlet_mixup input_mixup time_cutmix one_of"
+    assert policy_names() == names.split()
+    for name in policy_names():
+        assert get_policy(name, **({"policies": [{"name": "erm"}]} if name == "one_of" else {})).name == name
     assert get_policy("regmixup", alpha=10) == RegMixup(alpha=10)
 
 
@@ -105,10 +108,10 @@ def test_alpha_is_a_positive_number(alpha):
     ("call", "message"),
     [
         (lambda: get_policy("mixip"), "unknown policy 'mixip': did you mean 'mixup'?"),
-        (lambda: get_policy("zzz"), "there are erm, mixup, regmixup"),
+        (lambda: get_policy("zzz"), "there are erm, mixup, cutmix"),
         (lambda: get_policy("erm", alpha=1), "erm has no setting 'alpha'"),
         (lambda: RegMixup(eta=0), "eta is a finite number above 0, not 0"),
-        (lambda: RegMixup(reduction="avg"), "'mean' or 'sum', not 'avg'"),
+        (lambda: RegMixup(reduction="avg"), "reduction is one of mean, sum, not 'avg'"),
         (lambda: policy_from_dict({"alpha": 1}), "has a 'name'"),
         (lambda: Mixup().sample(0), "at least one example, not 0"),
     ],

@@ -1,0 +1,242 @@
+"""A plan applied on the CPU, where memory traffic costs: rows are read and written while they are in cache."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hfmix.mixing.kernels.functional import accumulation_dtype, nearest, weighted_sum
+
+if TYPE_CHECKING:
+    from hfmix.mixing.plan import MixPlan
+
+# a call of torch costs as much as mixing some ten KiB: smaller rows are mixed many at a time
+_LARGE_ROW = 64 * 1024
+_BLOCK = 4 * 1024 * 1024
+_SAVED = -1
+
+
+def mix_into(x: Tensor | Sequence[Tensor], plan: "MixPlan", out: Tensor) -> None:
+    """Writes the mixed rows to `out`, (R, *shape), from `x`, (N, *shape) or N tensors that are not stacked yet."""
+    if isinstance(x, Tensor):
+        if _mix_small_rows(x, plan, out):
+            return
+        x = x.unbind(0)
+    host, into = plan.on_host, out.unbind(0)
+    for r in host.reading_order:
+        host.write_row(r, into[r], [x[i] for i in host.source[r]])
+
+
+def mix_in_place(x: Tensor, plan: "MixPlan") -> bool:
+    """Mixes `x` in place, with one row of memory or `_BLOCK`, whichever is more. False: not for this plan."""
+    host = plan.on_host
+    if not host.own_first or len(host.source[0]) != 2:
+        return _mix_columns(x, plan)
+    if _mix_small_rows(x, plan, x):
+        return True
+    into, saved = x.unbind(0), None
+    for r, partner in in_place_order([second for _, second in host.source]):
+        if r == _SAVED:
+            saved = torch.empty_like(into[partner]) if saved is None else saved
+            saved.copy_(into[partner])
+        else:
+            host.write_row(r, into[r], [into[r], saved if partner == _SAVED else into[partner]])
+    return True
+
+
+class HostPlan:
+    """What the CPU's kernels need to know of a plan as plain Python values, worked out once a plan.
+
+    Attributes:
+        source, weight: of each row.
+        box: of each row, or None.
+    """
+
+    def __init__(self, plan: "MixPlan") -> None:
+        self._plan = plan
+        self._source, self._weight = plan.source.cpu().numpy(), plan.weight.cpu().numpy()
+        self.source: list[list[int]] = self._source.tolist()
+        self.weight: list[list[float]] = self._weight.tolist()
+        self.box: list[list[int]] | None = None if plan.box is None else plan.box.tolist()
+
+    @cached_property
+    def own_first(self) -> bool:
+        """Whether R = N and row r's first source is r."""
+        n = self._plan.num_inputs
+        return len(self.source) == n and np.array_equal(self._source[:, 0], np.arange(n))
+
+    @cached_property
+    def reading_order(self) -> list[int]:
+        """See `reading_order`."""
+        return reading_order(self.source)
+
+    @cached_property
+    def blend(self) -> "Blend | None":
+        """The plan as whole-batch operations; None where it cuts boxes or does not interpolate pairs of rows."""
+        source, weight, n = self._source, self._weight, self._plan.num_inputs
+        if self.box is not None or source.shape[1] != 2 or np.abs(weight.sum(1) - 1.0).max() >= 1e-6:
+            return None
+        identity = np.arange(n)
+        leading_clean = len(source) > n and np.array_equal(source[:n, 0], identity) and (weight[:n, 0] == 1).all()
+        return Blend(source, weight, clean=n if leading_clean else 0, num_inputs=n)
+
+    def write_row(self, r: int, out: Tensor, sources: Sequence[Tensor]) -> None:
+        """Row r of the plan from its sources; `out` may be the first of them, and none of the others."""
+        region = None if self.box is None else self._region(r, out)
+        if region is None:
+            weighted_row(out, sources, self.weight[r])
+            return
+        if out is not sources[0]:
+            out.copy_(sources[0])
+        out[region].copy_(self._patch(sources[1], region))
+
+    def _region(self, r: int, row: Tensor) -> tuple[slice, ...] | None:
+        box, axes = self.box[r], self._plan.box_axes
+        region = [slice(None)] * row.ndim
+        for d, axis in enumerate(axes):
+            if box[d] >= box[d + len(axes)]:
+                return None
+            # axes count from the batch's first dimension, or from the end
+            region[axis if axis < 0 else axis - 1] = slice(box[d], box[d + len(axes)])
+        return tuple(region)
+
+    def _patch(self, partner: Tensor, region: tuple[slice, ...]) -> Tensor:
+        if not self._plan.resize:
+            return partner[region]
+        for axis, cut in enumerate(region):
+            if cut != slice(None):
+                pixels = nearest(torch.arange(partner.shape[axis]), cut.start, cut.stop)[cut]
+                partner = partner.index_select(axis, pixels)
+        return partner
+
+
+class Blend:
+    """A plan of pairs as whole-batch operations: `clean` rows copied, the others ``lerp(x[first], x[second])``.
+
+    Attributes:
+        clean: how many leading rows are the input as it is (RegMixup's N).
+        first, second: int64 indices of the other rows' sources; `first` is None where it is 0 to N−1.
+        share: the second's weight, a number where all rows have the same, else (R − clean, 1) float32.
+    """
+
+    def __init__(self, source: np.ndarray, weight: np.ndarray, clean: int, num_inputs: int) -> None:
+        first, share = source[clean:, 0], weight[clean:, 1:]
+        self.clean = clean
+        self.first = None if np.array_equal(first, np.arange(num_inputs)) else torch.from_numpy(first.copy())
+        self.second = torch.from_numpy(source[clean:, 1].copy())
+        self.share = float(share[0, 0]) if (share == share[0]).all() else torch.from_numpy(share.copy())
+
+    def __call__(self, x: Tensor, out: Tensor) -> None:
+        """Writes (R, values) to `out` from `x`, (N, values); `out` may be `x`."""
+        if self.clean:
+            out[: self.clean].copy_(x)
+            out = out[self.clean :]
+        first = x if self.first is None else x.index_select(0, self.first)
+        if out.is_contiguous() and out.data_ptr() != x.data_ptr():
+            second = torch.index_select(x, 0, self.second, out=out)
+        else:
+            second = x.index_select(0, self.second)
+        share = self.share if isinstance(self.share, float) else self.share.to(x.dtype)
+        torch.lerp(first, second, share, out=out)
+
+
+def reading_order(source: list[list[int]]) -> list[int]:
+    """Rows 0 to R−1 so that what one reads last is, where possible, what the next reads first: still in cache."""
+    of_first = defaultdict(list)
+    for r, sources in enumerate(source):
+        of_first[sources[0]].append(r)
+    order: list[int] = []
+    for start in list(of_first):
+        i = start
+        while i in of_first:
+            rows = of_first.pop(i)
+            order += rows
+            i = source[rows[-1]][-1]
+    return order
+
+
+def in_place_order(partner: list[int]) -> list[tuple[int, int]]:
+    """Steps (r, partner[r]) in which each row is overwritten only once nobody needs it any more.
+
+    Row r reads itself and ``partner[r]``. Rows that nobody reads come first; what is left are cycles, each opened
+    by a step (_SAVED, r), "keep a copy of r", and closed by (r, _SAVED), "the partner is the copy".
+    """
+    readers = [0] * len(partner)
+    for r, p in enumerate(partner):
+        readers[p] += r != p
+    steps: list[tuple[int, int]] = []
+    done = [False] * len(partner)
+    free = [r for r, count in enumerate(readers) if count == 0]
+    while free:
+        r = free.pop()
+        p = partner[r]
+        steps.append((r, p))
+        done[r] = True
+        if p != r:
+            readers[p] -= 1
+            if readers[p] == 0:
+                free.append(p)
+    for start in range(len(partner)):
+        if done[start]:
+            continue
+        steps.append((_SAVED, start))
+        r = start
+        while not done[r]:
+            done[r] = True
+            steps.append((r, _SAVED if partner[r] == start else partner[r]))
+            r = partner[r]
+    return steps
+
+
+def weighted_row(out: Tensor, sources: Sequence[Tensor], weight: Sequence[float]) -> None:
+    """``out = sum_j weight[j] * sources[j]``, in float32 at least; `out` may be the first of the sources."""
+    if 1.0 in weight and all(w in (0.0, 1.0) for w in weight):
+        only = sources[weight.index(1.0)]
+        if only is not out:
+            out.copy_(only)
+    elif len(weight) == 2 and abs(weight[0] + weight[1] - 1.0) < 1e-6 and out.is_floating_point():
+        torch.lerp(sources[0], sources[1], weight[1], out=out)
+    else:
+        dtype = accumulation_dtype(out.dtype)
+        total = sources[0].to(dtype) * weight[0]
+        for row, w in zip(sources[1:], weight[1:], strict=True):
+            total.add_(row.to(dtype), alpha=w)
+        out.copy_(total.round_() if out.dtype == torch.uint8 else total)
+
+
+def _mix_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
+    """Mixes pairs of small rows many at a time, in blocks of columns; `out` may be `x`. False: not this plan."""
+    if not x.is_floating_point() or x.nbytes >= _LARGE_ROW * len(x):
+        return False
+    blend, flat, into = plan.on_host.blend, _flat(x), _flat(out)
+    if blend is None or flat is None or into is None:
+        return False
+    width = max(1, _BLOCK // (len(into) * x.element_size()))
+    if width >= flat.shape[1]:
+        blend(flat, into)
+    else:
+        for columns, mixed in zip(flat.split(width, 1), into.split(width, 1), strict=True):
+            blend(columns, mixed)
+    return True
+
+
+def _mix_columns(x: Tensor, plan: "MixPlan") -> bool:
+    """Mixes any rows in place, in blocks of columns; False where the plan cuts boxes or `x` has gaps."""
+    flat = _flat(x)
+    if flat is None or plan.box is not None:
+        return False
+    width = max(1, _BLOCK // (len(x) * x.element_size()), x[0].numel() // len(x))
+    for columns in flat.split(width, 1):
+        columns.copy_(weighted_sum(columns, plan.source.cpu(), plan.weight.cpu()))
+    return True
+
+
+def _flat(x: Tensor) -> Tensor | None:
+    """`x` as (N, values) without a copy, in memory's order; None where it has gaps or too few dimensions."""
+    if x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.permute(0, 2, 3, 1)
+    return x.view(len(x), -1) if x.is_contiguous() and x.numel() and x.ndim > 0 else None

@@ -1,0 +1,78 @@
+"""Mixing the output of a layer instead of the input: manifold mixup on any model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+from torch import Tensor, nn
+
+from hfmix.mixing.plan import MixPlan
+
+
+@contextmanager
+def mixing_at(model: nn.Module, plan: MixPlan) -> Iterator[None]:
+    """Within the block, the module that ``plan.layer`` names gives mixed rows; nothing changes where it is None.
+
+    ``with mixing_at(model, plan): logits = model(x)``, then the loss of ``plan.targets(labels)``. The module
+    returns a tensor (N, *shape), or a tuple or ModelOutput that begins with one. It mixes once: in a module that
+    the forward pass calls again, the first call's output.
+
+    Raises:
+        ValueError: the model has no such module, or the module did not run.
+    """
+    if plan.layer is None:
+        yield
+        return
+    module, mixed = find_layer(model, plan.layer), []
+
+    def mix(_: nn.Module, __: Any, output: Any) -> Any:
+        if mixed:
+            return output
+        mixed.append(True)
+        if isinstance(output, Tensor):
+            return plan.apply(output)
+        if isinstance(output, tuple):
+            return (plan.apply(output[0]), *output[1:])
+        if isinstance(output, dict) and output:
+            first = next(iter(output))
+            output[first] = plan.apply(output[first])
+            return output
+        raise TypeError(f"layer {plan.layer!r} returns a {type(output).__name__}: mixing needs a tensor")
+
+    handle = module.register_forward_hook(mix)
+    try:
+        yield
+    finally:
+        handle.remove()
+    if not mixed:
+        raise ValueError(f"layer {plan.layer!r} did not run in the model's forward pass: nothing was mixed")
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """The module called `name` as in ``model.named_modules()``.
+
+    Raises:
+        ValueError: there is none; the message suggests some.
+    """
+    modules = dict(model.named_modules())
+    if name not in modules or name == "":
+        near = get_close_matches(name, modules, n=3) or layer_names(model)
+        raise ValueError(f"{type(model).__name__} has no layer {name!r}: did you mean {' or '.join(near)}?")
+    return modules[name]
+
+
+def layer_names(model: nn.Module, count: int = 3) -> list[str]:
+    """Names of the first of the model's blocks, for `ManifoldMixup(layers=...)`.
+
+    The blocks are the numbered modules (``layer1`` to ``layer4``, ``blocks.0`` to ``blocks.11``) that hold the
+    most parameters together; the last is left out, for what follows it is the classifier.
+    """
+    families: dict[str, dict[str, int]] = {}
+    for name, module in model.named_modules():
+        stem = name.rstrip("0123456789")
+        if stem != name:
+            families.setdefault(stem, {})[name] = sum(p.numel() for p in module.parameters())
+    several = [blocks for blocks in families.values() if len(blocks) > 1]
+    largest = max(several, key=lambda blocks: sum(blocks.values()), default={})
+    return list(largest)[:-1][:count] or [name for name, _ in model.named_children()][:count]

@@ -1,0 +1,135 @@
+"""What every policy is: a frozen record of its settings whose `sample` draws one batch's plan."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from hfmix.mixing.plan import MixPlan
+from hfmix.mixing.schedule import Schedule, strength
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a policy may look at when it draws.
+
+    Attributes:
+        size: N.
+        shape: of one example; for policies that cut boxes.
+        labels: (N,) class indices or (N, C) soft ones, for policies that pair by class.
+        inputs: (N, *shape), for policies that pair by distance.
+        progress: of training, in [0, 1], for policies whose strength follows a schedule.
+    """
+
+    size: int
+    shape: tuple[int, ...] | None = None
+    labels: Tensor | Mapping[str, Tensor] | None = None
+    inputs: Tensor | Mapping[str, Tensor] | None = None
+    progress: float | None = None
+
+
+@dataclass(frozen=True)
+class Policy(ABC):
+    """The base of all policies: compared by value, written and read as a dictionary."""
+
+    name: ClassVar[str]
+
+    def sample(
+        self,
+        batch_size: int,
+        shape: tuple[int, ...] | None = None,
+        generator: torch.Generator | None = None,
+        labels: Tensor | Mapping[str, Tensor] | None = None,
+        inputs: Tensor | Mapping[str, Tensor] | None = None,
+        progress: float | None = None,
+    ) -> MixPlan:
+        """Draws the plan of one batch, on the CPU.
+
+        Args:
+            batch_size: N, at least 1.
+            generator: where the randomness comes from; None is torch's global generator.
+            shape, labels, inputs, progress: see `Batch`; a policy that needs none of them ignores them.
+
+        Raises:
+            ValueError: `batch_size` is below 1, or something that the policy needs is not given.
+        """
+        if batch_size < 1:
+            raise ValueError(f"a batch has at least one example, not {batch_size}")
+        shape = None if shape is None else tuple(shape)
+        return self.draw(Batch(batch_size, shape, labels, inputs, progress), generator)
+
+    @abstractmethod
+    def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
+        """The plan of one batch, all its randomness from `generator`: what a new policy defines."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The policy as plain values; `hfmix.policy_from_dict` gives back an equal one."""
+        return {"name": self.name, **{f.name: _plain(getattr(self, f.name)) for f in fields(self)}}
+
+    def _set(self, setting: str, value: Any) -> None:
+        """Normalises a setting of a frozen policy, in `__post_init__` only."""
+        object.__setattr__(self, setting, value)
+
+    def _check_number(self, setting: str, low: float = 0.0, high: float = math.inf) -> None:
+        """A finite number above `low`, at most `high`."""
+        value = getattr(self, setting)
+        if not _is_number(value) or not low < value <= high:
+            expected = f"a finite number above {low:g}" if high == math.inf else f"a number in ({low:g}, {high:g}]"
+            raise ValueError(f"{self.name}: {setting} is {expected}, not {value!r}")
+
+    def _check_strength(self, setting: str) -> None:
+        """A finite number above 0, or a schedule, in which 0 means not mixed."""
+        self._set(setting, strength(getattr(self, setting)))
+        if not isinstance(getattr(self, setting), Schedule):
+            self._check_number(setting)
+
+    def _check_probability(self, setting: str) -> None:
+        """A number in [0, 1], or a schedule of such."""
+        self._set(setting, strength(getattr(self, setting)))
+        value = getattr(self, setting)
+        for part in [at for _, at in value.points] if isinstance(value, Schedule) else [value]:
+            if not _is_number(part) or not 0 <= part <= 1:
+                raise ValueError(f"{self.name}: {setting} is a number in [0, 1], not {part!r}")
+
+    def _check_choice(self, setting: str, choices: Collection[str]) -> None:
+        value = getattr(self, setting)
+        if value not in choices:
+            raise ValueError(f"{self.name}: {setting} is one of {', '.join(choices)}, not {value!r}")
+
+    def _check_range(self, setting: str) -> None:
+        """A (low, high) pair with 0 < low ≤ high ≤ 1."""
+        value = getattr(self, setting)
+        if (
+            not isinstance(value, tuple | list)
+            or len(value) != 2
+            or not all(map(_is_number, value))
+            or not 0 < value[0] <= value[1] <= 1
+        ):
+            raise ValueError(f"{self.name}: {setting} is (low, high) with 0 < low <= high <= 1, not {value!r}")
+        self._set(setting, (float(value[0]), float(value[1])))
+
+
+@dataclass(frozen=True)
+class ERM(Policy):
+    """Empirical risk minimisation: every example as it is."""
+
+    name: ClassVar[str] = "erm"
+
+    def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
+        """The identity; nothing is drawn."""
+        one = torch.ones(batch.size, 1)
+        return MixPlan(torch.arange(batch.size).unsqueeze(1), one, one, one.squeeze(1), batch.size)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Policy | Schedule):
+        return value.to_dict()
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
