@@ -26,6 +26,8 @@ _HOME = {
     "get_policy": "mixing.policies",
     "policy_from_dict": "mixing.policies",
     "mixed_cross_entropy": "losses",
+    "MixCollator": "collators",
+    "BatchMixer": "collators",
     "MixTrainingArguments": "training_args",
     "MixTrainer": "trainer",
     "load_backbone": "backbones",
@@ -43,6 +45,7 @@ __all__ = [*_HOME, *_ROOMS]
 if TYPE_CHECKING:
     from hfmix import backbones, hub, losses, metrics, mixing, models, robustness
     from hfmix.backbones import load_backbone
+    from hfmix.collators import BatchMixer, MixCollator
     from hfmix.hub.pretrained import load_pretrained
     from hfmix.hub.publish import push_to_hub
     from hfmix.losses import mixed_cross_entropy

@@ -75,6 +75,8 @@ def parse(argv: Sequence[str]) -> Recipe:
     resolved = {key: _plain(value) for key, value in given.items() if key not in _NOT_KEPT}
     if data.ood:
         resolved["ood"] = data.ood
+    if training.mix_settings:
+        resolved["mix_settings"] = training.mix_settings
     return Recipe(model, data, run, training, resolved, resume)
 
 

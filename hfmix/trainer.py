@@ -9,7 +9,8 @@ from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from hfmix.losses import mixed_cross_entropy
-from hfmix.mixing import ERM, MixedTargets, MixPlan, Policy, keyed_generator
+from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
+from hfmix.mixing.manifold import find_layer
 
 
 class MixTrainer(Trainer):
@@ -25,7 +26,8 @@ class MixTrainer(Trainer):
         *args, **kwargs: the stock Trainer's.
 
     Raises:
-        ValueError: a `compute_loss_func` is given, or several GPUs are used without a launcher.
+        ValueError: a `compute_loss_func` is given, several GPUs are used without a launcher, or the policy mixes
+            at a layer that the model lacks.
     """
 
     # the loss is normalised over the accumulated batch, so that the Trainer must not divide it once more
@@ -44,6 +46,10 @@ class MixTrainer(Trainer):
             )
         from_args: Callable[[], Policy] = getattr(self.args, "policy", ERM)
         self.policy = policy if policy is not None else from_args()
+        for part in self.policy.parts():
+            for layer in part.layers if isinstance(part, ManifoldMixup) else ():
+                if layer != "input":
+                    find_layer(self.model, layer)
         self._micro_step = (-1, 0)
 
     def compute_loss(
@@ -63,9 +69,9 @@ class MixTrainer(Trainer):
             inputs = self._mixed(plan, inputs)
         else:
             plan = ERM().sample(len(labels))
-        return super().compute_loss(
-            model, {**inputs, "labels": plan.targets(labels)}, return_outputs, num_items_in_batch
-        )
+        inputs = {**inputs, "labels": plan.targets(labels)}
+        with mixing_at(model, plan):
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def _draw_plan(self, inputs: dict[str, Any]) -> MixPlan:
         step = self.state.global_step
@@ -88,6 +94,8 @@ class MixTrainer(Trainer):
                 f"the batch holds {', '.join(sorted(others))} beside {self._main_input_name} and labels: "
                 f"hfmix mixes one input, remove the rest in the data set or the collator"
             )
+        if plan.layer is not None:
+            return inputs
         return {self._main_input_name: plan.apply(inputs[self._main_input_name])}
 
     @property

@@ -1,6 +1,8 @@
 """TrainingArguments with a mixing policy."""
 
+import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -21,7 +23,7 @@ class MixTrainingArguments(TrainingArguments):
     mix_alpha: float | None = field(
         default=None,
         metadata={
-            "help": "The strength: λ ~ Beta(alpha, alpha). [mixup 1, regmixup 20; less for large data, "
+            "help": "The strength: λ ~ Beta(alpha, alpha). [regmixup 20, others 1; less for large data, "
             "mixup used 0.1 to 0.4 on ImageNet]"
         },
     )
@@ -32,6 +34,13 @@ class MixTrainingArguments(TrainingArguments):
         default=None,
         metadata={"help": "RegMixup's scale: `mean`, (clean + eta mixed) / (1 + eta), or `sum`. [mean]"},
     )
+    mix_settings: dict | str | None = field(
+        default=None,
+        metadata={
+            "help": "Any other setting of the policy, as a mapping (JSON on the command line): "
+            '\'{"p": 0.5, "pairing": "derangement"}\'.'
+        },
+    )
     remove_unused_columns: bool = field(
         default=False,
         metadata={"help": "Drop columns that the model's forward does not name before they are collated."},
@@ -40,6 +49,8 @@ class MixTrainingArguments(TrainingArguments):
     _argument_group_name = "training (transformers.TrainingArguments, then what hfmix adds)"
 
     def __post_init__(self) -> None:
+        if isinstance(self.mix_settings, str):
+            self.mix_settings = _mapping(self.mix_settings)
         # before the parent, which reaches for devices: a wrong policy should fail first
         self.policy()
         super().__post_init__()
@@ -52,4 +63,18 @@ class MixTrainingArguments(TrainingArguments):
     def policy(self) -> Policy:
         """The mixing policy that these arguments describe."""
         settings = {"alpha": self.mix_alpha, "eta": self.mix_eta, "reduction": self.mix_reduction}
-        return get_policy(self.mix, **{key: value for key, value in settings.items() if value is not None})
+        given = {key: value for key, value in settings.items() if value is not None}
+        others = self.mix_settings or {}
+        for key in others.keys() & given.keys():
+            raise ValueError(f"mix_{key} and mix_settings both set the policy's {key}: give one of them")
+        return get_policy(self.mix, **given, **others)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"mix_settings is not JSON, {error}: {text!r}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f'mix_settings is a mapping such as {{"p": 0.5}}, not {text!r}')
+    return value

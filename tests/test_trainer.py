@@ -7,8 +7,21 @@ import torch
 from tiny import Pictures, tiny_trainer, weights
 from torch.nn import functional as F
 
-from hfmix import ERM, MixTrainer, MixTrainingArguments, Mixup, RegMixup, mixed_cross_entropy
-from hfmix.mixing import keyed_generator
+from hfmix import (
+    ERM,
+    CutMix,
+    DirichletMixup,
+    ManifoldMixup,
+    MixTrainer,
+    MixTrainingArguments,
+    Mixup,
+    OneOf,
+    RegMixup,
+    ResizeMix,
+    Schedule,
+    mixed_cross_entropy,
+)
+from hfmix.mixing import keyed_generator, mixing_at
 
 N = 10
 
@@ -28,16 +41,63 @@ def test_arguments_name_the_policy(tmp_path):
         MixTrainingArguments(output_dir=str(tmp_path), mix="erm", mix_alpha=1)
 
 
-@pytest.mark.parametrize("policy", [Mixup(1.0), RegMixup(20.0)])
+def test_any_setting_of_a_policy_can_be_given(tmp_path):
+    def policy(**arguments):
+        return MixTrainingArguments(output_dir=str(tmp_path), use_cpu=True, **arguments).policy()
+
+    written = '{"p": 0.5, "pairing": "derangement"}'
+    expected = Mixup(0.2, p=0.5, pairing="derangement")
+    assert policy(mix="mixup", mix_alpha=0.2, mix_settings=written) == expected
+    assert policy(mix="mixup", mix_alpha=0.2, mix_settings={"p": 0.5, "pairing": "derangement"}) == expected
+    several = {"policies": [{"name": "cutmix"}, {"name": "erm"}], "weights": [1, {"points": [[0.5, 0], [0.5, 1]]}]}
+    assert policy(mix="one_of", mix_settings=several) == OneOf([CutMix(), ERM()], [1, Schedule.switch_on(1, 0.5)])
+    with pytest.raises(ValueError, match="mix_alpha and mix_settings both set the policy's alpha"):
+        policy(mix="mixup", mix_alpha=1, mix_settings={"alpha": 1})
+    with pytest.raises(ValueError, match="mix_settings is not JSON"):
+        policy(mix="mixup", mix_settings="p=1")
+    with pytest.raises(ValueError, match="mixup has no setting 'q': it has alpha, p"):
+        policy(mix="mixup", mix_settings={"q": 1})
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Mixup(1.0),
+        RegMixup(20.0, base=CutMix, ratio=0.5),
+        CutMix(granularity="example"),
+        ResizeMix(),
+        DirichletMixup(3),
+        Mixup(pairing="nearest"),
+        Mixup(pairing="same_class", p=Schedule.warm_up(1.0, until=0.5)),
+        OneOf([Mixup(), CutMix()], granularity="example"),
+    ],
+    ids=str,
+)
 def test_the_first_step_is_the_plan_of_its_key(tmp_path, policy):
     trainer = tiny_trainer(
         tmp_path, policy, max_steps=1, per_device_train_batch_size=N, train_sampling_strategy="sequential", seed=5
     )
-    plan, data = policy.sample(N, generator=keyed_generator(5, 0, 0, 0)), Pictures()
+    data = Pictures()
+    plan = policy.sample(N, (3, 16, 16), keyed_generator(5, 0, 0, 0), labels=data.y, inputs=data.x, progress=0.0)
     with torch.no_grad():
         expected = mixed_cross_entropy(trainer.model(plan.apply(data.x)).logits, plan.targets(data.y))
     trainer.train()
     assert logged(trainer) == pytest.approx([expected.item()], rel=1e-4)
+
+
+def test_manifold_mixup_mixes_within_the_model(tmp_path):
+    policy = ManifoldMixup(1.0, layers=("blocks.0",))
+    trainer = tiny_trainer(
+        tmp_path, policy, max_steps=1, per_device_train_batch_size=N, train_sampling_strategy="sequential"
+    )
+    plan, data = policy.sample(N, generator=keyed_generator(42, 0, 0, 0)), Pictures()
+    with torch.no_grad(), mixing_at(trainer.model, plan):
+        expected = mixed_cross_entropy(trainer.model(data.x).logits, plan.targets(data.y))
+    clean = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    assert logged(trainer) == pytest.approx([expected.item()], rel=1e-4) != [clean]
+    with pytest.raises(ValueError, match=r"has no layer 'blocks\.77': did you mean"):
+        tiny_trainer(tmp_path, ManifoldMixup(layers=("input", "blocks.77")))
 
 
 def test_plans_follow_the_key_not_the_global_generator(tmp_path):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from hfmix import MixTrainer, MixTrainingArguments, Policy, load_backbone
@@ -26,10 +27,14 @@ class Pictures(Dataset):
         return {"pixel_values": self.x[i], "labels": int(self.y[i])}
 
 
-def tiny_trainer(folder: Path, policy: Policy | None = None, n: int = 10, **arguments: Any) -> MixTrainer:
-    """A trainer of a tiny vision transformer (no dropout, no BatchNorm) with the same weights each time."""
+def tiny_model() -> nn.Module:
+    """A tiny vision transformer (no dropout, no BatchNorm) with the same weights each time."""
     torch.manual_seed(0)
-    model, _ = load_backbone("test_vit", list("abcd"), pretrained=False, image_size=16)
+    return load_backbone("test_vit", list("abcd"), pretrained=False, image_size=16)[0]
+
+
+def tiny_trainer(folder: Path, policy: Policy | None = None, n: int = 10, **arguments: Any) -> MixTrainer:
+    """A trainer of `tiny_model`."""
     defaults = {
         "output_dir": str(folder),
         "per_device_train_batch_size": 4,
@@ -41,7 +46,8 @@ def tiny_trainer(folder: Path, policy: Policy | None = None, n: int = 10, **argu
         "mix": "erm",
     }
     args = MixTrainingArguments(**{**defaults, **arguments})
-    return MixTrainer(model=model, args=args, policy=policy, train_dataset=Pictures(n), eval_dataset=Pictures(n))
+    data = Pictures(n)
+    return MixTrainer(model=tiny_model(), args=args, policy=policy, train_dataset=data, eval_dataset=data)
 
 
 def weights(trainer: MixTrainer) -> torch.Tensor:

@@ -8,11 +8,19 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from hfmix.mixing import policy_from_dict
 from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.summary import headlines, show
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
-_PAPERS = {"mixup": "1710.09412", "regmixup": "2206.14502"}
+_PAPERS = {
+    "mixup": "1710.09412",
+    "input_mixup": "1710.09412",
+    "regmixup": "2206.14502",
+    "cutmix": "1905.04899",
+    "resizemix": "2012.11101",
+    "manifold_mixup": "1806.05236",
+}
 
 
 def write_card(run: Path, title: str) -> None:
@@ -57,7 +65,7 @@ def write_card(run: Path, title: str) -> None:
         dataset=_plain(dataset),
         class_names=[_plain(name) for name in report.content["data"]["class_names"]],
         policy=policy,
-        policy_text=", ".join(f"{key} {value}" for key, value in policy.items() if key != "name"),
+        policy_text=str(policy_from_dict(policy)),
         paper=_PAPERS.get(policy["name"]),
         headlines=headlines(report),
         num_samples=report.content["data"]["num_samples"],

@@ -50,12 +50,17 @@ def mixing_at(model: nn.Module, plan: MixPlan) -> Iterator[None]:
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
-    """The module called `name` as in ``model.named_modules()``.
+    """The module called `name` as in ``model.named_modules()``, or the only one whose name ends in ``.name``.
+
+    So "layer1" finds a ResNet's first stage also within a wrapper.
 
     Raises:
-        ValueError: there is none; the message suggests some.
+        ValueError: there is none, or several; the message suggests some.
     """
     modules = dict(model.named_modules())
+    found = [module for module in modules if module == name or module.endswith(f".{name}")]
+    if name not in modules and len(found) == 1:
+        name = found[0]
     if name not in modules or name == "":
         near = get_close_matches(name, modules, n=3) or layer_names(model)
         raise ValueError(f"{type(model).__name__} has no layer {name!r}: did you mean {' or '.join(near)}?")

@@ -79,7 +79,7 @@ class MixPlan:
         """
         if isinstance(x, Mapping):
             return {name: self._apply_entry(name, value) for name, value in x.items()}
-        self._check(x)
+        self.check(x)
         if out is None:
             return kernels.mix(x, self)
         shape = (self.num_rows, *x.shape[1:])
@@ -100,7 +100,7 @@ class MixPlan:
             raise ValueError(
                 f"the plan turns {self.num_inputs} rows into {self.num_rows}: apply_ needs as many, use apply"
             )
-        self._check(x)
+        self.check(x)
         return kernels.mix_in_place(x, self)
 
     def apply_mask(self, mask: Tensor) -> Tensor:
@@ -159,7 +159,8 @@ class MixPlan:
                 f"the plan was drawn for {self.num_inputs} rows, the {what} has shape {tuple(x.shape)}"
             )
 
-    def _check(self, x: Tensor) -> None:
+    def check(self, x: Tensor) -> None:
+        """Raises what `apply` does for an `x` that the plan does not fit."""
         self._check_rows(x, "tensor")
         if self.box is not None:
             if x.ndim < 1 + len(self.box_axes):

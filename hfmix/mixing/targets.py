@@ -1,5 +1,6 @@
 """The labels of mixed rows, kept sparse: k labels and k weights a row instead of one number a class."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,6 +52,10 @@ class MixedTargets:
 
     def _tensors(self) -> dict[str, Tensor]:
         return {"labels": self.labels, "label_weight": self.label_weight, "row_weight": self.row_weight}
+
+
+Labels = Tensor | Mapping[str, Tensor]
+"""(N,) class indices, (N, C) soft or multi-hot, or a dictionary of such, one entry a head."""
 
 
 def check_labels(labels: Tensor, num_inputs: int) -> Tensor:

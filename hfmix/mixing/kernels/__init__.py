@@ -4,6 +4,7 @@
 less traffic, and are taken where no gradient is recorded and no graph is traced.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -37,6 +38,30 @@ def mix_in_place(x: Tensor, plan: "MixPlan") -> Tensor:
     if not _plain(x) and x.device.type == "cpu" and rows.mix_in_place(x, plan):
         return x
     return x.copy_(functional.mix(x, plan))
+
+
+def mix_samples(samples: Sequence[Tensor], plan: "MixPlan") -> Tensor:
+    """`mix` of N tensors of one shape that are not stacked yet: each row is mixed while it is stacked.
+
+    In a DataLoader's worker the result lies in shared memory, so that it is not copied once more.
+
+    Raises:
+        ValueError, TypeError: what `MixPlan.apply` refuses.
+    """
+    first = samples[0]
+    if rows.is_small(first) or any(_plain(sample) or not sample.is_contiguous() for sample in samples):
+        stacked = torch.stack(list(samples))
+        in_place = plan.num_rows == plan.num_inputs and not stacked.requires_grad
+        return plan.apply_(stacked) if in_place else plan.apply(stacked)
+    plan.check(first.expand(len(samples), *first.shape))
+    shape = (plan.num_rows, *first.shape)
+    if torch.utils.data.get_worker_info() is None:
+        out = first.new_empty(shape)
+    else:
+        storage = torch.UntypedStorage._new_shared(plan.num_rows * first.nbytes, device="cpu")
+        out = torch.empty(0, dtype=first.dtype).set_(storage, 0, shape)
+    rows.mix_into(samples, plan, out)
+    return out
 
 
 def empty_rows(x: Tensor, num_rows: int) -> Tensor:

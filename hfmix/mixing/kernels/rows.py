@@ -144,6 +144,11 @@ class Blend:
         torch.lerp(first, second, share, out=out)
 
 
+def is_small(row: Tensor) -> bool:
+    """Whether rows like this are better mixed many at a time than one by one."""
+    return row.nbytes < _LARGE_ROW
+
+
 def reading_order(source: list[list[int]]) -> list[int]:
     """Rows 0 to R−1 so that what one reads last is, where possible, what the next reads first: still in cache."""
     of_first = defaultdict(list)
@@ -210,7 +215,7 @@ def weighted_row(out: Tensor, sources: Sequence[Tensor], weight: Sequence[float]
 
 def _mix_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
     """Mixes pairs of small rows many at a time, in blocks of columns; `out` may be `x`. False: not this plan."""
-    if not x.is_floating_point() or x.nbytes >= _LARGE_ROW * len(x):
+    if not x.is_floating_point() or not len(x) or not is_small(x[0]):
         return False
     blend, flat, into = plan.on_host.blend, _flat(x), _flat(out)
     if blend is None or flat is None or into is None:

@@ -2,8 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -66,9 +66,35 @@ class Policy(ABC):
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
         """The plan of one batch, all its randomness from `generator`: what a new policy defines."""
 
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether `draw` looks at the inputs, which a collator would have to stack for it."""
+        return False
+
+    def parts(self) -> Iterator["Policy"]:
+        """The policy itself and the policies that it is made of."""
+        yield self
+        for field in fields(self):
+            value = getattr(self, field.name)
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, Policy):
+                    yield from part.parts()
+
     def to_dict(self) -> dict[str, Any]:
         """The policy as plain values; `hfmix.policy_from_dict` gives back an equal one."""
         return {"name": self.name, **{f.name: _plain(getattr(self, f.name)) for f in fields(self)}}
+
+    def __str__(self) -> str:
+        """The name, the strength, and what differs from the defaults: ``mixup(alpha=0.2, p=0.5)``."""
+        strength = {"alpha": self.alpha} if hasattr(self, "alpha") else {}
+        required = {f.name: getattr(self, f.name) for f in fields(self) if f.default is MISSING}
+        default = type(self)(**strength, **required)
+        shown = [
+            f"{f.name}={_written(getattr(self, f.name))}"
+            for f in fields(self)
+            if f.name in {**strength, **required} or getattr(self, f.name) != getattr(default, f.name)
+        ]
+        return f"{self.name}({', '.join(shown)})"
 
     def _set(self, setting: str, value: Any) -> None:
         """Normalises a setting of a frozen policy, in `__post_init__` only."""
@@ -133,3 +159,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Policy | Schedule):
         return value.to_dict()
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    return str(value) if isinstance(value, Policy) else repr(value)

@@ -43,6 +43,11 @@ class PairPolicy(Policy):
         if self.granularity == "pair" and self.pairing != "reversal":
             raise ValueError(f"{self.name}: granularity 'pair' goes with pairing 'reversal', not {self.pairing!r}")
 
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether partners are the nearest."""
+        return self.pairing.startswith("nearest")
+
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
         """λ in float64, then who is mixed, then with whom, then what the method itself draws."""
         rng, n = numpy_generator(generator), batch.size
