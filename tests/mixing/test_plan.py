@@ -53,6 +53,17 @@ def test_out_receives_the_rows():
         plan.apply(x, out=torch.empty(N, *SHAPE))
 
 
+@pytest.mark.parametrize("x", [torch.randn(4, N).t(), torch.randn(1, 4).expand(N, 4)], ids=["transposed", "expanded"])
+def test_more_rows_than_the_input_share_no_memory(x):
+    """A transposed or expanded batch has a stride between rows that its result must not copy."""
+    plan = RegMixup().sample(N)
+    mixed = plan.apply(x)
+    exact = torch.einsum("rk,rkd->rd", plan.weight, x[plan.source])
+    torch.testing.assert_close(mixed, exact)
+    mixed[0] = torch.nan
+    assert mixed[1:].isfinite().all()
+
+
 def test_gradients_flow_to_every_source():
     plan = injected_plan()
     x = torch.randn(N, *SHAPE, requires_grad=True)
