@@ -53,7 +53,17 @@ def test_out_receives_the_rows():
         plan.apply(x, out=torch.empty(N, *SHAPE))
 
 
-@pytest.mark.parametrize("x", [torch.randn(4, N).t(), torch.randn(1, 4).expand(N, 4)], ids=["transposed", "expanded"])
+def test_out_may_have_another_memory_format():
+    plan, x = RegMixup().sample(N), torch.randn(N, 3, 4, 5)
+    mixed, last = plan.apply(x), torch.channels_last
+    out = torch.empty_like(mixed, memory_format=last)
+    assert torch.equal(plan.apply(x, out=out), mixed)
+    assert torch.equal(plan.apply(x.to(memory_format=last), out=torch.empty_like(mixed)), mixed)
+
+
+@pytest.mark.parametrize(
+    "x", [torch.randn(4, N).t(), torch.randn(1, 4).expand(N, 4)], ids=["transposed", "expanded"]
+)
 def test_more_rows_than_the_input_share_no_memory(x):
     """A transposed or expanded batch has a stride between rows that its result must not copy."""
     plan = RegMixup().sample(N)

@@ -210,7 +210,7 @@ def weighted_row(out: Tensor, sources: Sequence[Tensor], weight: Sequence[float]
 
 def _mix_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
     """Mixes pairs of small rows many at a time, in blocks of columns; `out` may be `x`. False: not this plan."""
-    if not x.is_floating_point() or x.nbytes >= _LARGE_ROW * len(x):
+    if not x.is_floating_point() or x.nbytes >= _LARGE_ROW * len(x) or x.is_contiguous() != out.is_contiguous():
         return False
     blend, flat, into = plan.on_host.blend, _flat(x), _flat(out)
     if blend is None or flat is None or into is None:
