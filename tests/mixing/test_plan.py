@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hfmix import MixPlan, Mixup, RegMixup
+from hfmix.mixing import keyed_generator
 
 N, C, SHAPE = 7, 11, (3, 5)
 
@@ -90,6 +91,17 @@ def test_half_precision_is_mixed_in_single(dtype):
     assert mixed.dtype == dtype
     exact = torch.einsum("rk,rkab->rab", plan.weight.double(), x.double()[plan.source])
     assert (mixed.double() - exact).abs().max() <= max(torch.finfo(dtype).eps, 2**-23) * exact.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("granularity", ["batch", "example"])
+def test_weights_are_not_rounded_to_half_precision(dtype, granularity):
+    """Each value is the half that lies nearest to the exact one: half a last place off, not more."""
+    plan = Mixup(granularity=granularity).sample(16, generator=keyed_generator(3))
+    x = torch.randn(16, 200).to(dtype)
+    exact = torch.einsum("rk,rkd->rd", plan.weight.double(), x.double()[plan.source])
+    nearest = (exact.to(dtype).double() - exact).abs()
+    assert (plan.apply(x).double() - exact).abs().mean() <= nearest.mean() * (1 + 1e-3)
 
 
 def test_uint8_is_rounded_not_truncated():

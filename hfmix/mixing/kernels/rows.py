@@ -140,8 +140,12 @@ class Blend:
             second = torch.index_select(x, 0, self.second, out=out)
         else:
             second = x.index_select(0, self.second)
-        share = self.share if isinstance(self.share, float) else self.share.to(x.dtype)
-        torch.lerp(first, second, share, out=out)
+        if isinstance(self.share, float):
+            torch.lerp(first, second, self.share, out=out)
+        elif accumulation_dtype(x.dtype) == x.dtype:
+            torch.lerp(first, second, self.share.to(x.dtype), out=out)
+        else:  # lerp takes weights of the rows' dtype alone, too coarse where it is a half
+            out.copy_(torch.lerp(first.float(), second.float(), self.share))
 
 
 def reading_order(source: list[list[int]]) -> list[int]:
