@@ -37,6 +37,19 @@ def test_three_sources():
     torch.testing.assert_close(mixed, expected)
 
 
+def test_a_row_is_a_copy_only_where_one_weight_is_one():
+    """A plan is any sparse matrix: weights of 1 and 1 add up, weights of 0 and 0 leave nothing."""
+    weight = torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
+    plan = MixPlan(torch.tensor([[0, 1], [1, 2], [2, 0]]), weight, weight, torch.ones(3), 3)
+    x = torch.tensor([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]])
+    expected = torch.tensor([[11.0, 22.0], [0.0, 0.0], [1.0, 2.0]])
+    assert torch.equal(plan.apply(x), expected)
+    assert torch.equal(plan.apply(x.clone().requires_grad_()).detach(), expected)
+    assert torch.equal(plan.apply_(x.clone()), expected)
+    with pytest.raises(TypeError, match="int64"):
+        plan.apply(x.long())
+
+
 def test_apply_leaves_its_input_and_apply_does_it_in_place():
     plan, x = injected_plan(), torch.randn(N, *SHAPE)
     before, mixed = x.clone(), plan.apply(x)

@@ -198,7 +198,7 @@ def in_place_order(partner: list[int]) -> list[tuple[int, int]]:
 
 def weighted_row(out: Tensor, sources: Sequence[Tensor], weight: Sequence[float]) -> None:
     """``out = sum_j weight[j] * sources[j]``, in float32 at least; `out` may be the first of the sources."""
-    if 1.0 in weight and all(w in (0.0, 1.0) for w in weight):
+    if weight.count(1.0) == 1 and weight.count(0.0) == len(weight) - 1:
         only = sources[weight.index(1.0)]
         if only is not out:
             out.copy_(only)
