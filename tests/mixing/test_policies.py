@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.stats import beta, kstest
 
-from hfmix import ERM, Mixup, RegMixup, get_policy, policy_from_dict
-from hfmix.mixing import keyed_generator, policy_names
+from hfmix import ERM, CutMix, Mixup, RegMixup, get_policy, policy_from_dict
+from hfmix.mixing import Schedule, keyed_generator, policy_names
 
 DRAWS = 2000
 
@@ -62,6 +62,20 @@ def test_partners_are_uniform():
         counts[partner] = counts.get(partner, 0) + 1
     assert len(counts) == 6
     assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 25.7
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "resizemix", "input_mixup", "dirichlet_mixup", "time_cutmix"])
+@pytest.mark.parametrize("setting", ["alpha", "p"])
+def test_a_schedule_at_zero_mixes_nothing(name, setting):
+    """Also where the size of the box does not follow λ, as in CutMix with minmax."""
+    off = {setting: Schedule.switch_on(1.0, 0.5)}
+    x = torch.randn(6, 3, 8, 8)
+    for policy in [get_policy(name, **off), *([CutMix(minmax=(0.3, 0.8), **off)] if name == "cutmix" else [])]:
+        plan = policy.sample(6, x.shape[1:], keyed_generator(0), progress=0.2)
+        assert torch.equal(plan.apply(x), x)
+        assert torch.equal(plan.targets(torch.arange(6)).dense(6), torch.eye(6))
+        later = policy.sample(6, x.shape[1:], keyed_generator(0), progress=0.8)
+        assert not torch.equal(later.apply(x), x)
 
 
 def test_regmixup_keeps_the_clean_rows_exactly():

@@ -50,8 +50,9 @@ class PairPolicy(Policy):
         of_row = {"batch": np.zeros(n, dtype=np.int64), "example": own, "pair": np.minimum(own, own[::-1])}
         row_draw = of_row[self.granularity]
         count = 1 if self.granularity == "batch" else n
-        lam = draw_lambda(rng, at_progress(self.alpha, batch.progress), count)
-        mixed = draw_events(rng, at_progress(self.p, batch.progress), count)
+        alpha = at_progress(self.alpha, batch.progress)
+        lam = draw_lambda(rng, alpha, count)
+        mixed = draw_events(rng, at_progress(self.p, batch.progress), count) & (alpha > 0)
         partner = draw_partners(self.pairing, batch, rng)
         return self.plan(np.where(mixed, lam, 1.0), row_draw, np.where(mixed[row_draw], partner, own), batch, rng)
 
