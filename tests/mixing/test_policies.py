@@ -6,7 +6,17 @@ import pytest
 import torch
 from scipy.stats import beta, kstest
 
-from hfmix import ERM, CutMix, Mixup, RegMixup, get_policy, policy_from_dict
+from hfmix import (
+    ERM,
+    CutMix,
+    Mixup,
+    OneOf,
+    RegMixup,
+    ResizeMix,
+    TimeCutMix,
+    get_policy,
+    policy_from_dict,
+)
 from hfmix.mixing import Schedule, keyed_generator, policy_names
 
 DRAWS = 2000
@@ -127,6 +137,16 @@ def test_alpha_is_a_positive_number(alpha):
         (lambda: RegMixup(eta=0), "eta is a finite number above 0, not 0"),
         (lambda: RegMixup(reduction="avg"), "reduction is one of mean, sum, not 'avg'"),
         (lambda: policy_from_dict({"alpha": 1}), "has a 'name'"),
+        (lambda: OneOf([ERM()], ["1"]), "weights are finite numbers, at least 0, not '1'"),
+        (lambda: OneOf([ERM()], [math.nan]), "weights are finite numbers, at least 0, not nan"),
+        (lambda: OneOf([ERM()], 1.0), "weights are a list of numbers or schedules, not 1.0"),
+        (lambda: OneOf([ERM()], [1, 2]), "1 policies have 2 weights"),
+        (lambda: OneOf([ERM()], [0]), "one of the weights is above 0"),
+        (
+            lambda: OneOf([TimeCutMix(axis=1), TimeCutMix(axis=2)], granularity="example"),
+            "time_cutmix of axis 1 and time_cutmix of axis 2 cut differently",
+        ),
+        (lambda: OneOf([CutMix(), ResizeMix()], granularity="example"), "cutmix and resizemix cut differently"),
         (lambda: Mixup().sample(0), "at least one example, not 0"),
     ],
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hfmix.mixing.plan import MixPlan
-from hfmix.mixing.policies.base import ERM, Batch, Policy
+from hfmix.mixing.policies.base import ERM, Batch, Policy, is_number
 from hfmix.mixing.policies.cut import CutMix, ResizeMix, TimeCutMix
 from hfmix.mixing.policies.pairs import DirichletMixup, ManifoldMixup, Mixup, PairPolicy
 from hfmix.mixing.randomness import numpy_generator
@@ -114,14 +114,7 @@ class OneOf(Policy):
             raise ValueError(f"{self.name}: policies are a list of policies, at least one, not {policies!r}")
         self._set("policies", tuple(policies))
         if self.weights is not None:
-            self._set("weights", tuple(strength(weight) for weight in self.weights))
-            if len(self.weights) != len(policies):
-                raise ValueError(f"{self.name}: {len(policies)} policies have {len(self.weights)} weights")
-            for weight in self.weights:
-                if isinstance(weight, int | float) and not 0 <= weight < float("inf"):
-                    raise ValueError(f"{self.name}: weights are finite and at least 0, not {weight!r}")
-            if not any(isinstance(weight, Schedule) or weight > 0 for weight in self.weights):
-                raise ValueError(f"{self.name}: one of the weights is above 0, not {list(self.weights)}")
+            self._check_weights()
         self._check_choice("granularity", ("batch", "example"))
         if self.granularity == "example":
             self._check_mergeable()
@@ -139,15 +132,31 @@ class OneOf(Policy):
         which = torch.from_numpy(rng.choice(len(share), size=batch.size, p=share))
         return _merge_rows([policy.draw(batch, generator) for policy in self.policies], which)
 
+    def _check_weights(self) -> None:
+        if isinstance(self.weights, str) or not isinstance(self.weights, Sequence):
+            raise ValueError(f"{self.name}: weights are a list of numbers or schedules, not {self.weights!r}")
+        self._set("weights", tuple(strength(weight) for weight in self.weights))
+        if len(self.weights) != len(self.policies):
+            raise ValueError(f"{self.name}: {len(self.policies)} policies have {len(self.weights)} weights")
+        for weight in self.weights:
+            if not isinstance(weight, Schedule) and not (is_number(weight) and weight >= 0):
+                raise ValueError(f"{self.name}: weights are finite numbers, at least 0, not {weight!r}")
+        if not any(isinstance(weight, Schedule) or weight > 0 for weight in self.weights):
+            raise ValueError(f"{self.name}: one of the weights is above 0, not {list(self.weights)}")
+
     def _check_mergeable(self) -> None:
         for policy in self.policies:
             if not isinstance(policy, ERM | PairPolicy | DirichletMixup) or isinstance(policy, ManifoldMixup):
                 raise ValueError(
                     f"{self.name}: {policy.name} cannot be drawn for single examples, only for batches"
                 )
-        cuts = {type(policy) for policy in self.policies if isinstance(policy, CutMix | ResizeMix | TimeCutMix)}
+        cuts = {
+            (policy.name, getattr(policy, "axis", None))
+            for policy in self.policies
+            if isinstance(policy, CutMix | ResizeMix | TimeCutMix)
+        }
         if len(cuts) > 1:
-            names = " and ".join(sorted(cut.name for cut in cuts))
+            names = " and ".join(sorted(name if axis is None else f"{name} of axis {axis}" for name, axis in cuts))
             raise ValueError(f"{self.name}: {names} cut differently and cannot share a batch, only take turns")
 
 
