@@ -9,6 +9,7 @@ from scipy.stats import beta, kstest
 from hfmix import (
     ERM,
     CutMix,
+    DirichletMixup,
     Mixup,
     OneOf,
     RegMixup,
@@ -88,6 +89,19 @@ def test_a_schedule_at_zero_mixes_nothing(name, setting):
         assert not torch.equal(later.apply(x), x)
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 8])
+def test_a_pair_shares_its_policy(n):
+    """Row i and row N−1−i are both cut or both interpolated, by the same λ: timm's mode "pair"."""
+    members = [policy(pairing="reversal", granularity="pair") for policy in (Mixup, CutMix)]
+    policy, cuts = OneOf(members, granularity="pair"), set()
+    assert policy_from_dict(policy.to_dict()) == policy
+    for key in range(20):
+        plan = policy.sample(n, (3, 16, 16), keyed_generator(key))
+        assert torch.equal(plan.weight, plan.weight.flip(0)) and torch.equal(plan.box, plan.box.flip(0))
+        cuts |= set(plan.box.any(1).tolist())
+    assert cuts == ({False, True} if n > 1 else {False})
+
+
 def test_regmixup_keeps_the_clean_rows_exactly():
     x = torch.randn(6, 4) * 1e3
     plan = RegMixup().sample(6, generator=keyed_generator(3))
@@ -146,6 +160,8 @@ def test_alpha_is_a_positive_number(alpha):
             lambda: OneOf([TimeCutMix(axis=1), TimeCutMix(axis=2)], granularity="example"),
             "time_cutmix of axis 1 and time_cutmix of axis 2 cut differently",
         ),
+        (lambda: OneOf([CutMix()], granularity="pair"), "policies of pairing 'reversal', not CutMix"),
+        (lambda: OneOf([DirichletMixup()], granularity="pair"), "pairing 'reversal', not Dirichlet"),
         (lambda: OneOf([CutMix(), ResizeMix()], granularity="example"), "cutmix and resizemix cut differently"),
         (lambda: Mixup().sample(0), "at least one example, not 0"),
     ],

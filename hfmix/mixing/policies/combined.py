@@ -12,7 +12,14 @@ from torch.nn import functional as F
 from hfmix.mixing.plan import MixPlan
 from hfmix.mixing.policies.base import ERM, Batch, Policy, is_number
 from hfmix.mixing.policies.cut import CutMix, ResizeMix, TimeCutMix
-from hfmix.mixing.policies.pairs import DirichletMixup, ManifoldMixup, Mixup, PairPolicy
+from hfmix.mixing.policies.pairs import (
+    GRANULARITIES,
+    DirichletMixup,
+    ManifoldMixup,
+    Mixup,
+    PairPolicy,
+    shared_draws,
+)
 from hfmix.mixing.randomness import numpy_generator
 from hfmix.mixing.schedule import Schedule, Strength, at_progress, strength
 
@@ -98,8 +105,9 @@ class OneOf(Policy):
     Attributes:
         policies: at least one.
         weights: of each, at least 0, proportional to the probability; numbers or schedules. None: all the same.
-        granularity: what is drawn for: the "batch", or each "example", for policies that keep the number of rows
-            and mix the input.
+        granularity: what is drawn for: the "batch"; each "example", for policies that keep the number of rows and
+            mix the input; or a "pair" of rows that are each other's partner, for such policies under the pairing
+            "reversal".
     """
 
     policies: tuple[Policy, ...]
@@ -115,8 +123,8 @@ class OneOf(Policy):
         self._set("policies", tuple(policies))
         if self.weights is not None:
             self._check_weights()
-        self._check_choice("granularity", ("batch", "example"))
-        if self.granularity == "example":
+        self._check_choice("granularity", GRANULARITIES)
+        if self.granularity != "batch":
             self._check_mergeable()
 
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
@@ -129,7 +137,8 @@ class OneOf(Policy):
         rng = numpy_generator(generator)
         if self.granularity == "batch":
             return self.policies[rng.choice(len(share), p=share)].draw(batch, generator)
-        which = torch.from_numpy(rng.choice(len(share), size=batch.size, p=share))
+        which = rng.choice(len(share), size=batch.size, p=share)[shared_draws(self.granularity, batch.size)]
+        which = torch.from_numpy(which)
         return _merge_rows([policy.draw(batch, generator) for policy in self.policies], which)
 
     def _check_weights(self) -> None:
@@ -149,6 +158,11 @@ class OneOf(Policy):
             if not isinstance(policy, ERM | PairPolicy | DirichletMixup) or isinstance(policy, ManifoldMixup):
                 raise ValueError(
                     f"{self.name}: {policy.name} cannot be drawn for single examples, only for batches"
+                )
+            pairing = "reversal" if isinstance(policy, ERM) else getattr(policy, "pairing", None)
+            if self.granularity == "pair" and pairing != "reversal":
+                raise ValueError(
+                    f"{self.name}: granularity 'pair' goes with policies of pairing 'reversal', not {policy}"
                 )
         cuts = {
             (policy.name, getattr(policy, "axis", None))
