@@ -21,6 +21,14 @@ from hfmix.mixing.policies import (
 )
 from hfmix.mixing.policies.cut import cut_plan
 from hfmix.mixing.policies.pairs import pair_plan
+from hfmix.mixing.presets import (
+    official_cutmix,
+    official_mixup,
+    official_regmixup,
+    timm_mixup,
+    torchvision_cutmix,
+    torchvision_mixup,
+)
 from hfmix.mixing.randomness import keyed_generator
 from hfmix.mixing.schedule import Schedule
 from hfmix.mixing.targets import MixedTargets
@@ -46,7 +54,13 @@ __all__ = [
     "keyed_generator",
     "layer_names",
     "mixing_at",
+    "official_cutmix",
+    "official_mixup",
+    "official_regmixup",
     "pair_plan",
     "policy_from_dict",
     "policy_names",
+    "timm_mixup",
+    "torchvision_cutmix",
+    "torchvision_mixup",
 ]

@@ -178,10 +178,8 @@ class MixPlan:
 
     def _only_selects(self) -> bool:
         """Whether each output value is one input value, so that class ids and masks keep their meaning."""
-        if self.source.shape[1] == 1:
-            return bool((self.weight == 1).all())
-        one_source = (self.weight == 0) | (self.weight == 1)
+        one_source = ((self.weight == 1).sum(1) == 1) & ((self.weight == 0).sum(1) == self.weight.shape[1] - 1)
         if self.box is None:
             return bool(one_source.all())
         first, last = self.box.chunk(2, dim=1)
-        return bool(((last > first).all(1) | one_source.all(1)).all())
+        return bool(((last > first).all(1) | one_source).all())

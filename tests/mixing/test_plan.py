@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hfmix import MixPlan, Mixup, RegMixup
+from hfmix.mixing import keyed_generator
 
 N, C, SHAPE = 7, 11, (3, 5)
 
@@ -36,6 +37,19 @@ def test_three_sources():
     torch.testing.assert_close(mixed, expected)
 
 
+def test_a_row_is_a_copy_only_where_one_weight_is_one():
+    """A plan is any sparse matrix: weights of 1 and 1 add up, weights of 0 and 0 leave nothing."""
+    weight = torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
+    plan = MixPlan(torch.tensor([[0, 1], [1, 2], [2, 0]]), weight, weight, torch.ones(3), 3)
+    x = torch.tensor([[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]])
+    expected = torch.tensor([[11.0, 22.0], [0.0, 0.0], [1.0, 2.0]])
+    assert torch.equal(plan.apply(x), expected)
+    assert torch.equal(plan.apply(x.clone().requires_grad_()).detach(), expected)
+    assert torch.equal(plan.apply_(x.clone()), expected)
+    with pytest.raises(TypeError, match="int64"):
+        plan.apply(x.long())
+
+
 def test_apply_leaves_its_input_and_apply_does_it_in_place():
     plan, x = injected_plan(), torch.randn(N, *SHAPE)
     before, mixed = x.clone(), plan.apply(x)
@@ -51,6 +65,27 @@ def test_out_receives_the_rows():
     assert torch.equal(out, plan.apply(x))
     with pytest.raises(ValueError, match=r"out is \(7, 3, 5\)"):
         plan.apply(x, out=torch.empty(N, *SHAPE))
+
+
+def test_out_may_have_another_memory_format():
+    plan, x = RegMixup().sample(N), torch.randn(N, 3, 4, 5)
+    mixed, last = plan.apply(x), torch.channels_last
+    out = torch.empty_like(mixed, memory_format=last)
+    assert torch.equal(plan.apply(x, out=out), mixed)
+    assert torch.equal(plan.apply(x.to(memory_format=last), out=torch.empty_like(mixed)), mixed)
+
+
+@pytest.mark.parametrize(
+    "x", [torch.randn(4, N).t(), torch.randn(1, 4).expand(N, 4)], ids=["transposed", "expanded"]
+)
+def test_more_rows_than_the_input_share_no_memory(x):
+    """A transposed or expanded batch has a stride between rows that its result must not copy."""
+    plan = RegMixup().sample(N)
+    mixed = plan.apply(x)
+    exact = torch.einsum("rk,rkd->rd", plan.weight, x[plan.source])
+    torch.testing.assert_close(mixed, exact)
+    mixed[0] = torch.nan
+    assert mixed[1:].isfinite().all()
 
 
 def test_gradients_flow_to_every_source():
@@ -69,6 +104,17 @@ def test_half_precision_is_mixed_in_single(dtype):
     assert mixed.dtype == dtype
     exact = torch.einsum("rk,rkab->rab", plan.weight.double(), x.double()[plan.source])
     assert (mixed.double() - exact).abs().max() <= max(torch.finfo(dtype).eps, 2**-23) * exact.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("granularity", ["batch", "example"])
+def test_weights_are_not_rounded_to_half_precision(dtype, granularity):
+    """Each value is the half that lies nearest to the exact one: half a last place off, not more."""
+    plan = Mixup(granularity=granularity).sample(16, generator=keyed_generator(3))
+    x = torch.randn(16, 200).to(dtype)
+    exact = torch.einsum("rk,rkd->rd", plan.weight.double(), x.double()[plan.source])
+    nearest = (exact.to(dtype).double() - exact).abs()
+    assert (plan.apply(x).double() - exact).abs().mean() <= nearest.mean() * (1 + 1e-3)
 
 
 def test_uint8_is_rounded_not_truncated():

@@ -6,8 +6,19 @@ import pytest
 import torch
 from scipy.stats import beta, kstest
 
-from hfmix import ERM, Mixup, RegMixup, get_policy, policy_from_dict
-from hfmix.mixing import keyed_generator, policy_names
+from hfmix import (
+    ERM,
+    CutMix,
+    DirichletMixup,
+    Mixup,
+    OneOf,
+    RegMixup,
+    ResizeMix,
+    TimeCutMix,
+    get_policy,
+    policy_from_dict,
+)
+from hfmix.mixing import Schedule, keyed_generator, policy_names
 
 DRAWS = 2000
 
@@ -64,6 +75,33 @@ def test_partners_are_uniform():
     assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 25.7
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "resizemix", "input_mixup", "dirichlet_mixup", "time_cutmix"])
+@pytest.mark.parametrize("setting", ["alpha", "p"])
+def test_a_schedule_at_zero_mixes_nothing(name, setting):
+    """Also where the size of the box does not follow λ, as in CutMix with minmax."""
+    off = {setting: Schedule.switch_on(1.0, 0.5)}
+    x = torch.randn(6, 3, 8, 8)
+    for policy in [get_policy(name, **off), *([CutMix(minmax=(0.3, 0.8), **off)] if name == "cutmix" else [])]:
+        plan = policy.sample(6, x.shape[1:], keyed_generator(0), progress=0.2)
+        assert torch.equal(plan.apply(x), x)
+        assert torch.equal(plan.targets(torch.arange(6)).dense(6), torch.eye(6))
+        later = policy.sample(6, x.shape[1:], keyed_generator(0), progress=0.8)
+        assert not torch.equal(later.apply(x), x)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8])
+def test_a_pair_shares_its_policy(n):
+    """Row i and row N−1−i are both cut or both interpolated, by the same λ: timm's mode "pair"."""
+    members = [policy(pairing="reversal", granularity="pair") for policy in (Mixup, CutMix)]
+    policy, cuts = OneOf(members, granularity="pair"), set()
+    assert policy_from_dict(policy.to_dict()) == policy
+    for key in range(20):
+        plan = policy.sample(n, (3, 16, 16), keyed_generator(key))
+        assert torch.equal(plan.weight, plan.weight.flip(0)) and torch.equal(plan.box, plan.box.flip(0))
+        cuts |= set(plan.box.any(1).tolist())
+    assert cuts == ({False, True} if n > 1 else {False})
+
+
 def test_regmixup_keeps_the_clean_rows_exactly():
     x = torch.randn(6, 4) * 1e3
     plan = RegMixup().sample(6, generator=keyed_generator(3))
@@ -113,6 +151,18 @@ def test_alpha_is_a_positive_number(alpha):
         (lambda: RegMixup(eta=0), "eta is a finite number above 0, not 0"),
         (lambda: RegMixup(reduction="avg"), "reduction is one of mean, sum, not 'avg'"),
         (lambda: policy_from_dict({"alpha": 1}), "has a 'name'"),
+        (lambda: OneOf([ERM()], ["1"]), "weights are finite numbers, at least 0, not '1'"),
+        (lambda: OneOf([ERM()], [math.nan]), "weights are finite numbers, at least 0, not nan"),
+        (lambda: OneOf([ERM()], 1.0), "weights are a list of numbers or schedules, not 1.0"),
+        (lambda: OneOf([ERM()], [1, 2]), "1 policies have 2 weights"),
+        (lambda: OneOf([ERM()], [0]), "one of the weights is above 0"),
+        (
+            lambda: OneOf([TimeCutMix(axis=1), TimeCutMix(axis=2)], granularity="example"),
+            "time_cutmix of axis 1 and time_cutmix of axis 2 cut differently",
+        ),
+        (lambda: OneOf([CutMix()], granularity="pair"), "policies of pairing 'reversal', not CutMix"),
+        (lambda: OneOf([DirichletMixup()], granularity="pair"), "pairing 'reversal', not Dirichlet"),
+        (lambda: OneOf([CutMix(), ResizeMix()], granularity="example"), "cutmix and resizemix cut differently"),
         (lambda: Mixup().sample(0), "at least one example, not 0"),
     ],
 )

@@ -66,12 +66,12 @@ def mix_samples(samples: Sequence[Tensor], plan: "MixPlan") -> Tensor:
 
 def empty_rows(x: Tensor, num_rows: int) -> Tensor:
     """Uninitialised memory for `num_rows` rows such as `x`'s, channels-last where `x` is."""
-    out = torch.empty_like(x) if num_rows == len(x) else x.new_empty(0)
     if num_rows == len(x):
-        return out
-    strides = torch.empty_like(x[:1]).stride() if len(x) else x.stride()
-    row = strides[0] if x.ndim > 1 else 1
-    return torch.empty_strided((num_rows, *x.shape[1:]), (row, *strides[1:]), dtype=x.dtype, device=x.device)
+        return torch.empty_like(x)
+    # rows one after the other, each laid out as in x: the batch's own stride says nothing where x is transposed
+    row = torch.empty_like(x[0], device="meta")
+    strides = (row.numel(), *row.stride())
+    return torch.empty_strided((num_rows, *row.shape), strides, dtype=x.dtype, device=x.device)
 
 
 def _plain(x: Tensor) -> bool:

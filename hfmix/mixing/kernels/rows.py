@@ -140,8 +140,12 @@ class Blend:
             second = torch.index_select(x, 0, self.second, out=out)
         else:
             second = x.index_select(0, self.second)
-        share = self.share if isinstance(self.share, float) else self.share.to(x.dtype)
-        torch.lerp(first, second, share, out=out)
+        if isinstance(self.share, float):
+            torch.lerp(first, second, self.share, out=out)
+        elif accumulation_dtype(x.dtype) == x.dtype:
+            torch.lerp(first, second, self.share.to(x.dtype), out=out)
+        else:  # lerp takes weights of the rows' dtype alone, too coarse where it is a half
+            out.copy_(torch.lerp(first.float(), second.float(), self.share))
 
 
 def is_small(row: Tensor) -> bool:
@@ -199,7 +203,7 @@ def in_place_order(partner: list[int]) -> list[tuple[int, int]]:
 
 def weighted_row(out: Tensor, sources: Sequence[Tensor], weight: Sequence[float]) -> None:
     """``out = sum_j weight[j] * sources[j]``, in float32 at least; `out` may be the first of the sources."""
-    if 1.0 in weight and all(w in (0.0, 1.0) for w in weight):
+    if weight.count(1.0) == 1 and weight.count(0.0) == len(weight) - 1:
         only = sources[weight.index(1.0)]
         if only is not out:
             out.copy_(only)
@@ -215,7 +219,8 @@ def weighted_row(out: Tensor, sources: Sequence[Tensor], weight: Sequence[float]
 
 def _mix_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
     """Mixes pairs of small rows many at a time, in blocks of columns; `out` may be `x`. False: not this plan."""
-    if not x.is_floating_point() or not len(x) or not is_small(x[0]):
+    fits = x.is_floating_point() and len(x) and is_small(x[0]) and x.is_contiguous() == out.is_contiguous()
+    if not fits:
         return False
     blend, flat, into = plan.on_host.blend, _flat(x), _flat(out)
     if blend is None or flat is None or into is None:

@@ -103,7 +103,7 @@ class Policy(ABC):
     def _check_number(self, setting: str, low: float = 0.0, high: float = math.inf) -> None:
         """A finite number above `low`, at most `high`."""
         value = getattr(self, setting)
-        if not _is_number(value) or not low < value <= high:
+        if not is_number(value) or not low < value <= high:
             expected = f"a finite number above {low:g}" if high == math.inf else f"a number in ({low:g}, {high:g}]"
             raise ValueError(f"{self.name}: {setting} is {expected}, not {value!r}")
 
@@ -118,7 +118,7 @@ class Policy(ABC):
         self._set(setting, strength(getattr(self, setting)))
         value = getattr(self, setting)
         for part in [at for _, at in value.points] if isinstance(value, Schedule) else [value]:
-            if not _is_number(part) or not 0 <= part <= 1:
+            if not is_number(part) or not 0 <= part <= 1:
                 raise ValueError(f"{self.name}: {setting} is a number in [0, 1], not {part!r}")
 
     def _check_choice(self, setting: str, choices: Collection[str]) -> None:
@@ -132,7 +132,7 @@ class Policy(ABC):
         if (
             not isinstance(value, tuple | list)
             or len(value) != 2
-            or not all(map(_is_number, value))
+            or not all(map(is_number, value))
             or not 0 < value[0] <= value[1] <= 1
         ):
             raise ValueError(f"{self.name}: {setting} is (low, high) with 0 < low <= high <= 1, not {value!r}")
@@ -151,7 +151,8 @@ class ERM(Policy):
         return MixPlan(torch.arange(batch.size).unsqueeze(1), one, one, one.squeeze(1), batch.size)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a finite int or float; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

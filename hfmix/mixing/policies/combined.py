@@ -10,9 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hfmix.mixing.plan import MixPlan
-from hfmix.mixing.policies.base import ERM, Batch, Policy
+from hfmix.mixing.policies.base import ERM, Batch, Policy, is_number
 from hfmix.mixing.policies.cut import CutMix, ResizeMix, TimeCutMix
-from hfmix.mixing.policies.pairs import DirichletMixup, ManifoldMixup, Mixup, PairPolicy
+from hfmix.mixing.policies.pairs import (
+    GRANULARITIES,
+    DirichletMixup,
+    ManifoldMixup,
+    Mixup,
+    PairPolicy,
+    shared_draws,
+)
 from hfmix.mixing.randomness import numpy_generator
 from hfmix.mixing.schedule import Schedule, Strength, at_progress, strength
 
@@ -98,8 +105,9 @@ class OneOf(Policy):
     Attributes:
         policies: at least one.
         weights: of each, at least 0, proportional to the probability; numbers or schedules. None: all the same.
-        granularity: what is drawn for: the "batch", or each "example", for policies that keep the number of rows
-            and mix the input.
+        granularity: what is drawn for: the "batch"; each "example", for policies that keep the number of rows and
+            mix the input; or a "pair" of rows that are each other's partner, for such policies under the pairing
+            "reversal".
     """
 
     policies: tuple[Policy, ...]
@@ -114,16 +122,9 @@ class OneOf(Policy):
             raise ValueError(f"{self.name}: policies are a list of policies, at least one, not {policies!r}")
         self._set("policies", tuple(policies))
         if self.weights is not None:
-            self._set("weights", tuple(strength(weight) for weight in self.weights))
-            if len(self.weights) != len(policies):
-                raise ValueError(f"{self.name}: {len(policies)} policies have {len(self.weights)} weights")
-            for weight in self.weights:
-                if isinstance(weight, int | float) and not 0 <= weight < float("inf"):
-                    raise ValueError(f"{self.name}: weights are finite and at least 0, not {weight!r}")
-            if not any(isinstance(weight, Schedule) or weight > 0 for weight in self.weights):
-                raise ValueError(f"{self.name}: one of the weights is above 0, not {list(self.weights)}")
-        self._check_choice("granularity", ("batch", "example"))
-        if self.granularity == "example":
+            self._check_weights()
+        self._check_choice("granularity", GRANULARITIES)
+        if self.granularity != "batch":
             self._check_mergeable()
 
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
@@ -136,8 +137,21 @@ class OneOf(Policy):
         rng = numpy_generator(generator)
         if self.granularity == "batch":
             return self.policies[rng.choice(len(share), p=share)].draw(batch, generator)
-        which = torch.from_numpy(rng.choice(len(share), size=batch.size, p=share))
+        which = rng.choice(len(share), size=batch.size, p=share)[shared_draws(self.granularity, batch.size)]
+        which = torch.from_numpy(which)
         return _merge_rows([policy.draw(batch, generator) for policy in self.policies], which)
+
+    def _check_weights(self) -> None:
+        if isinstance(self.weights, str) or not isinstance(self.weights, Sequence):
+            raise ValueError(f"{self.name}: weights are a list of numbers or schedules, not {self.weights!r}")
+        self._set("weights", tuple(strength(weight) for weight in self.weights))
+        if len(self.weights) != len(self.policies):
+            raise ValueError(f"{self.name}: {len(self.policies)} policies have {len(self.weights)} weights")
+        for weight in self.weights:
+            if not isinstance(weight, Schedule) and not (is_number(weight) and weight >= 0):
+                raise ValueError(f"{self.name}: weights are finite numbers, at least 0, not {weight!r}")
+        if not any(isinstance(weight, Schedule) or weight > 0 for weight in self.weights):
+            raise ValueError(f"{self.name}: one of the weights is above 0, not {list(self.weights)}")
 
     def _check_mergeable(self) -> None:
         for policy in self.policies:
@@ -145,9 +159,18 @@ class OneOf(Policy):
                 raise ValueError(
                     f"{self.name}: {policy.name} cannot be drawn for single examples, only for batches"
                 )
-        cuts = {type(policy) for policy in self.policies if isinstance(policy, CutMix | ResizeMix | TimeCutMix)}
+            pairing = "reversal" if isinstance(policy, ERM) else getattr(policy, "pairing", None)
+            if self.granularity == "pair" and pairing != "reversal":
+                raise ValueError(
+                    f"{self.name}: granularity 'pair' goes with policies of pairing 'reversal', not {policy}"
+                )
+        cuts = {
+            (policy.name, getattr(policy, "axis", None))
+            for policy in self.policies
+            if isinstance(policy, CutMix | ResizeMix | TimeCutMix)
+        }
         if len(cuts) > 1:
-            names = " and ".join(sorted(cut.name for cut in cuts))
+            names = " and ".join(sorted(name if axis is None else f"{name} of axis {axis}" for name, axis in cuts))
             raise ValueError(f"{self.name}: {names} cut differently and cannot share a batch, only take turns")
 
 

@@ -51,12 +51,11 @@ class PairPolicy(Policy):
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
         """λ in float64, then who is mixed, then with whom, then what the method itself draws."""
         rng, n = numpy_generator(generator), batch.size
-        own = np.arange(n)
-        of_row = {"batch": np.zeros(n, dtype=np.int64), "example": own, "pair": np.minimum(own, own[::-1])}
-        row_draw = of_row[self.granularity]
+        own, row_draw = np.arange(n), shared_draws(self.granularity, n)
         count = 1 if self.granularity == "batch" else n
-        lam = draw_lambda(rng, at_progress(self.alpha, batch.progress), count)
-        mixed = draw_events(rng, at_progress(self.p, batch.progress), count)
+        alpha = at_progress(self.alpha, batch.progress)
+        lam = draw_lambda(rng, alpha, count)
+        mixed = draw_events(rng, at_progress(self.p, batch.progress), count) & (alpha > 0)
         partner = draw_partners(self.pairing, batch, rng)
         return self.plan(np.where(mixed, lam, 1.0), row_draw, np.where(mixed[row_draw], partner, own), batch, rng)
 
@@ -199,6 +198,14 @@ def pair_plan(
     weight = to_weights(np.stack([lam, 1.0 - lam], axis=1))
     label_weight = weight if label_lam is None else to_weights(np.stack([label_lam, 1.0 - label_lam], axis=1))
     return MixPlan(pair_source(partner), weight, label_weight, torch.ones(n), n, layer=layer)
+
+
+def shared_draws(granularity: str, n: int) -> np.ndarray:
+    """(N,) int64, the number of each row's draw: 0 for a batch, its own for examples, one for a row and its mirror
+    image in the batch read backwards for pairs.
+    """
+    own = np.arange(n)
+    return {"batch": np.zeros_like(own), "example": own, "pair": np.minimum(own, own[::-1])}[granularity]
 
 
 def pair_source(partner: np.ndarray) -> Tensor:
