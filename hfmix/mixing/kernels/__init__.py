@@ -4,7 +4,10 @@
 less traffic, and are taken where no gradient is recorded and no graph is traced.
 """
 
+import warnings
 from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,19 +28,24 @@ def mix(x: Tensor, plan: "MixPlan") -> Tensor:
 
 def mix_into(x: Tensor, plan: "MixPlan", out: Tensor) -> Tensor:
     """`mix` written into `out`, (R, *shape), which shares no memory with `x`."""
-    if _plain(x):
-        return out.copy_(functional.mix(x, plan))
-    if x.device.type == "cpu":
-        rows.mix_into(x, plan, out)
-        return out
+    if not (_plain(x) or _plain(out)):
+        if x.device.type == "cpu":
+            rows.mix_into(x, plan, out)
+            return out
+        fused = _fused(x.device)
+        if fused is not None and fused.mix_into(x, plan, out):
+            return out
     return out.copy_(functional.mix(x, plan))
 
 
 def mix_in_place(x: Tensor, plan: "MixPlan") -> Tensor:
     """`mix` written into `x`, for a plan with R = N."""
-    if not _plain(x) and x.device.type == "cpu" and rows.mix_in_place(x, plan):
+    if _plain(x):
+        return x.copy_(functional.mix(x, plan))
+    kernel = rows if x.device.type == "cpu" else _fused(x.device)
+    if kernel is not None and kernel.mix_in_place(x, plan):
         return x
-    return x.copy_(functional.mix(x, plan))
+    return x.copy_(mix(x, plan))
 
 
 def mix_samples(samples: Sequence[Tensor], plan: "MixPlan") -> Tensor:
@@ -77,3 +85,21 @@ def empty_rows(x: Tensor, num_rows: int) -> Tensor:
 def _plain(x: Tensor) -> bool:
     """Whether plain torch operations are needed: a gradient is recorded, a graph traced, or `x` is special."""
     return torch.compiler.is_compiling() or type(x) is not Tensor or (x.requires_grad and torch.is_grad_enabled())
+
+
+@cache
+def _fused(device: torch.device) -> ModuleType | None:
+    """The fused kernel, which imports Triton, at the first batch on a GPU; None where Triton does not run."""
+    if device.type != "cuda":
+        return None
+    try:
+        from hfmix.mixing.kernels import fused
+    except ImportError:
+        return None
+    try:
+        fused.try_out(device)
+    except Exception as error:  # no C compiler, a GPU that Triton does not know, no room for its cache, ...
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        warnings.warn(f"Triton does not run on {device}, so batches are mixed more slowly: {reason}", stacklevel=2)
+        return None
+    return fused
