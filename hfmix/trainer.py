@@ -11,6 +11,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from hfmix.losses import mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
+from hfmix.mixing.targets import check_classes
 
 
 class MixTrainer(Trainer):
@@ -51,6 +52,7 @@ class MixTrainer(Trainer):
                 if layer != "input":
                     find_layer(self.model, layer)
         self._micro_step = (-1, 0)
+        self._unchecked_labels = True
 
     def compute_loss(
         self,
@@ -64,6 +66,11 @@ class MixTrainer(Trainer):
         if labels is None or labels.is_floating_point():
             kind = "no labels" if labels is None else f"labels of shape {tuple(labels.shape)} {labels.dtype}"
             raise ValueError(f"the batch has {kind}: MixTrainer takes integer class indices, (N,), under `labels`")
+        num_classes = getattr(getattr(self.model, "config", None), "num_labels", None)
+        if self._unchecked_labels and labels.device.type != "cpu" and num_classes:
+            # once, for it waits for the device; on the CPU the loss checks every batch
+            check_classes(labels, num_classes)
+            self._unchecked_labels = False
         if model.training:
             plan = self._draw_plan(inputs)
             inputs = self._mixed(plan, inputs)

@@ -2,7 +2,11 @@
 
 import re
 
+import pytest
+import torch
 from conftest import ROOT
+from tiny import Pictures, tiny_model
+from transformers import TrainingArguments
 
 from hfmix import load_backbone
 from hfmix.backbones import save_backbone
@@ -10,15 +14,37 @@ from hfmix.backbones import save_backbone
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_ten_lines_of_python(tmp_path, image_folder, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+TRAINER, PLAIN, TIMM, STOCK = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+
+
+def test_the_ten_lines_with_mix_trainer(tmp_path, image_folder, monkeypatch):
     save_backbone(
         *load_backbone("test_resnet", ["a", "b"], pretrained=False, image_size=32), tmp_path / "backbone"
     )
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_images").symlink_to(image_folder)
-    exec(code.replace("timm/resnet18.a1_in1k", "./backbone").replace("num_train_epochs=10", "max_steps=2"), {})
+    exec(TRAINER.replace("timm/resnet18.a1_in1k", "./backbone").replace("num_train_epochs=10", "max_steps=2"), {})
     assert (tmp_path / "runs/mine/robustness.json").exists()
+
+
+@pytest.mark.parametrize("code", [PLAIN, TIMM], ids=["plain PyTorch", "timm-style"])
+def test_the_loops_learn(code):
+    """Ten classes that a linear net can tell apart: after 40 passes it does."""
+    torch.manual_seed(0)
+    centres, labels = torch.randn(10, 3, 8, 8), torch.arange(10).repeat(7)
+    images = centres[labels] + 0.1 * torch.randn(70, 3, 8, 8)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    loader = list(zip(images.split(9), labels.split(9), strict=True)) * 40
+    exec(code, {"model": model, "optimizer": optimizer, "loader": loader})
+    assert (model(images).argmax(1) == labels).float().mean() > 0.95
+
+
+def test_the_stock_trainer_trains_and_evaluates(tmp_path):
+    args = TrainingArguments(str(tmp_path), max_steps=4, eval_strategy="steps", eval_steps=2, report_to="none")
+    names = {"model": tiny_model(), "args": args, "train": Pictures(), "test": Pictures()}
+    exec(STOCK, names)
+    assert [entry["step"] for entry in names["trainer"].state.log_history if "eval_loss" in entry] == [2, 4]
 
 
 def test_the_commands_are_those_of_the_makefile():

@@ -9,15 +9,14 @@ the first batch on a GPU.
 
 from contextlib import nullcontext
 from math import ceil
-from typing import TYPE_CHECKING
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from hfmix.mixing.plan import MixPlan
+from hfmix.mixing.kernels import functional
+from hfmix.mixing.plan import MixPlan
 
 # in what values are added up
 _SUM = {
@@ -43,7 +42,7 @@ _MAX_WARPS, _MAX_WARPS_LIGHT = 16, 32  # light: small values, no boxes, few regi
 _TILE_BYTES = 32 * 1024
 
 
-def mix_into(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
+def mix_into(x: Tensor, plan: MixPlan, out: Tensor) -> bool:
     """Writes the mixed rows to `out`, (R, *shape), from `x`, (N, *shape). False: not for these dtypes or layouts.
 
     A row of `x` and of `out` must fill a stretch of memory, dimensions in the same order: contiguous and
@@ -52,7 +51,7 @@ def mix_into(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
     return _launch(x, plan, out, in_place=False)
 
 
-def mix_in_place(x: Tensor, plan: "MixPlan") -> bool:
+def mix_in_place(x: Tensor, plan: MixPlan) -> bool:
     """Mixes `x` in place, without a second buffer. False: not for this dtype, layout or plan.
 
     A box that holds a whole row shrunk reads other columns than it writes; some thousands of rows are more than
@@ -64,12 +63,24 @@ def mix_in_place(x: Tensor, plan: "MixPlan") -> bool:
 
 
 def try_out(device: torch.device) -> None:
-    """Mixes two numbers on `device`. Raises what Triton raises where it cannot: no compiler, an old GPU."""
-    x = torch.ones(2, 1, dtype=torch.bfloat16, device=device)
-    _run(x, torch.empty_like(x), torch.zeros(4, dtype=torch.int32, device=device), num_sources=1)
+    """Mixes a small batch on `device` and compares it with `functional.mix`.
+
+    Raises:
+        RuntimeError: they differ.
+        Exception: whatever Triton raises where it cannot run: no compiler, an old GPU.
+    """
+    n = 64
+    x = torch.linspace(-1.0, 1.0, n * 96, device=device).reshape(n, 96)
+    own, lam = torch.arange(n), torch.linspace(0.0, 1.0, n)
+    source, weight = torch.stack([own, (own * 5 + 3) % n], 1), torch.stack([lam, 1.0 - lam], 1)
+    plan = MixPlan(source, weight, weight, torch.ones(n), n)
+    expected, into, in_place = functional.mix(x, plan), torch.empty_like(x), x.clone()
+    ran = mix_into(x, plan, into) and mix_in_place(in_place, plan)
+    if not (ran and torch.allclose(into, expected, atol=1e-6) and torch.allclose(in_place, expected, atol=1e-6)):
+        raise RuntimeError("its result is not that of plain torch")
 
 
-def _launch(x: Tensor, plan: "MixPlan", out: Tensor, in_place: bool) -> bool:
+def _launch(x: Tensor, plan: MixPlan, out: Tensor, in_place: bool) -> bool:
     if x.dtype not in _SUM and x.dtype not in _SELECTED:
         return False
     if out.dtype != x.dtype or out.device != x.device or (plan.box is not None and len(plan.box_axes) > 2):
@@ -172,7 +183,7 @@ def tile_shape(
     return rows, columns, max(rows * columns * value // _WARP_BYTES, 4)
 
 
-def _table(plan: "MixPlan", num_inputs: int, device: torch.device) -> Tensor | None:
+def _table(plan: MixPlan, num_inputs: int, device: torch.device) -> Tensor | None:
     """The plan's sources, the bits of its weights, and its boxes as one int32 vector: one copy to the device.
 
     From pinned memory, so that the host waits for nothing. None: an index that is out of range (or counts from the

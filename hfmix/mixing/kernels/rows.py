@@ -23,7 +23,7 @@ _SAVED = -1
 def mix_into(x: Tensor | Sequence[Tensor], plan: "MixPlan", out: Tensor) -> None:
     """Writes the mixed rows to `out`, (R, *shape), from `x`, (N, *shape) or N tensors that are not stacked yet."""
     if isinstance(x, Tensor):
-        if _mix_small_rows(x, plan, out):
+        if _mix_small_rows(x, plan, out) or _cut_small_rows(x, plan, out):
             return
         x = x.unbind(0)
     host, into = plan.on_host, out.unbind(0)
@@ -36,7 +36,7 @@ def mix_in_place(x: Tensor, plan: "MixPlan") -> bool:
     host = plan.on_host
     if not host.own_first or len(host.source[0]) != 2:
         return _mix_columns(x, plan)
-    if _mix_small_rows(x, plan, x):
+    if _mix_small_rows(x, plan, x) or _cut_small_rows(x, plan, x):
         return True
     into, saved = x.unbind(0), None
     for r, partner in in_place_order([second for _, second in host.source]):
@@ -84,32 +84,40 @@ class HostPlan:
         leading_clean = len(source) > n and np.array_equal(source[:n, 0], identity) and (weight[:n, 0] == 1).all()
         return Blend(source, weight, clean=n if leading_clean else 0, num_inputs=n)
 
+    @cached_property
+    def shared_box(self) -> tuple[list[int], Tensor] | None:
+        """The box that all rows share and their (N,) partners; None where rows differ in more than being cut."""
+        n = self._plan.num_inputs
+        if self.box is None or not self.own_first or self._source.shape[1] != 2 or self._plan.resize:
+            return None
+        partner, box = self._source[:, 1], np.asarray(self.box)
+        # a row that keeps no box has itself for a partner, and what is pasted there changes nothing
+        cut = partner != np.arange(n)
+        if not cut.any() or (box[cut] != box[cut][0]).any() or (self._weight[~cut].sum(1) != 1.0).any():
+            return None
+        return box[cut][0].tolist(), torch.from_numpy(partner.copy())
+
     def write_row(self, r: int, out: Tensor, sources: Sequence[Tensor]) -> None:
         """Row r of the plan from its sources; `out` may be the first of them, and none of the others."""
-        region = None if self.box is None else self._region(r, out)
-        if region is None:
+        cut = None if self.box is None else self._region(r, out)
+        if cut is None:
             weighted_row(out, sources, self.weight[r])
             return
         if out is not sources[0]:
             out.copy_(sources[0])
-        out[region].copy_(self._patch(sources[1], region))
+        out[cut].copy_(self._patch(sources[1], cut))
 
     def _region(self, r: int, row: Tensor) -> tuple[slice, ...] | None:
-        box, axes = self.box[r], self._plan.box_axes
-        region = [slice(None)] * row.ndim
-        for d, axis in enumerate(axes):
-            if box[d] >= box[d + len(axes)]:
-                return None
-            # axes count from the batch's first dimension, or from the end
-            region[axis if axis < 0 else axis - 1] = slice(box[d], box[d + len(axes)])
-        return tuple(region)
+        # axes count from the batch's first dimension, which a row lacks, or from the end
+        axes = [axis if axis < 0 else axis - 1 for axis in self._plan.box_axes]
+        return region(self.box[r], axes, row.ndim)
 
-    def _patch(self, partner: Tensor, region: tuple[slice, ...]) -> Tensor:
+    def _patch(self, partner: Tensor, cut: tuple[slice, ...]) -> Tensor:
         if not self._plan.resize:
-            return partner[region]
-        for axis, cut in enumerate(region):
-            if cut != slice(None):
-                pixels = nearest(torch.arange(partner.shape[axis]), cut.start, cut.stop)[cut]
+            return partner[cut]
+        for axis, side in enumerate(cut):
+            if side != slice(None):
+                pixels = nearest(torch.arange(partner.shape[axis]), side.start, side.stop)[side]
                 partner = partner.index_select(axis, pixels)
         return partner
 
@@ -146,6 +154,16 @@ class Blend:
             torch.lerp(first, second, self.share.to(x.dtype), out=out)
         else:  # lerp takes weights of the rows' dtype alone, too coarse where it is a half
             out.copy_(torch.lerp(first.float(), second.float(), self.share))
+
+
+def region(box: Sequence[int], axes: Sequence[int], ndim: int) -> tuple[slice, ...] | None:
+    """What `box` covers of a tensor of `ndim` dimensions, of which it cuts `axes`; None where it is empty."""
+    slices = [slice(None)] * ndim
+    for d, axis in enumerate(axes):
+        if box[d] >= box[d + len(axes)]:
+            return None
+        slices[axis] = slice(box[d], box[d + len(axes)])
+    return tuple(slices)
 
 
 def is_small(row: Tensor) -> bool:
@@ -231,6 +249,20 @@ def _mix_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
     else:
         for columns, mixed in zip(flat.split(width, 1), into.split(width, 1), strict=True):
             blend(columns, mixed)
+    return True
+
+
+def _cut_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
+    """Pastes one box into all small rows at once; `out` may be `x`. False: not for this plan."""
+    if plan.box is None or not len(x) or not is_small(x[0]) or plan.on_host.shared_box is None:
+        return False
+    box, partner = plan.on_host.shared_box
+    cut = region(box, plan.box_axes, x.ndim)
+    if cut is None or x[cut].numel() * x.element_size() > _BLOCK:
+        return False
+    if out is not x:
+        out.copy_(x)
+    out[cut] = x[cut].index_select(0, partner)
     return True
 
 
