@@ -58,7 +58,8 @@ def peak_memory(work) -> int:
 
 
 def test_the_measure_sees_what_is_taken():
-    assert peak_memory(lambda: torch.ones(3, MIB, dtype=torch.uint8) + 1) == 6 * MIB
+    taken = peak_memory(lambda: torch.ones(3, MIB, dtype=torch.uint8) + 1)
+    assert 6 * MIB <= taken < 6.01 * MIB
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.uint8])
@@ -68,16 +69,16 @@ def test_the_measure_sees_what_is_taken():
         (Mixup(), 1),
         (Mixup(granularity="example"), 1),
         (CutMix(), 1),
-        (DirichletMixup(k=4), 1),
+        (DirichletMixup(), 1),
         (ERM(), 1),
         (ResizeMix(), 3),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
 def test_large_rows_take_one_row_more(policy, rows, dtype):
-    """Eight rows of 2 to 8 MiB, channels last, which costs ResizeMix most: a copy would be eight rows at least."""
-    x = torch.zeros(8, 2, 1024, 1024, dtype=dtype).to(memory_format=torch.channels_last)
-    plan = policy.sample(8, x.shape[1:], keyed_generator(2))
+    """Six rows of 2 to 8 MiB, channels last, which costs ResizeMix most: a copy would be six rows at least."""
+    x = torch.zeros(6, 2, 1024, 1024, dtype=dtype).to(memory_format=torch.channels_last)
+    plan = policy.sample(6, x.shape[1:], keyed_generator(2))
     assert peak_memory(lambda: plan.apply_(x)) <= rows * x[0].nbytes + 4.1 * MIB
 
 
