@@ -90,7 +90,10 @@ class MixPlan:
         return kernels.mix_into(x, self, out)
 
     def apply_(self, x: Tensor) -> Tensor:
-        """`apply` written into `x` itself, with one more row of memory, or 4 MiB, whichever is more.
+        """`apply` written into `x` itself, on the CPU with at most one more row of memory and 4 MiB beside it.
+
+        ResizeMix takes up to two rows more, for its patch. A copy of the batch is taken where rows are mixed from
+        three or more and boxes are cut too, or the batch has gaps between its values.
 
         Raises:
             ValueError: the plan gives another number of rows than it takes (RegMixup gives 2N), or what `apply`

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import beta, kstest
@@ -46,6 +47,87 @@ def test_lambda_is_beta_distributed(policy, alpha):
     generator = keyed_generator(7, int(alpha * 10))
     smaller = [policy(alpha).sample(2, generator=generator).weight[-1].min().item() for _ in range(DRAWS)]
     assert kstest(smaller, lambda t: 2 * beta(alpha, alpha).cdf(t)).pvalue > 1e-3
+
+
+LENGTH = 2**50  # of a side, so that a box shows its λ to float64's last places
+OF_EACH = {"granularity": "example", "pairing": "roll"}
+
+
+def lambdas(name: str, alpha: float) -> torch.Tensor:
+    """min(λ, 1 − λ) of many examples, read from what the policy of this name makes of it."""
+    generator = keyed_generator(9, int(alpha * 10))
+    if name == "regmixup":
+        plan = RegMixup(base=Mixup(alpha, **OF_EACH)).sample(DRAWS, generator=generator)
+        return plan.weight[DRAWS:].amin(1)
+    if name == "dirichlet_mixup":
+        plan = DirichletMixup(2, alpha, granularity="example").sample(DRAWS, generator=generator)
+    elif name == "resizemix":
+        plan = ResizeMix(alpha, **OF_EACH, scale=(1e-12, 1.0)).sample(DRAWS, (LENGTH, 1), generator)
+        lam = (plan.box[:, 2] - plan.box[:, 0]).double() / LENGTH
+        return torch.minimum(lam, 1 - lam)
+    else:
+        settings = {"correct_lambda": False} if name == "cutmix" else {}
+        shape = (8, 8) if name == "cutmix" else (LENGTH,)
+        plan = get_policy(name, alpha=alpha, **OF_EACH, **settings).sample(DRAWS, shape, generator)
+    return (plan.label_weight if name == "cutmix" else plan.weight).amin(1)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 0.4, 1, 10, 20])
+@pytest.mark.parametrize("name", [name for name in policy_names() if name not in ("erm", "one_of")])
+def test_every_policy_draws_lambda_from_beta(name, alpha):
+    """As above, with one λ for each example; TimeCutMix keeps λ of the time, not √λ."""
+    assert kstest(lambdas(name, alpha), lambda t: 2 * beta(alpha, alpha).cdf(t)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1, 20])
+@pytest.mark.parametrize("k", [3, 4])
+def test_dirichlet_weights_have_beta_marginals(k, alpha):
+    """Each of k weights is Beta(α, (k − 1) α)."""
+    plan = DirichletMixup(k, alpha, granularity="example").sample(DRAWS, generator=keyed_generator(10, k))
+    for weight in plan.weight.double().T:
+        assert kstest(weight, beta(alpha, (k - 1) * alpha).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("size", [224, 32])
+def test_clipped_boxes_have_the_area_that_follows_from_the_definition(size):
+    """0.3193 at 224 pixels and 0.3103 at 32 for α = 1; boxes of twice ⌊cut / 2⌋ would have 0.3178 and 0.2993.
+
+    √(1−λ) is r with density 2r, so a side is j pixels with probability (2j + 1) / size². 20,000 boxes tell areas
+    .009 apart with a power above .99 at four standard deviations.
+    """
+    centre = np.arange(size)
+    mean = 0.0
+    for j in range(size):
+        start = centre - j // 2
+        seen = np.minimum(start + j, size) - np.maximum(start, 0)
+        mean += (2 * j + 1) / size**2 * (seen.mean() / size) ** 2
+    plan = CutMix(**OF_EACH).sample(20_000, (size, size), keyed_generator(11))
+    area = plan.label_weight[:, 1].double()
+    assert abs(area.mean() - mean) < 4 * area.std() / len(area) ** 0.5
+    assert mean == pytest.approx({224: 0.3193, 32: 0.3103}[size], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "policy", [TimeCutMix(**OF_EACH), ResizeMix(**OF_EACH), CutMix(**OF_EACH, minmax=(0.1, 0.9))]
+)
+def test_whole_boxes_lie_anywhere(policy):
+    """Uniform among the places where they fit, whatever their size."""
+    plan = policy.sample(DRAWS, (LENGTH,) if policy.name == "time_cutmix" else (LENGTH, 1), keyed_generator(12))
+    start, stop = plan.box[:, 0].double(), plan.box[:, plan.box.shape[1] // 2].double()
+    assert kstest(start / (LENGTH - (stop - start)), "uniform").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name in policy_names() if name not in ("erm", "one_of", "regmixup")])
+@pytest.mark.parametrize("granularity", ["batch", "example"])
+def test_rows_are_mixed_at_the_rate_p(name, granularity):
+    """2,000 draws, four standard deviations: a rate .1 off is seen with a power above .99."""
+    pairing = {} if name == "dirichlet_mixup" else {"pairing": "roll"}
+    policy = get_policy(name, p=0.3, granularity=granularity, **pairing)
+    n, count = (DRAWS, 1) if granularity == "example" else (2, DRAWS)
+    generator = keyed_generator(13)
+    plans = [policy.sample(n, (16, 16), generator) for _ in range(count)]
+    first = torch.cat([plan.weight[: DRAWS // count, 0] for plan in plans])
+    assert abs((first < 1).double().mean().item() - 0.3) < 4 * (0.3 * 0.7 / DRAWS) ** 0.5
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1, 20])

@@ -85,7 +85,7 @@ def test_boxes_are_drawn_as_by(ours, theirs):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_timm_mixes_and_cuts_at_its_rates(mode):
-    """4,000 draws, 4 standard deviations: a rate that is off by .05 is seen with a power above .95."""
+    """4,000 draws, 4 standard deviations: a rate that is off by .05 is seen with a power above .9."""
     n, count = {"batch": (2, 4000), "elem": (100, 40), "pair": (100, 80)}[mode]
     first = {"batch": 1, "elem": n, "pair": n // 2}[mode]
     plans = draws(timm_mixup(0.8, 1.0, prob=0.6, switch_prob=0.3, mode=mode), n=n, count=count)

@@ -153,7 +153,13 @@ class Blend:
         elif accumulation_dtype(x.dtype) == x.dtype:
             torch.lerp(first, second, self.share.to(x.dtype), out=out)
         else:  # lerp takes weights of the rows' dtype alone, too coarse where it is a half
-            out.copy_(torch.lerp(first.float(), second.float(), self.share))
+            out.copy_(first.float().lerp_(second.float(), self.share))
+
+    def bytes_per_value(self, dtype: torch.dtype) -> int:
+        """The memory that mixing one value takes beside the input and the output."""
+        copies = 1 if self.first is None else 2
+        exact = isinstance(self.share, float) or accumulation_dtype(dtype) == dtype
+        return copies * dtype.itemsize + (0 if exact else 2 * torch.float32.itemsize)
 
 
 def region(box: Sequence[int], axes: Sequence[int], ndim: int) -> tuple[slice, ...] | None:
@@ -229,6 +235,12 @@ def weighted_row(out: Tensor, sources: Sequence[Tensor], weight: Sequence[float]
         torch.lerp(sources[0], sources[1], weight[1], out=out)
     else:
         dtype = accumulation_dtype(out.dtype)
+        if 2 * out.numel() * dtype.itemsize > _BLOCK:
+            axis = max(range(out.ndim), key=lambda d: out.shape[d])
+            halves = zip(out.chunk(2, axis), *(row.chunk(2, axis) for row in sources), strict=True)
+            for half, *of_sources in halves:
+                weighted_row(half, of_sources, weight)
+            return
         total = sources[0].to(dtype) * weight[0]
         for row, w in zip(sources[1:], weight[1:], strict=True):
             total.add_(row.to(dtype), alpha=w)
@@ -243,7 +255,7 @@ def _mix_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
     blend, flat, into = plan.on_host.blend, _flat(x), _flat(out)
     if blend is None or flat is None or into is None:
         return False
-    width = max(1, _BLOCK // (len(into) * x.element_size()))
+    width = max(1, _BLOCK // (len(into) * blend.bytes_per_value(x.dtype)))
     if width >= flat.shape[1]:
         blend(flat, into)
     else:
@@ -271,7 +283,9 @@ def _mix_columns(x: Tensor, plan: "MixPlan") -> bool:
     flat = _flat(x)
     if flat is None or plan.box is not None:
         return False
-    width = max(1, _BLOCK // (len(x) * x.element_size()), x[0].numel() // len(x))
+    # the running sum, the rows to be added and their sum
+    bytes_per_value = 3 * accumulation_dtype(x.dtype).itemsize
+    width = max(1, max(_BLOCK, x[0].nbytes) // (len(x) * bytes_per_value))
     for columns in flat.split(width, 1):
         columns.copy_(weighted_sum(columns, plan.source.cpu(), plan.weight.cpu()))
     return True
