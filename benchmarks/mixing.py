@@ -58,6 +58,9 @@ def measure(shape: tuple[int, ...], repeats: int) -> list[list[str]]:
         "torch.stack of samples": lambda: torch.stack([image for image, _ in samples]),
         "MixCollator, mixup": lambda: collate(samples),
     }
+    composer = _composer()
+    if composer is not None:
+        calls["Composer mixup_batch"] = lambda: composer(x, labels, mixing=0.3)
     seconds = interleaved(calls, repeats)
     row_bytes = x[0].nbytes
 
@@ -68,7 +71,9 @@ def measure(shape: tuple[int, ...], repeats: int) -> list[list[str]]:
         return [f"{size}", what, "rows of extra memory", f"{peak_bytes(call) / row_bytes:.2f}", target]
 
     at_224 = size == 224
+    others = [ratio("mixup, apply_", "Composer mixup_batch", "")] if composer is not None else []
     return [
+        *others,
         ratio("mixup, apply_", "copy_", "≤ 1.2" if at_224 else ""),
         ratio("mixup, draw and apply_", "copy_", ""),
         ratio("mixup, apply_", "timm Mixup, batch mode", "≤ 0.1" if at_224 else ""),
@@ -84,6 +89,15 @@ def measure(shape: tuple[int, ...], repeats: int) -> list[list[str]]:
         memory("timm Mixup, batch mode", lambda: timm_mixup(x, labels), ""),
         memory("torchvision MixUp", lambda: tv_mixup(x, labels), ""),
     ]
+
+
+def _composer() -> Callable[..., object] | None:
+    """Composer's mixup, where it is installed."""
+    try:
+        from composer.algorithms.mixup import mixup_batch
+    except ImportError:
+        return None
+    return mixup_batch
 
 
 def main() -> None:
