@@ -18,6 +18,8 @@ _HOME = {
     "get_policy": "mixing.policies",
     "policy_from_dict": "mixing.policies",
     "mixed_cross_entropy": "losses",
+    "mixed_binary_cross_entropy": "losses",
+    "MixLoss": "losses",
     "MixTrainingArguments": "training_args",
     "MixTrainer": "trainer",
     "load_backbone": "backbones",
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from hfmix.backbones import load_backbone
     from hfmix.hub.pretrained import load_pretrained
     from hfmix.hub.publish import push_to_hub
-    from hfmix.losses import mixed_cross_entropy
+    from hfmix.losses import MixLoss, mixed_binary_cross_entropy, mixed_cross_entropy
     from hfmix.mixing.plan import MixedTargets, MixPlan
     from hfmix.mixing.policies import ERM, Mixup, Policy, RegMixup, get_policy, policy_from_dict
     from hfmix.robustness.corruptions import corrupt, corruption_names
