@@ -26,6 +26,8 @@ _HOME = {
     "get_policy": "mixing.policies",
     "policy_from_dict": "mixing.policies",
     "mixed_cross_entropy": "losses",
+    "mixed_binary_cross_entropy": "losses",
+    "MixLoss": "losses",
     "MixCollator": "collators",
     "BatchMixer": "collators",
     "MixTrainingArguments": "training_args",
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from hfmix.collators import BatchMixer, MixCollator
     from hfmix.hub.pretrained import load_pretrained
     from hfmix.hub.publish import push_to_hub
-    from hfmix.losses import mixed_cross_entropy
+    from hfmix.losses import MixLoss, mixed_binary_cross_entropy, mixed_cross_entropy
     from hfmix.mixing.plan import MixPlan
     from hfmix.mixing.policies import (
         ERM,
