@@ -40,12 +40,12 @@ _HOME = {
     "push_to_hub": "hub.publish",
     "load_pretrained": "hub.pretrained",
 }
-_ROOMS = ("backbones", "hub", "losses", "metrics", "mixing", "models", "robustness")
+_ROOMS = ("backbones", "collators", "hub", "losses", "metrics", "mixing", "models", "robustness")
 
 __all__ = [*_HOME, *_ROOMS]
 
 if TYPE_CHECKING:
-    from hfmix import backbones, hub, losses, metrics, mixing, models, robustness
+    from hfmix import backbones, collators, hub, losses, metrics, mixing, models, robustness
     from hfmix.backbones import load_backbone
     from hfmix.collators import BatchMixer, MixCollator
     from hfmix.hub.pretrained import load_pretrained

@@ -169,7 +169,7 @@ class MixLoss:
             RuntimeError: a mixed batch reached the evaluation.
             ValueError: there are no logits or no labels.
         """
-        logits = _logits_of(outputs)
+        logits = logits_of(outputs)
         if labels is None:
             raise ValueError("the batch has no `labels`: MixLoss takes MixedTargets, class indices or soft labels")
         entries = 1  # those that the Trainer counts for one example
@@ -292,7 +292,8 @@ def _check_range(labels: Tensor, highest: float, expected: str) -> None:
         raise ValueError(f"{expected}, labels {tuple(labels.shape)} hold {wrong}")
 
 
-def _logits_of(outputs: Any) -> Tensor:
+def logits_of(outputs: Any) -> Tensor:
+    """The logits among a model's outputs: of a mapping, of a tuple that begins with them, or as they are."""
     if isinstance(outputs, Tensor):
         return outputs
     if isinstance(outputs, Mapping):

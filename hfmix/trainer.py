@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
 
-from hfmix.losses import mixed_cross_entropy
+from hfmix.losses import logits_of, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
 from hfmix.mixing.targets import check_classes
@@ -111,8 +111,7 @@ class MixTrainer(Trainer):
 
     def _loss(self, outputs: Any, targets: MixedTargets, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         smoothing = self.args.label_smoothing_factor if self.model.training else 0.0
-        logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
-        loss = mixed_cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+        loss = mixed_cross_entropy(logits_of(outputs), targets, label_smoothing=smoothing, reduction="sum")
         return loss / (targets.num_inputs if num_items_in_batch is None else num_items_in_batch)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
