@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from transformers import TrainingArguments
 
@@ -41,6 +41,16 @@ class MixTrainingArguments(TrainingArguments):
             '\'{"p": 0.5, "pairing": "derangement"}\'.'
         },
     )
+    loss_kind: Literal["auto", "cross_entropy", "binary_cross_entropy"] = field(
+        default="auto",
+        metadata={
+            "help": "The loss. `auto`: binary_cross_entropy where the model's config says "
+            "multi_label_classification, cross_entropy elsewhere."
+        },
+    )
+    class_weights: list[float] | None = field(
+        default=None, metadata={"help": "The weight of each class in the loss, in the order of their indices."}
+    )
     remove_unused_columns: bool = field(
         default=False,
         metadata={"help": "Drop columns that the model's forward does not name before they are collated."},
@@ -51,6 +61,8 @@ class MixTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         if isinstance(self.mix_settings, str):
             self.mix_settings = _mapping(self.mix_settings)
+        if self.class_weights is not None and not all(0 <= float(w) < float("inf") for w in self.class_weights):
+            raise ValueError(f"class_weights are finite and not negative, not {self.class_weights}")
         # before the parent, which reaches for devices: a wrong policy should fail first
         self.policy()
         super().__post_init__()
