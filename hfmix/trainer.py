@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
+from hfmix.ema import WeightAverage
 from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
@@ -56,6 +58,10 @@ class MixTrainer(Trainer):
         self._micro_step = (-1, 0)
         self._unchecked_labels = True
         self._log = TrainingLog()
+        decay = getattr(self.args, "ema_decay", None)
+        self._average = None if decay is None else WeightAverage(decay)
+        if self._average is not None:
+            self.add_callback(self._average)
         self._weights: Tensor | None = None
 
     def compute_loss(
@@ -195,8 +201,28 @@ class MixTrainer(Trainer):
             self._weights = torch.tensor([float(weight) for weight in given], device=device)
         return self._weights
 
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Evaluates or predicts, with the average of the weights where `ema_decay` is set."""
+        if self._average is None:
+            return super().evaluation_loop(*args, **kwargs)
+        with self._average.in_place_of(self.model):
+            return super().evaluation_loop(*args, **kwargs)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self._average is not None:
+            self._average.load(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        if self._average is not None:
+            self._average.load(self.state.best_model_checkpoint)
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
+        is_checkpoint = Path(output_dir or "").name.startswith(PREFIX_CHECKPOINT_DIR)
+        if self._average is not None and is_checkpoint and self.args.should_save:
+            self._average.save(output_dir)
         # a pickle of the arguments, which resuming does not read
         if self.args.should_save:
             Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
