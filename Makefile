@@ -48,6 +48,7 @@ format: install ## let ruff mend what it can
 
 benchmarks: install ## measure the figures of benchmarks/
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/losses.py
 
 readme: install ## put the last quickstart's table and figure into README.md
 	$(BIN)/python results/update_readme.py runs/digits/comparison
