@@ -1,5 +1,21 @@
 """Nets that the papers used and timm lacks. Importing this module registers them with timm."""
 
-from hfmix.models.resnet_cifar import resnet20_cifar
+from hfmix.models.audio import lenet_audio, vgg11_audio
+from hfmix.models.densenet_bc import densenet_bc_190
+from hfmix.models.mlp import mlp_table
+from hfmix.models.preact_resnet import preact_resnet18, preact_resnet18_mixup
+from hfmix.models.resnet_cifar import resnet20_cifar, resnet50_cifar
+from hfmix.models.wide_resnet import wrn16_4, wrn28_10
 
-__all__ = ["resnet20_cifar"]
+__all__ = [
+    "densenet_bc_190",
+    "lenet_audio",
+    "mlp_table",
+    "preact_resnet18",
+    "preact_resnet18_mixup",
+    "resnet20_cifar",
+    "resnet50_cifar",
+    "vgg11_audio",
+    "wrn16_4",
+    "wrn28_10",
+]

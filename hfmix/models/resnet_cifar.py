@@ -1,17 +1,20 @@
-"""The residual nets for 32-pixel images (He et al. 2016, arXiv 1512.03385, section 4.2), registered with timm."""
+"""Residual nets for 32-pixel images, registered with timm: He et al.'s ResNet-20, ResNet-50 on a small stem."""
 
 from typing import Any
 
-import torch
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import ResNet, build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hfmix.models.head import ClassifierNet, cifar_cfg, init_convolutions
 
-class ResNetCifar(nn.Module):
+
+class ResNetCifar(ClassifierNet):
     """A 3×3 stem, then three stages of n blocks with 16, 32 and 64 channels at full, half and quarter size.
 
     6n + 2 layers; shortcuts have no parameters (the paper's option A: subsampled and padded with zero channels).
+    He et al. 2016, arXiv 1512.03385, section 4.2.
 
     Args:
         depth: n, blocks a stage.
@@ -29,46 +32,21 @@ class ResNetCifar(nn.Module):
         global_pool: str = "avg",
         drop_rate: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.num_features = self.head_hidden_size = 64
-        self.drop_rate = drop_rate
+        super().__init__(64, in_chans, drop_rate)
         self.conv1 = nn.Conv2d(in_chans, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = _stage(16, 16, depth, stride=1)
         self.layer2 = _stage(16, 32, depth, stride=2)
         self.layer3 = _stage(32, 64, depth, stride=2)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        init_convolutions(self)
         self.reset_classifier(num_classes, global_pool)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) to (B, num_classes) logits."""
-        return self.forward_head(self.forward_features(x))
-
     def forward_features(self, x: Tensor) -> Tensor:
-        """The (B, 64, H/4, W/4) map before pooling."""
+        """(B, in_chans, H, W) to the (B, 64, H/4, W/4) map before pooling."""
         x = F.relu(self.bn1(self.conv1(x)))
         for stage in (self.layer1, self.layer2, self.layer3):
             x = stage(x)
         return x
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Pooling, dropout and the linear head; `pre_logits` leaves the head out."""
-        if self.global_pool == "avg":
-            x = F.dropout(x.mean(dim=(2, 3)), self.drop_rate, self.training)
-        return x if pre_logits else self.fc(x)
-
-    def get_classifier(self) -> nn.Module:
-        """The head, as timm asks for it."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A new head for `num_classes`; 0 for none."""
-        if global_pool is not None:
-            self.global_pool = global_pool
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
 
 class BasicBlock(nn.Module):
@@ -96,21 +74,34 @@ def _stage(in_channels: int, channels: int, depth: int, stride: int) -> nn.Seque
     return nn.Sequential(first, *(BasicBlock(channels, channels, 1) for _ in range(depth - 1)))
 
 
+class SmallStemResNet(ResNet):
+    """timm's ResNet with a 3×3 stem of stride 1 and no max-pooling, so that 32 pixels end as a 4×4 map.
+
+    The net of RegMixup's code (FrancescoPinto/RegMixup, models/backbones/resnet.py), which leaves all weights at
+    torch's own initialisation; the stride of a bottleneck is in its 3×3 convolution there as in timm.
+
+    Args:
+        layers: blocks a stage.
+        in_chans: channels of the input.
+        kwargs: timm's other arguments.
+    """
+
+    def __init__(self, layers: tuple[int, ...] = (3, 4, 6, 3), in_chans: int = 3, **kwargs: Any) -> None:
+        super().__init__(Bottleneck, layers, in_chans=in_chans, **kwargs)
+        old = self.conv1.weight
+        self.conv1 = nn.Conv2d(in_chans, 64, 3, padding=1, bias=False, device=old.device, dtype=old.dtype)
+        self.maxpool = nn.Identity()
+        for info in self.feature_info:
+            info["reduction"] = max(1, info["reduction"] // 4)
+
+    def init_weights(self, zero_init_last: bool = False) -> None:
+        """Nothing: the layers' own initialisation is the source's."""
+
+
 default_cfgs = generate_default_cfgs(
     {
-        "resnet20_cifar.untrained": {
-            "url": "",
-            "num_classes": 10,
-            "input_size": (3, 32, 32),
-            "pool_size": (8, 8),
-            "crop_pct": 1.0,
-            "interpolation": "bilinear",
-            # CIFAR-10's own channel statistics
-            "mean": (0.4914, 0.4822, 0.4465),
-            "std": (0.2470, 0.2435, 0.2616),
-            "first_conv": "conv1",
-            "classifier": "fc",
-        }
+        "resnet20_cifar.untrained": cifar_cfg(),
+        "resnet50_cifar.untrained": cifar_cfg(pool_size=(4, 4)),
     }
 )
 
@@ -118,5 +109,10 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def resnet20_cifar(pretrained: bool = False, **kwargs: Any) -> ResNetCifar:
     """ResNet-20 for 32-pixel images, 0.27 M parameters."""
-    torch._assert(not pretrained, "resnet20_cifar has no pretrained weights")
-    return build_model_with_cfg(ResNetCifar, "resnet20_cifar", pretrained, depth=3, **kwargs)
+    return build_model_with_cfg(ResNetCifar, "resnet20_cifar", pretrained, **{"depth": 3, **kwargs})
+
+
+@register_model
+def resnet50_cifar(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
+    """RegMixup's ResNet-50 for 32-pixel images, 23.52 M parameters."""
+    return build_model_with_cfg(SmallStemResNet, "resnet50_cifar", pretrained, **kwargs)

@@ -1,0 +1,97 @@
+"""What the nets of this package share: the head, in timm's interface, and the config of 32-pixel images."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ClassifierNet(nn.Module):
+    """Base of nets that are features, pooling, dropout and one linear layer `fc`.
+
+    A subclass builds its layers, ends with `reset_classifier`, and defines `forward_features`; and `pool`, where
+    the pooled features are not the map's mean.
+
+    Args:
+        num_features: channels of the map that `forward_features` returns.
+        in_chans: channels of the input.
+        drop_rate: dropout before the head.
+        hidden_size: width of the pooled features, where it is not `num_features`.
+    """
+
+    zero_bias = False
+    """Whether a new head starts with a zero bias, as some sources have it; otherwise with torch's own."""
+
+    def __init__(self, num_features: int, in_chans: int, drop_rate: float, hidden_size: int | None = None) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.head_hidden_size = hidden_size or num_features
+        self.in_chans = in_chans
+        self.drop_rate = drop_rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input to (B, num_classes) logits."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The input to the map before pooling."""
+        raise NotImplementedError
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The (B, num_features, H, W) map to (B, head_hidden_size) features: the mean over the positions."""
+        return x.mean(dim=(2, 3))
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Pooling, dropout and the linear layer; `pre_logits` leaves the layer out."""
+        if self.global_pool:
+            x = F.dropout(self.pool(x), self.drop_rate, self.training)
+        return x if pre_logits else self.fc(x)
+
+    def get_classifier(self) -> nn.Module:
+        """The linear layer, as timm asks for it."""
+        return self.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A new linear layer for `num_classes`, where the weights are; 0 for none.
+
+        `global_pool` is "avg", or "" for the map itself, without a classifier.
+        """
+        if global_pool is not None:
+            self.global_pool = global_pool
+        if self.global_pool not in ("avg", ""):
+            raise ValueError(f'global_pool is "avg" or "", not {self.global_pool!r}')
+        if num_classes and not self.global_pool:
+            raise ValueError(f"a classifier for {num_classes} classes needs pooled features: set num_classes to 0")
+        self.num_classes = num_classes
+        if num_classes:
+            like = next(self.parameters())
+            self.fc = nn.Linear(self.head_hidden_size, num_classes, device=like.device, dtype=like.dtype)
+            if self.zero_bias:
+                nn.init.zeros_(self.fc.bias)
+        else:
+            self.fc = nn.Identity()
+
+
+def init_convolutions(model: nn.Module) -> None:
+    """He initialisation: a standard deviation of √(2 / (kernel area · output channels))."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def cifar_cfg(**changes: Any) -> dict[str, Any]:
+    """timm's config of a net for CIFAR-10 without weights; `changes` replace entries."""
+    return {
+        "url": "",
+        "num_classes": 10,
+        "input_size": (3, 32, 32),
+        "pool_size": (8, 8),
+        "crop_pct": 1.0,
+        "interpolation": "bilinear",
+        # CIFAR-10's own channel statistics
+        "mean": (0.4914, 0.4822, 0.4465),
+        "std": (0.2470, 0.2435, 0.2616),
+        "first_conv": "conv1",
+        "classifier": "fc",
+        **changes,
+    }
