@@ -91,6 +91,8 @@ def load_backbone(
             )
         else:
             model = AutoModelForImageClassification.from_config(config)
+            if isinstance(config, TimmWrapperConfig):
+                _initialise_as_timm(model)
         return model, load_processor(config, checkpoint, **where)
     except OSError as error:
         raise hub_error(error, f"model {name!r}") from error
@@ -160,7 +162,16 @@ def _untrained_timm(
     )
     _name_classes(config, labels)
     _resize_input(config, image_size)
-    return TimmWrapperForImageClassification(config), load_processor(config, architecture)
+    return _initialise_as_timm(TimmWrapperForImageClassification(config)), load_processor(config, architecture)
+
+
+def _initialise_as_timm(model: TimmWrapperForImageClassification) -> TimmWrapperForImageClassification:
+    """Random weights as the net's own code draws them; the wrapper draws all of them from N(0, 0.02)."""
+    config = model.config
+    model.timm_model = timm.create_model(
+        config.architecture, num_classes=config.num_labels, **(config.model_args or {})
+    )
+    return model
 
 
 def _name_classes(config: TimmWrapperConfig, labels: list[str]) -> None:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import timm
 import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
@@ -11,6 +12,23 @@ from hfmix import load_backbone, load_pretrained
 from hfmix.backbones import save_backbone
 
 LABELS = ["ant", "bee", "cat"]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet20_cifar", "test_vit"])
+def test_a_net_from_scratch_starts_as_its_own_code_says(name, tmp_path):
+    """transformers' wrapper would draw every weight from N(0, 0.02)."""
+    torch.manual_seed(0)
+    model, processor = load_backbone(name, ["a", "b", "c"], pretrained=False)
+    own = timm.create_model(name, num_classes=3)
+    for (key, weight), expected in zip(
+        model.timm_model.state_dict().items(), own.state_dict().values(), strict=True
+    ):
+        if weight.ndim > 1 and len(weight) > 3:
+            assert weight.std().item() == pytest.approx(expected.std().item(), rel=0.2, abs=1e-6), key
+    save_backbone(model, processor, tmp_path)
+    again, _ = load_backbone(str(tmp_path), ["a", "b", "c"], pretrained=False)
+    first, of_folder = (next(p for p in m.parameters() if p.ndim > 1) for m in (own, again))
+    assert of_folder.std().item() == pytest.approx(first.std().item(), rel=0.2)
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "timm/test_vit", "resnet20_cifar"])
