@@ -2,14 +2,13 @@
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Image, Value, load_dataset
 from huggingface_hub import constants
 from PIL import Image as PILImage
@@ -80,21 +79,6 @@ class LabelledImages:
         if count is None or count >= len(self):
             return self
         return self.select(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
-
-
-class ImageExamples(torch.utils.data.Dataset):
-    """A split as the Trainer takes it: example i is ``{"pixel_values": transform(image), "labels": index}``."""
-
-    def __init__(self, images: LabelledImages, transform: Callable[[PILImage.Image], torch.Tensor]) -> None:
-        self.images = images
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, position: int) -> dict[str, Any]:
-        image, label = self.images.image(position), self.images.labels[position]
-        return {"pixel_values": self.transform(image), "labels": int(label)}
 
 
 def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledImages]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
 
+from hfmix.epochs import TellEpoch
 from hfmix.losses import logits_of, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
@@ -40,6 +41,7 @@ class MixTrainer(Trainer):
         # given to the stock Trainer, which then counts the examples of an accumulated batch for it
         super().__init__(*args, **kwargs, compute_loss_func=self._loss)
         self.model_accepts_loss_kwargs = False
+        self.add_callback(TellEpoch())
         if self.args.n_gpu > 1:
             raise ValueError(
                 f"{self.args.n_gpu} GPUs in one process: use hfmix.MixTrainingArguments, which takes one, "
