@@ -8,7 +8,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from hfmix.augment import keyed_randomness
-from hfmix.data import LabelledImages
+from hfmix.labelled import LabelledImages
 
 
 class ImageExamples(Dataset):

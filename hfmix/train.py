@@ -19,11 +19,12 @@ from transformers.utils import logging
 
 from hfmix.augment import ToPixels
 from hfmix.backbones import load_backbone, save_backbone
-from hfmix.data import LabelledImages, load_splits, open_ood
+from hfmix.data import load_splits, open_ood
 from hfmix.environment import environment
 from hfmix.errors import report_errors
 from hfmix.examples import ImageExamples
 from hfmix.hub.card import write_card
+from hfmix.labelled import LabelledImages
 from hfmix.recipe import Recipe, parse
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
@@ -99,6 +100,7 @@ def finish(
     results = {
         "policy": trainer.policy.to_dict(),
         "num_train_samples": len(trainer.train_dataset),
+        "num_changed_labels": trainer.train_dataset.images.num_changed_labels,
         "metrics": metrics,
         "log_history": trainer.state.log_history,
     }
