@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from hfmix.epochs import TellEpoch
 from hfmix.losses import logits_of, mixed_cross_entropy
+from hfmix.lr_drops import dropping
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
 from hfmix.mixing.targets import check_classes
@@ -115,6 +118,13 @@ class MixTrainer(Trainer):
         smoothing = self.args.label_smoothing_factor if self.model.training else 0.0
         loss = mixed_cross_entropy(logits_of(outputs), targets, label_smoothing=smoothing, reduction="sum")
         return loss / (targets.num_inputs if num_items_in_batch is None else num_items_in_batch)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        """The scheduler of the arguments, `lr_drop_epochs` among them. See `transformers.Trainer`."""
+        if self.lr_scheduler is None and getattr(self.args, "lr_drop_epochs", None):
+            self.lr_scheduler = dropping(self.args, optimizer or self.optimizer, num_training_steps)
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
