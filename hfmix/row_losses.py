@@ -97,7 +97,7 @@ class CrossEntropyRows(NamedTuple):
     def loss(self, z: Tensor) -> Tensor:
         log_prob = z.log_softmax(1)
         loss = -(self.label_part * log_prob.gather(1, self.labels)).sum(1)
-        return loss if self.class_part is None else loss - (self.class_part * log_prob).sum(1)
+        return loss if self.class_part is None else loss - _weighted_sum(log_prob, self.class_part)
 
     def gradient(self, z: Tensor, grad: Tensor, out: Tensor) -> None:
         grad = grad.unsqueeze(1)
@@ -128,8 +128,8 @@ class BinaryCrossEntropyRows(NamedTuple):
     def loss(self, z: Tensor) -> Tensor:
         at_label = z.gather(1, self.labels)
         at_label = -at_label if self.label_extra is None else self.label_extra * _softplus(-at_label) - at_label
-        loss = (self.class_part * _softplus(z)).sum(1) + (self.label_part * at_label).sum(1)
-        return loss if self.class_slope is None else loss - (self.class_slope * z).sum(1)
+        loss = _weighted_sum(_softplus(z), self.class_part) + (self.label_part * at_label).sum(1)
+        return loss if self.class_slope is None else loss - _weighted_sum(z, self.class_slope)
 
     def gradient(self, z: Tensor, grad: Tensor, out: Tensor) -> None:
         grad = grad.unsqueeze(1)
@@ -145,3 +145,12 @@ class BinaryCrossEntropyRows(NamedTuple):
 def _softplus(z: Tensor) -> Tensor:
     # torch goes over to the identity at 20, which shows in float64; at 40 it does not
     return F.softplus(z, threshold=40.0)
+
+
+def _weighted_sum(values: Tensor, weight: Tensor) -> Tensor:
+    """``sum_c weight[c] * values[:, c]``, (R,), without their product in memory, and not halved by autocast."""
+    device = values.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
+            return torch.mv(values, weight)
+    return torch.mv(values, weight)

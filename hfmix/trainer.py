@@ -4,18 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
+from hfmix.ema import WeightAverage
 from hfmix.epochs import TellEpoch
-from hfmix.losses import logits_of, mixed_cross_entropy
+from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entropy
 from hfmix.lr_drops import dropping
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
 from hfmix.mixing.targets import check_classes
+from hfmix.training_log import TrainingLog
 
 
 class MixTrainer(Trainer):
@@ -58,6 +62,12 @@ class MixTrainer(Trainer):
                     find_layer(self.model, layer)
         self._micro_step = (-1, 0)
         self._unchecked_labels = True
+        self._log = TrainingLog()
+        decay = getattr(self.args, "ema_decay", None)
+        self._average = None if decay is None else WeightAverage(decay)
+        if self._average is not None:
+            self.add_callback(self._average)
+        self._weights: Tensor | None = None
 
     def compute_loss(
         self,
@@ -67,25 +77,71 @@ class MixTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, Any]:
         """The loss of a batch, mixed if the model is in training mode. See `transformers.Trainer.compute_loss`."""
-        labels = inputs.get("labels")
-        if labels is None or labels.is_floating_point():
-            kind = "no labels" if labels is None else f"labels of shape {tuple(labels.shape)} {labels.dtype}"
-            raise ValueError(f"the batch has {kind}: MixTrainer takes integer class indices, (N,), under `labels`")
+        name = self._label_name
+        labels = inputs.get(name)
+        if not isinstance(labels, Tensor) or labels.ndim not in (1, 2) or not len(labels):
+            kind = f"shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+            raise ValueError(
+                f"the batch's {name!r} are {kind}: MixTrainer takes (N,) class indices, (N, C) soft or multi-hot"
+            )
+        inputs = {key: value for key, value in inputs.items() if key != name}
         num_classes = getattr(getattr(self.model, "config", None), "num_labels", None)
-        if self._unchecked_labels and labels.device.type != "cpu" and num_classes:
+        if self._unchecked_labels and labels.ndim == 1 and labels.device.type != "cpu" and num_classes:
             # once, for it waits for the device; on the CPU the loss checks every batch
             check_classes(labels, num_classes)
             self._unchecked_labels = False
         if model.training:
-            plan = self._draw_plan(inputs)
+            plan = self._draw_plan(inputs, labels)
             inputs = self._mixed(plan, inputs)
         else:
             plan = ERM().sample(len(labels))
         inputs = {**inputs, "labels": plan.targets(labels)}
+        self._plan = plan
         with mixing_at(model, plan):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
-    def _draw_plan(self, inputs: dict[str, Any]) -> MixPlan:
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Forward and backward of one micro-batch. See `transformers.Trainer.training_step`.
+
+        Raises:
+            FloatingPointError: on the CPU, the loss is not finite; on other devices the next log line raises it.
+        """
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if loss.device.type == "cpu":
+            self._stop_where_not_finite()
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs, beside a training loss what `TrainingLog.entries` describes. See `transformers.Trainer.log`."""
+        if "loss" in logs and self._log.on_device is not None:
+            self._stop_where_not_finite()
+            sums = self.accelerator.gather(self._log.on_device.unsqueeze(0)).sum(0)
+            logs = {**logs, **self._log.entries(sums)}
+        super().log(logs, start_time)
+
+    def _stop_where_not_finite(self) -> None:
+        bad = self._log.first_bad()
+        if bad is not None:
+            step, row = bad
+            raise FloatingPointError(
+                f"the loss is not finite in step {step}, first in row {row} of a batch of process "
+                f"{self.args.process_index}: look for NaN or infinite inputs there, or lower the learning rate, "
+                f"{self.args.learning_rate}"
+            )
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | int | None:
+        # the stock Trainer counts the entries of the labels, of which soft ones have C an example
+        name = self._label_name
+        examples = [
+            {"labels": torch.zeros(len(batch[name]), device=batch[name].device)}
+            for batch in batch_samples
+            if isinstance(batch.get(name), Tensor)
+        ]
+        return super()._get_num_items_in_batch(examples, device)
+
+    def _draw_plan(self, inputs: dict[str, Any], labels: Tensor) -> MixPlan:
         step = self.state.global_step
         micro_step = self._micro_step[1] + 1 if self._micro_step[0] == step else 0
         self._micro_step = (step, micro_step)
@@ -94,13 +150,13 @@ class MixTrainer(Trainer):
             len(main_input),
             tuple(main_input.shape[1:]),
             keyed_generator(self.args.seed, step, micro_step, self.args.process_index),
-            labels=inputs["labels"],
+            labels=labels,
             inputs=main_input,
             progress=step / self.state.max_steps if self.state.max_steps else 0.0,
         )
 
     def _mixed(self, plan: MixPlan, inputs: dict[str, Any]) -> dict[str, Any]:
-        others = inputs.keys() - {self._main_input_name, "labels"}
+        others = inputs.keys() - {self._main_input_name}
         if others:
             raise ValueError(
                 f"the batch holds {', '.join(sorted(others))} beside {self._main_input_name} and labels: "
@@ -111,12 +167,26 @@ class MixTrainer(Trainer):
         return {self._main_input_name: plan.apply(inputs[self._main_input_name])}
 
     @property
+    def _label_name(self) -> str:
+        return self.label_names[0] if self.label_names else "labels"
+
+    @property
     def _main_input_name(self) -> str:
         return getattr(self.model, "main_input_name", "pixel_values")
 
     def _loss(self, outputs: Any, targets: MixedTargets, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        smoothing = self.args.label_smoothing_factor if self.model.training else 0.0
-        loss = mixed_cross_entropy(logits_of(outputs), targets, label_smoothing=smoothing, reduction="sum")
+        logits, training = logits_of(outputs), self.model.training
+        losses = {"cross_entropy": mixed_cross_entropy, "binary_cross_entropy": mixed_binary_cross_entropy}
+        rows = losses[self._loss_kind](
+            logits,
+            targets,
+            weight=self._class_weights(logits.device),
+            label_smoothing=self.args.label_smoothing_factor if training else 0.0,
+            reduction="none",
+        )
+        if training:
+            self._log.add(self._plan, targets, logits, rows, self.state.global_step)
+        loss = torch.dot(targets.row_weight.to(rows.dtype), rows)
         return loss / (targets.num_inputs if num_items_in_batch is None else num_items_in_batch)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
@@ -126,8 +196,45 @@ class MixTrainer(Trainer):
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)
 
+    @property
+    def _loss_kind(self) -> str:
+        kind = getattr(self.args, "loss_kind", "auto")
+        if kind != "auto":
+            return kind
+        config = getattr(self.model, "config", None)
+        multi_label = getattr(config, "problem_type", None) == "multi_label_classification"
+        return "binary_cross_entropy" if multi_label else "cross_entropy"
+
+    def _class_weights(self, device: torch.device) -> Tensor | None:
+        given = getattr(self.args, "class_weights", None)
+        if given is None:
+            return None
+        if self._weights is None or self._weights.device != device:
+            self._weights = torch.tensor([float(weight) for weight in given], device=device)
+        return self._weights
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Evaluates or predicts, with the average of the weights where `ema_decay` is set."""
+        if self._average is None:
+            return super().evaluation_loop(*args, **kwargs)
+        with self._average.in_place_of(self.model):
+            return super().evaluation_loop(*args, **kwargs)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self._average is not None:
+            self._average.load(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        if self._average is not None:
+            self._average.load(self.state.best_model_checkpoint)
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
+        is_checkpoint = Path(output_dir or "").name.startswith(PREFIX_CHECKPOINT_DIR)
+        if self._average is not None and is_checkpoint and self.args.should_save:
+            self._average.save(output_dir)
         # a pickle of the arguments, which resuming does not read
         if self.args.should_save:
             Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from transformers import TrainingArguments
 
@@ -50,6 +50,23 @@ class MixTrainingArguments(TrainingArguments):
         },
     )
     lr_drop_factor: float = field(default=0.1, metadata={"help": "What --lr_drop_epochs multiplies with."})
+    loss_kind: Literal["auto", "cross_entropy", "binary_cross_entropy"] = field(
+        default="auto",
+        metadata={
+            "help": "The loss. `auto`: binary_cross_entropy where the model's config says "
+            "multi_label_classification, cross_entropy elsewhere."
+        },
+    )
+    class_weights: list[float] | None = field(
+        default=None, metadata={"help": "The weight of each class in the loss, in the order of their indices."}
+    )
+    ema_decay: float | None = field(
+        default=None,
+        metadata={
+            "help": "Keep an exponential moving average of the weights with this decay, such as 0.999; it is "
+            "evaluated and saved as the trained model."
+        },
+    )
     remove_unused_columns: bool = field(
         default=False,
         metadata={"help": "Drop columns that the model's forward does not name before they are collated."},
@@ -60,6 +77,10 @@ class MixTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         if isinstance(self.mix_settings, str):
             self.mix_settings = _mapping(self.mix_settings)
+        if self.ema_decay is not None and not 0.0 <= self.ema_decay < 1.0:
+            raise ValueError(f"ema_decay lies in [0, 1), such as 0.999, not {self.ema_decay}")
+        if self.class_weights is not None and not all(0 <= float(w) < float("inf") for w in self.class_weights):
+            raise ValueError(f"class_weights are finite and not negative, not {self.class_weights}")
         # before the parent, which reaches for devices: a wrong policy should fail first
         self.policy()
         super().__post_init__()

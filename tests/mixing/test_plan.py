@@ -141,6 +141,14 @@ def test_soft_labels_are_mixed_like_inputs(kind):
     torch.testing.assert_close(plan.targets(labels).dense(C), plan.apply(labels))
 
 
+def test_a_source_of_weight_zero_lends_neither_padding_nor_length():
+    plan, lengths = injected_plan(), torch.arange(1, N + 1)
+    mask = (torch.arange(N) < lengths[:, None]).long()
+    longest = [1, 2, 7, 4, 6, 6, 5]  # row 0 has nothing of row 3, row 6 nothing of itself
+    assert plan.apply_lengths(lengths).tolist() == longest
+    assert plan.apply_mask(mask).sum(1).tolist() == longest
+
+
 def test_wrong_shapes_and_kinds_are_named():
     plan = injected_plan()
     with pytest.raises(ValueError, match=r"drawn for 7 rows, the tensor has shape \(6, 3\)"):

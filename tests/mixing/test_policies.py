@@ -11,6 +11,7 @@ from hfmix import (
     ERM,
     CutMix,
     DirichletMixup,
+    InputMixup,
     Mixup,
     OneOf,
     RegMixup,
@@ -20,6 +21,7 @@ from hfmix import (
     policy_from_dict,
 )
 from hfmix.mixing import Schedule, keyed_generator, policy_names
+from hfmix.mixing.policies.cut import draw_clipped_boxes
 
 DRAWS = 2000
 
@@ -86,6 +88,24 @@ def test_dirichlet_weights_have_beta_marginals(k, alpha):
     plan = DirichletMixup(k, alpha, granularity="example").sample(DRAWS, generator=keyed_generator(10, k))
     for weight in plan.weight.double().T:
         assert kstest(weight, beta(alpha, (k - 1) * alpha).cdf).pvalue > 1e-3
+
+
+def test_boxes_lie_around_their_centre():
+    """An odd size has one pixel more after the centre than before it, as in timm; then the border clips."""
+
+    class Centres:
+        def integers(self, low, high, size):
+            return np.array([0, 6, 6, 11]) if high == 12 else np.array([0, 5, 5, 9])
+
+    sizes = np.array([[5, 4], [5, 4], [6, 3], [12, 10]])
+    boxes = draw_clipped_boxes(Centres(), sizes, (12, 10))
+    assert boxes.tolist() == [[0, 0, 3, 2], [4, 3, 9, 7], [3, 4, 9, 7], [5, 4, 12, 10]]
+
+
+def test_input_mixup_keeps_the_label_of_the_larger_share():
+    plan = InputMixup(0.4, granularity="example", pairing="roll").sample(500, generator=keyed_generator(6))
+    assert plan.weight[:, 0].min() >= 0.5 and plan.weight[:, 0].max() > 0.99
+    assert torch.equal(plan.targets(torch.arange(500)).dense(500), torch.eye(500))
 
 
 @pytest.mark.parametrize("size", [224, 32])

@@ -48,20 +48,20 @@ def check_every_way(case: Case, memory: str) -> None:
         assert_reference(x, before, plan)
 
 
-@EXAMPLES
+@settings(EXAMPLES, max_examples=250)
 @given(cases(), st.sampled_from(SIZES), st.sampled_from(["contiguous", "channels_last", "batch_last", "strided"]))
 def test_every_way_of_applying_is_the_row_by_row_definition(case, sizes, memory):
     with patch.multiple(rows, _LARGE_ROW=sizes[0], _BLOCK=sizes[1]):
         check_every_way(case, memory)
 
 
-@EXAMPLES
+@settings(EXAMPLES, max_examples=250)
 @given(cases(dtypes=(torch.int64, torch.bool, torch.int32), only_boxes=True))
 def test_boxes_move_class_ids_and_masks_as_they_are(case):
     check_every_way(case, "contiguous")
 
 
-@EXAMPLES
+@settings(EXAMPLES, max_examples=150)
 @given(cases(dtypes=FLOATS))
 def test_gradients_are_the_transposed_plan(case):
     """<A x, g> = <x, Aᵀ g>, and the differentiable path gives the same rows."""
