@@ -60,24 +60,68 @@ class DataArguments:
         default=None,
         metadata={"help": "The column of classes. [the column `label`, or the only one with classes]"},
     )
+    test_split: str = field(
+        default="test",
+        metadata={"help": "The split that the report is measured on, such as `validation` for ImageNet."},
+    )
     test_fraction: float = field(
         default=0.2, metadata={"help": "Share of the training data held out as test set where there is none."}
+    )
+    validation_fraction: float = field(
+        default=0.0,
+        metadata={
+            "help": "Share of the training data held out to watch the training with, the same one whatever the "
+            "--seed; the test set is never touched."
+        },
     )
     max_train_samples: int | None = field(
         default=None, metadata={"help": "Train on so many images, drawn by --seed."}
     )
+    max_eval_samples: int | None = field(
+        default=None, metadata={"help": "Watch with so many validation images, the same ones whatever the --seed."}
+    )
     max_test_samples: int | None = field(
         default=None, metadata={"help": "Measure on so many images, the same ones whatever the --seed."}
+    )
+    label_noise: float = field(
+        default=0.0,
+        metadata={
+            "help": "Replace the class of each training image with this probability by one drawn evenly from the "
+            "other classes; validation and test keep theirs."
+        },
+    )
+    label_noise_seed: int = field(
+        default=0, metadata={"help": "Draws the label noise: runs of any --seed train on the same wrong labels."}
+    )
+    augmentation: Literal["none", "crop_flip", "randaugment"] = field(
+        default="crop_flip",
+        metadata={
+            "help": "What changes training images at random, anew each epoch: nothing, --train_crop and "
+            "--horizontal_flip, or these two, then RandAugment and random erasing (timm's rand-m9-mstd0.5-inc1, "
+            "and boxes of noise)."
+        },
     )
     train_crop: Literal["none", "pad", "resized"] = field(
         default="resized",
         metadata={
             "help": "Random crops in training: `pad` shifts by up to --crop_padding pixels (small images), "
-            "`resized` scales a cut of 25 to 100 %% of the area (photographs), `none` takes the processor's own."
+            "`resized` scales a cut of --crop_scale to 1 of the area (photographs), `none` takes the "
+            "processor's own."
         },
     )
     crop_padding: int = field(default=4, metadata={"help": "Pixels of border for --train_crop pad."})
+    crop_scale: float = field(
+        default=0.25,
+        metadata={"help": "The smallest share of the area for --train_crop resized; ImageNet's habit is 0.08."},
+    )
     horizontal_flip: bool = field(default=True, metadata={"help": "Mirror every second training image."})
+    randaugment_magnitude: int | None = field(
+        default=None, metadata={"help": "The strength of --augmentation randaugment, from 0 to 10. [9]"}
+    )
+    erasing_probability: float | None = field(
+        default=None,
+        metadata={"help": "How often --augmentation randaugment erases a box of the image. [0.25]"},
+    )
     ood: dict | str | None = field(
         default=None,
         metadata={
@@ -100,11 +144,29 @@ class DataArguments:
                 raise ValueError(f'ood is JSON such as {{"svhn": "path/to/svhn"}}, not {self.ood!r}') from error
         if self.ood is not None and not isinstance(self.ood, dict):
             raise ValueError(f"ood is name: source, not {self.ood!r}")
-        check_positive(self, "max_train_samples", "max_test_samples")
+        check_positive(self, "max_train_samples", "max_eval_samples", "max_test_samples")
         if self.crop_padding < 0:
             raise ValueError(f"crop_padding is a number of pixels from 0, not {self.crop_padding}")
         if not 0.0 < self.test_fraction < 1.0:
             raise ValueError(f"test_fraction lies between 0 and 1, not {self.test_fraction}")
+        for name in ("validation_fraction", "label_noise"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} is a share from 0 to below 1, not {getattr(self, name)}")
+        if self.test_split == "train":
+            raise ValueError("test_split is not train: where there is no other split, set test_fraction")
+        if self.validation_fraction and self.validation_file:
+            raise ValueError("validation_fraction and validation_file contradict each other: give one of them")
+        self._check_augmentation()
+
+    def _check_augmentation(self) -> None:
+        if not 0.0 < self.crop_scale <= 1.0:
+            raise ValueError(f"crop_scale is a share above 0, up to 1, not {self.crop_scale}")
+        for name, largest in (("randaugment_magnitude", 10), ("erasing_probability", 1)):
+            value = getattr(self, name)
+            if value is not None and self.augmentation != "randaugment":
+                raise ValueError(f"{name} goes with augmentation randaugment, not with {self.augmentation}")
+            if value is not None and not 0 <= value <= largest:
+                raise ValueError(f"{name} lies between 0 and {largest}, not {value}")
 
 
 @dataclass

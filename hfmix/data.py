@@ -1,19 +1,15 @@
 """Labelled images from the Hub, a folder, Parquet files or a dependency, ready for training and evaluation."""
 
-import io
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Image, Value, load_dataset
 from huggingface_hub import constants
 from PIL import Image as PILImage
-from PIL import ImageOps
 from pyarrow import ArrowInvalid
 from pyarrow.parquet import read_metadata
 from sklearn.model_selection import train_test_split
@@ -21,111 +17,56 @@ from sklearn.model_selection import train_test_split
 from hfmix.arguments import DataArguments
 from hfmix.embedded import EMBEDDED
 from hfmix.hub.connection import hub_error, hub_reachable, no_connection
+from hfmix.labelled import LabelledImages
 
 Split = Literal["train", "validation", "test"]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledImages:
-    """One split: images as they are stored, class indices, and the names of the classes.
-
-    Attributes:
-        cells: a data set with one column, the images, not decoded yet.
-        rows: (N,) the rows of `cells` that belong to the split.
-        labels: (N,) class indices.
-        class_names: in the order of the indices.
-        name: where the rows come from, for messages.
-    """
-
-    cells: Dataset
-    rows: np.ndarray
-    labels: np.ndarray
-    class_names: list[str]
-    name: str
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def image(self, position: int) -> PILImage.Image:
-        """An image, decoded to RGB.
-
-        Raises:
-            ValueError: it cannot be read, or has more than 8 bits a channel; the row is named.
-        """
-        row = int(self.rows[position])
-        (cell,) = self.cells[row].values()
-        return _decode(cell, f"{self.name} row {row}")
-
-    def select(self, positions: np.ndarray) -> "LabelledImages":
-        """The same data reduced to these positions, in this order."""
-        return replace(self, rows=self.rows[positions], labels=self.labels[positions])
-
-    def with_classes(self, class_names: Sequence[str]) -> "LabelledImages":
-        """The same images with the indices that `class_names` gives to their classes, matched by name.
-
-        Raises:
-            ValueError: an image is of a class that is not among them.
-        """
-        position = {class_name: index for index, class_name in enumerate(class_names)}
-        present = {self.class_names[index] for index in set(self.labels.tolist())}
-        if foreign := sorted(present - set(position)):
-            raise ValueError(f"the {self.name} set has classes that are not known: {', '.join(foreign[:5])}")
-        labels = np.array([position.get(class_name, -1) for class_name in self.class_names])[self.labels]
-        return replace(self, labels=labels, class_names=list(class_names))
-
-    def sample(self, count: int | None, seed: int) -> "LabelledImages":
-        """`count` examples drawn at random by `seed` (None, or as many as there are: all, in order)."""
-        if count is None or count >= len(self):
-            return self
-        return self.select(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
-
-
-class ImageExamples(torch.utils.data.Dataset):
-    """A split as the Trainer takes it: example i is ``{"pixel_values": transform(image), "labels": index}``."""
-
-    def __init__(self, images: LabelledImages, transform: Callable[[PILImage.Image], torch.Tensor]) -> None:
-        self.images = images
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, position: int) -> dict[str, Any]:
-        image, label = self.images.image(position), self.images.labels[position]
-        return {"pixel_values": self.transform(image), "labels": int(label)}
-
-
 def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledImages]:
     """Training and test images, and validation images where there are some, all with the training set's classes.
 
-    Without a test set, `test_fraction` of the training data is held out at random. That part, and what
-    `max_test_samples` draws, is the same whatever the seed, so that runs compare; `seed` draws
-    `max_train_samples`.
+    Without a test set, `test_fraction` of the training data is held out at random, and then
+    `validation_fraction` of what is left. Both parts, and what `max_eval_samples` and `max_test_samples` draw,
+    are the same whatever the seed, so that runs compare; `seed` draws `max_train_samples`. Label noise falls on
+    the training images alone.
 
     Raises:
         ValueError: a set is missing, empty, lacks the column, or holds a class that the training set lacks.
         ConnectionError: the Hub is needed and cannot be reached.
     """
-    if args.train_file:
-        files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
-        opened = DatasetDict({split: _parquet(names) for split, names in files.items() if names})
-    else:
-        opened = open_dataset(args.dataset_name, args.dataset_config_name)
+    opened = _open_files(args) if args.train_file else open_dataset(args.dataset_name, args.dataset_config_name)
     if "train" not in opened:
         raise ValueError(f"{args.dataset_name} has no split 'train', only {', '.join(opened)}")
+    if args.test_split != "test" and args.test_split not in opened:
+        raise ValueError(
+            f"there is no split {args.test_split!r} to test on, only {', '.join(opened)}: set test_split"
+        )
+    if args.test_split == "train":
+        raise ValueError("test_split is another split than train: without one, leave it out and set test_fraction")
     columns = (args.image_column_name, args.label_column_name)
     train = as_labelled(opened["train"], *columns, name="train")
+    found: dict[Split, str] = {"test": args.test_split}
+    if args.test_split != "validation":
+        found["validation"] = "validation"
     splits: dict[Split, LabelledImages] = {
-        split: as_labelled(opened[split], *columns, train.class_names, split)
-        for split in ("validation", "test")
-        if split in opened
+        split: as_labelled(opened[name], *columns, train.class_names, name)
+        for split, name in found.items()
+        if name in opened
     }
     if "test" not in splits:
         train, splits["test"] = _hold_out(train, args.test_fraction)
+    if args.validation_fraction:
+        if "validation" in splits:
+            raise ValueError("the data has a validation set of its own: leave validation_fraction out")
+        train, splits["validation"] = _hold_out(train, args.validation_fraction)
+    if args.label_noise:
+        train = train.with_label_noise(args.label_noise, args.label_noise_seed)
     splits["train"] = train.sample(args.max_train_samples, seed)
     splits["test"] = splits["test"].sample(args.max_test_samples, seed=0)
+    if "validation" in splits:
+        splits["validation"] = splits["validation"].sample(args.max_eval_samples, seed=0)
     return splits
 
 
@@ -234,6 +175,11 @@ def _hold_out(images: LabelledImages, fraction: float) -> tuple[LabelledImages, 
     return images.select(np.sort(parts[0])), images.select(np.sort(parts[1]))
 
 
+def _open_files(args: DataArguments) -> DatasetDict:
+    files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
+    return DatasetDict({split: _parquet(names) for split, names in files.items() if names})
+
+
 def _folder(path: Path) -> DatasetDict:
     parquet = sorted(path.rglob("*.parquet"))
     if parquet:
@@ -318,18 +264,3 @@ def _labels(dataset: Dataset, column: str, name: str) -> tuple[np.ndarray, list[
     if labels.min() < 0:
         raise ValueError(f"column {column!r} of the {name} set has class {labels.min()} in row {labels.argmin()}")
     return labels.astype(np.int64), class_names
-
-
-def _decode(cell: dict[str, Any], where: str) -> PILImage.Image:
-    try:
-        image = PILImage.open(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"])
-        image.load()
-        image = ImageOps.exif_transpose(image)
-    except Exception as error:  # Pillow's decoders raise many kinds
-        path = f" ({cell['path']})" if cell and cell.get("path") else ""
-        raise ValueError(f"{where}{path} is not an image that can be read: {error}") from error
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(
-            f"{where} has mode {image.mode!r}, more than 8 bits a channel: convert it to 8 bits first"
-        )
-    return image.convert("RGB")

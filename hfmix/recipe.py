@@ -21,13 +21,42 @@ EPILOG = """examples:
   hfmix train recipes/finetune.yaml --dataset_name my_images/ --output_dir runs/mine
   hfmix train recipes/digits/mixup.yaml --mix_alpha 0.4 --num_train_epochs 5 --output_dir runs/digits/mixup04
 
-A recipe is a YAML file whose keys are the options above; options on the command line win over it.
+A recipe is a YAML file whose keys are the options above; options on the command line win over it. With `base`, a
+path or a list of them, it starts from other recipes: later ones win over earlier ones, and its own keys over all.
 `--resume_from_checkpoint true` goes on with a run that was stopped, `--overwrite` replaces one.
 """
 
 
 # of one start, not of the recipe; a token belongs in no file
 _NOT_KEPT = {"overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
+
+# what transformers' run_image_classification.py and timm's train.py call it, or where it went
+_ELSEWHERE = {
+    "train_dir": "set dataset_name to the folder, or train_file",
+    "validation_dir": "set dataset_name to a folder with train/ and validation/ in it, or validation_file",
+    "train_val_split": "it is validation_fraction here, and leaves the test set alone",
+    "ignore_mismatched_sizes": "a head of another size is always replaced: leave it out",
+    "model_type": "set model_name_or_path",
+    "config_name": "a model comes with its own config: set model_name_or_path",
+    "image_processor_name": "a model comes with its own processor: set model_name_or_path",
+    "cache_dir": "set the environment variable HF_HOME",
+    "token": "run `hf auth login`, or set the environment variable HF_TOKEN",
+    "trust_remote_code": "code from the Hub is never run: leave it out",
+    "overwrite_output_dir": "it is overwrite here",
+    "evaluation_strategy": "it is eval_strategy",
+    "warmup_ratio": "it is warmup_steps, which takes a share below 1 too",
+    "no_cuda": "it is use_cpu",
+    "aa": "set augmentation to randaugment, and randaugment_magnitude",
+    "reprob": "it is erasing_probability, with augmentation randaugment",
+    "smoothing": "it is label_smoothing_factor",
+    "mixup": "set mix to mixup, and mix_alpha",
+    "cutmix": "set mix to cutmix, and mix_alpha",
+    "epochs": "it is num_train_epochs",
+    "batch_size": "it is per_device_train_batch_size",
+    "lr": "it is learning_rate",
+    "opt": "it is optim",
+    "workers": "it is dataloader_num_workers",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +85,7 @@ def parse(argv: Sequence[str]) -> Recipe:
     """
     parser = _Parser((ModelArguments, DataArguments, RunArguments, MixTrainingArguments))
     path, options = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
-    from_recipe = _as_options(_read(path), parser.keys(), path) if path is not None else []
+    from_recipe = _as_options(_with_bases(Path(path), parser.keys())) if path is not None else []
     values, unknown = parser.parse_known_args([*from_recipe, *options])
     if unknown:
         raise UsageError(_unknown_key(unknown[0].split("=")[0].lstrip("-"), parser.keys(), "option --"))
@@ -118,11 +147,30 @@ class _Parser(HfArgumentParser):
         return [action.dest for action in self._actions if action.dest not in ("help", SUPPRESS)]
 
 
-def _read(path: str) -> dict[str, Any]:
+def _with_bases(path: Path, known: Sequence[str], above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a recipe sets, its bases' keys first; `above` are the recipes that led to it."""
+    if path.resolve() in [other.resolve() for other in above]:
+        circle = " -> ".join(str(other) for other in (*above, path))
+        raise UsageError(f"recipes that are each other's base: {circle}")
+    recipe = _read(path)
+    bases = recipe.pop("base", None) or []
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise UsageError(f"{path}: base is the path of a recipe, or a list of paths, not {bases!r}")
+    for key in recipe:
+        if key not in known:
+            raise UsageError(f"{path}: " + _unknown_key(str(key), [*known, "base"], "key "))
+    merged: dict[str, Any] = {}
+    for base in bases:
+        merged |= _with_bases(path.parent / base, known, (*above, path))
+    return merged | recipe
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read the recipe {path!r}: {error.strerror or error}") from error
+        raise UsageError(f"cannot read the recipe {str(path)!r}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, dict):
@@ -130,12 +178,10 @@ def _read(path: str) -> dict[str, Any]:
     return recipe
 
 
-def _as_options(recipe: Mapping[str, Any], known: Sequence[str], path: str) -> list[str]:
+def _as_options(recipe: Mapping[str, Any]) -> list[str]:
     """The recipe written as options, so that its values go through the same checks as the command line's."""
     options = []
     for key, value in recipe.items():
-        if key not in known:
-            raise UsageError(f"{path}: " + _unknown_key(str(key), known, "key "))
         if isinstance(value, list) and value:
             options += [f"--{key}", *map(str, value)]
         elif value not in (None, []):
@@ -144,8 +190,10 @@ def _as_options(recipe: Mapping[str, Any], known: Sequence[str], path: str) -> l
 
 
 def _unknown_key(key: str, known: Sequence[str], kind: str) -> str:
-    near = get_close_matches(key.replace("-", "_"), known, n=1)
-    return f"unknown {kind}{key}: " + (f"did you mean {near[0]}?" if near else "see `hfmix train --help`")
+    name = key.replace("-", "_")
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "see `hfmix train --help`"
+    return f"unknown {kind}{key}: {_ELSEWHERE.get(name, hint)}"
 
 
 def _plain(value: Any) -> Any:

@@ -11,24 +11,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
 from accelerate import PartialState
-from PIL import Image
-from torchvision.transforms import v2
 from transformers import TimmWrapperForImageClassification, default_data_collator, set_seed
 from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 from transformers.utils import logging
 
-from hfmix.arguments import DataArguments
+from hfmix.augment import ToPixels
 from hfmix.backbones import load_backbone, save_backbone
-from hfmix.data import ImageExamples, LabelledImages, load_splits, open_ood
+from hfmix.data import load_splits, open_ood
 from hfmix.environment import environment
 from hfmix.errors import report_errors
+from hfmix.examples import ImageExamples
 from hfmix.hub.card import write_card
+from hfmix.labelled import LabelledImages
 from hfmix.recipe import Recipe, parse
-from hfmix.robustness.preprocess import Preprocessor, input_size
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
@@ -72,7 +69,7 @@ def train(recipe: Recipe) -> None:
     trainer = MixTrainer(
         model=model,
         args=args,
-        train_dataset=ImageExamples(splits["train"], ToPixels(processor, recipe.data)),
+        train_dataset=ImageExamples(splits["train"], ToPixels(processor, recipe.data), args.seed),
         eval_dataset=(
             ImageExamples(splits["validation"], ToPixels(processor)) if "validation" in splits else None
         ),
@@ -103,6 +100,7 @@ def finish(
     results = {
         "policy": trainer.policy.to_dict(),
         "num_train_samples": len(trainer.train_dataset),
+        "num_changed_labels": trainer.train_dataset.images.num_changed_labels,
         "metrics": metrics,
         "log_history": trainer.state.log_history,
     }
@@ -127,37 +125,6 @@ def finish(
         write_card(stage, title=run.resolve().name)
     say(args, f"{run}: {headline(report)}")
     say(args, f"{run / 'README.md'} is the card, {run / 'figures'} has the figures")
-
-
-class ToPixels:
-    """An image to the model's input (C, H, W): random crop and flip in training, then the processor's steps.
-
-    An image that was cropped at random has the input's size and is only normalised, where the processor can be
-    taken apart; resized and cropped once more it would lose its border.
-
-    Args:
-        processor: the model's.
-        augment: what to do at random; None for evaluation.
-    """
-
-    def __init__(self, processor: Any, augment: DataArguments | None = None) -> None:
-        self.preprocessor = Preprocessor(processor)
-        crops: list[v2.Transform] = []
-        if augment is not None and augment.train_crop != "none":
-            size = input_size(processor)
-            if augment.train_crop == "pad":
-                crops = [v2.Resize(size), v2.RandomCrop(size, padding=augment.crop_padding)]
-            else:
-                crops = [v2.RandomResizedCrop(size, scale=(0.25, 1.0))]
-        flips = [v2.RandomHorizontalFlip()] if augment is not None and augment.horizontal_flip else []
-        self.cropped = bool(crops)
-        self.steps = v2.Compose([*crops, *flips]) if crops or flips else v2.Identity()
-
-    def __call__(self, image: Image.Image) -> torch.Tensor:
-        image = self.steps(image)
-        if self.cropped and self.preprocessor.separable:
-            return self.preprocessor.normalize(torch.from_numpy(np.array(image))[None])[0]
-        return self.preprocessor.pixel_values([image])[0]
 
 
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:

@@ -6,12 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
 from hfmix.ema import WeightAverage
+from hfmix.epochs import TellEpoch
 from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entropy
+from hfmix.lr_drops import dropping
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
 from hfmix.mixing.targets import check_classes
@@ -44,6 +48,7 @@ class MixTrainer(Trainer):
         # given to the stock Trainer, which then counts the examples of an accumulated batch for it
         super().__init__(*args, **kwargs, compute_loss_func=self._loss)
         self.model_accepts_loss_kwargs = False
+        self.add_callback(TellEpoch())
         if self.args.n_gpu > 1:
             raise ValueError(
                 f"{self.args.n_gpu} GPUs in one process: use hfmix.MixTrainingArguments, which takes one, "
@@ -183,6 +188,13 @@ class MixTrainer(Trainer):
             self._log.add(self._plan, targets, logits, rows, self.state.global_step)
         loss = torch.dot(targets.row_weight.to(rows.dtype), rows)
         return loss / (targets.num_inputs if num_items_in_batch is None else num_items_in_batch)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        """The scheduler of the arguments, `lr_drop_epochs` among them. See `transformers.Trainer`."""
+        if self.lr_scheduler is None and getattr(self.args, "lr_drop_epochs", None):
+            self.lr_scheduler = dropping(self.args, optimizer or self.optimizer, num_training_steps)
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
 
     @property
     def _loss_kind(self) -> str:

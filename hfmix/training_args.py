@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from transformers import TrainingArguments
 
+from hfmix.lr_drops import check_drops
 from hfmix.mixing import Policy, get_policy, policy_names
 
 
@@ -41,6 +42,14 @@ class MixTrainingArguments(TrainingArguments):
             '\'{"p": 0.5, "pairing": "derangement"}\'.'
         },
     )
+    lr_drop_epochs: list[float] | None = field(
+        default=None,
+        metadata={
+            "help": "Multiply the learning rate by --lr_drop_factor at these epochs, such as 100 150; goes with "
+            "--lr_scheduler_type constant or constant_with_warmup. A run of --max_steps drops at the same shares."
+        },
+    )
+    lr_drop_factor: float = field(default=0.1, metadata={"help": "What --lr_drop_epochs multiplies with."})
     loss_kind: Literal["auto", "cross_entropy", "binary_cross_entropy"] = field(
         default="auto",
         metadata={
@@ -75,6 +84,7 @@ class MixTrainingArguments(TrainingArguments):
         # before the parent, which reaches for devices: a wrong policy should fail first
         self.policy()
         super().__post_init__()
+        check_drops(self)
 
     @property
     def n_gpu(self) -> int:

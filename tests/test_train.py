@@ -16,10 +16,11 @@ from PIL import Image as PILImage
 
 from hfmix import RegMixup, load_backbone, policy_from_dict
 from hfmix.arguments import DataArguments
+from hfmix.augment import ToPixels
 from hfmix.errors import UsageError
 from hfmix.recipe import parse
 from hfmix.run_folder import is_finished
-from hfmix.train import ToPixels, main
+from hfmix.train import main
 
 RECIPE = str(ROOT / "recipes/digits/regmixup.yaml")
 
@@ -155,14 +156,25 @@ main(sys.argv[1:])
 """
 
 
-def test_a_killed_run_is_resumed_and_ends_as_an_undisturbed_one(tmp_path):
-    """Bit for bit without random crops, which follow the global generator; the plans follow their key."""
-    options = [RECIPE, "--max_train_samples", "96", "--max_test_samples", "30", "--max_steps", "5", "--ood", "{}"]
-    options += ["--eval_strategy", "no", "--save_strategy", "steps", "--save_steps", "2", "--train_crop", "none"]
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_run_is_resumed_and_ends_as_an_undisturbed_one(tmp_path, workers):
+    """Bit for bit: RegMixup with BatchNorm, random crops and flips, killed in the middle of the second epoch."""
+    options = [RECIPE, "--max_train_samples", "96", "--max_test_samples", "30", "--max_steps", "7", "--ood", "{}"]
+    options += [
+        "--eval_strategy",
+        "no",
+        "--save_strategy",
+        "steps",
+        "--save_steps",
+        "4",
+        "--corruption_samples",
+        "1",
+    ]
+    options += ["--horizontal_flip", "true", "--dataloader_num_workers", str(workers)]
     killed_run, straight_run = (["--output_dir", str(tmp_path / name)] for name in ("killed", "straight"))
     script = [sys.executable, "-c", DIE_AT_THE_FIRST_CHECKPOINT]
     killed = subprocess.run([*script, *options, *killed_run], capture_output=True, timeout=120)
-    assert killed.returncode == -9 and (tmp_path / "killed" / "checkpoint-2").is_dir()
+    assert killed.returncode == -9 and (tmp_path / "killed" / "checkpoint-4").is_dir()
     assert not is_finished(tmp_path / "killed")
     assert main([*options, *killed_run]) == 1  # neither resume nor overwrite
     assert main([*options, *killed_run, "--resume_from_checkpoint", "true"]) == 0

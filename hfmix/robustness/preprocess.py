@@ -67,4 +67,4 @@ def input_size(processor: Any) -> tuple[int, int]:
             return size["height"], size["width"]
         if size and "shortest_edge" in size:
             return size["shortest_edge"], size["shortest_edge"]
-    raise ValueError(f"{type(processor).__name__} does not tell the size of its images: use train_crop none")
+    raise ValueError(f"{type(processor).__name__} does not tell the size of its images: use augmentation none")

@@ -88,3 +88,40 @@ def test_two_processes_of_four_take_the_step_of_one_of_eight(tmp_path):
         gradients.append(torch.load(folder / "gradient.pt", weights_only=True))
     assert gradients[0].norm() > 0.1
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5 * gradients[0].norm().item())
+
+
+EPOCHS = """
+import json, os, sys
+from pathlib import Path
+from tiny import Pictures, tiny_trainer
+from hfmix import ERM
+class Told(Pictures):
+    told, used = 0, []
+    def set_epoch(self, epoch):
+        self.told = epoch
+    def __getitem__(self, i):
+        self.used.append(self.told)
+        return super().__getitem__(i)
+trainer = tiny_trainer(Path(sys.argv[1]), ERM(), per_device_train_batch_size=2, num_train_epochs=3, max_steps=-1)
+trainer.train_dataset = Told(8)
+trainer.train()
+Path(sys.argv[1], f"epochs{trainer.args.process_index}.json").write_text(json.dumps(trainer.train_dataset.used))
+trainer.accelerator.wait_for_everyone()
+os._exit(0)  # what is tested are the epochs, not how gloo's threads end
+"""
+
+
+def test_each_process_learns_its_epoch(tmp_path):
+    """accelerate's own loader does not tell it where the sampler is sharded."""
+    (tmp_path / "epochs.py").write_text(EPOCHS)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--multi_gpu", "--num_processes=2"]
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]),
+    }
+    command += [str(tmp_path / "epochs.py"), str(tmp_path)]
+    launched = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180)
+    assert launched.returncode == 0, launched.stderr
+    for rank in (0, 1):
+        assert json.loads((tmp_path / f"epochs{rank}.json").read_text()) == [0] * 4 + [1] * 4 + [2] * 4

@@ -1,0 +1,104 @@
+"""Training images changed at random, by a key: the same seed, epoch and example give the same change."""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data.auto_augment import rand_augment_transform
+from timm.data.random_erasing import RandomErasing
+from torchvision.transforms import v2
+
+from hfmix.arguments import DataArguments
+from hfmix.robustness.preprocess import Preprocessor, input_size
+
+
+@contextmanager
+def keyed_randomness(*key: int) -> Iterator[None]:
+    """Within it, what torch (on the CPU), Python's `random` and NumPy's global generator draw follows from `key`.
+
+    Transforms draw from these three and take no generator. All go on afterwards as if nothing had been drawn; only
+    the second half of a pair of normal variates that NumPy's global generator had kept back is forgotten.
+    """
+    digest = hashlib.sha256(",".join(str(int(part)) for part in key).encode()).digest()
+    seeds = [int.from_bytes(digest[start : start + 8], "little") for start in (0, 8, 16)]
+    torch_state, python_state = torch.default_generator.get_state(), random.getstate()
+    numpy_generator = np.random.get_bit_generator()  # exchanged: copying its state costs more than all the rest
+    torch.default_generator.manual_seed(seeds[0])
+    random.seed(seeds[1])
+    np.random.set_bit_generator(np.random.PCG64(seeds[2]))
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(torch_state)
+        random.setstate(python_state)
+        np.random.set_bit_generator(numpy_generator)
+
+
+class ToPixels:
+    """An image to the model's input (C, H, W): what training changes at random, then the processor's steps.
+
+    An image that was cropped at random has the input's size and is only normalised, where the processor can be
+    taken apart; resized and cropped once more it would lose its border.
+
+    Args:
+        processor: the model's.
+        augment: what to do at random, drawn from the global generators; None for evaluation.
+
+    Raises:
+        ValueError: a crop or RandAugment needs the size of the processor's images, and it does not tell.
+    """
+
+    def __init__(self, processor: Any, augment: DataArguments | None = None) -> None:
+        self.preprocessor = Preprocessor(processor)
+        kind = "none" if augment is None else augment.augmentation
+        crops = _crops(processor, augment) if kind != "none" else []
+        steps: list[Callable] = [*crops]
+        if kind != "none" and augment.horizontal_flip:
+            steps.append(v2.RandomHorizontalFlip())
+        if kind == "randaugment":
+            steps.append(_randaugment(processor, self.preprocessor, augment))
+        self.cropped = bool(crops)
+        self.steps = steps
+        self.erase = _erasing(augment) if kind == "randaugment" else None
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        for step in self.steps:
+            image = step(image)
+        if self.cropped and self.preprocessor.separable:
+            pixels = self.preprocessor.normalize(torch.from_numpy(np.array(image))[None])[0]
+        else:
+            pixels = self.preprocessor.pixel_values([image])[0]
+        return pixels if self.erase is None else self.erase(pixels)
+
+
+def _crops(processor: Any, augment: DataArguments) -> list[Callable]:
+    if augment.train_crop == "none":
+        return []
+    size = input_size(processor)
+    if augment.train_crop == "pad":
+        return [v2.Resize(size), v2.RandomCrop(size, padding=augment.crop_padding)]
+    return [v2.RandomResizedCrop(size, scale=(augment.crop_scale, 1.0))]
+
+
+def _randaugment(processor: Any, preprocessor: Preprocessor, augment: DataArguments) -> Callable:
+    """Two operations of timm's increasing set, as `timm.data.create_transform` sets them up for this input."""
+    magnitude = 9 if augment.randaugment_magnitude is None else augment.randaugment_magnitude
+    settings: dict[str, Any] = {
+        "translate_const": int(min(input_size(processor)) * 0.45),
+        "interpolation": Image.Resampling.BILINEAR,
+        "magnitude_max": 9.99,  # timm's own 10 can keep 0 bits of a colour, which Pillow 13 refuses
+    }
+    if preprocessor.statistics is not None:  # the grey that turning and shifting leave behind
+        settings["img_mean"] = tuple(round(255 * mean) for mean in preprocessor.statistics[0].flatten().tolist())
+    return rand_augment_transform(f"rand-m{magnitude}-mstd0.5-inc1", settings)
+
+
+def _erasing(augment: DataArguments) -> Callable:
+    """A box of noise on the normalised image, as timm's training recipes erase."""
+    probability = 0.25 if augment.erasing_probability is None else augment.erasing_probability
+    return RandomErasing(probability, mode="pixel", device="cpu")

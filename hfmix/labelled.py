@@ -1,0 +1,111 @@
+"""One split of a data set: images that are decoded when they are asked for, and a class for each."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from PIL import Image as PILImage
+from PIL import ImageOps
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """One split: images as they are stored, class indices, and the names of the classes.
+
+    Attributes:
+        cells: a data set with one column, the images, not decoded yet.
+        rows: (N,) the rows of `cells` that belong to the split.
+        labels: (N,) class indices, to train on.
+        class_names: in the order of the indices.
+        name: where the rows come from, for messages.
+        true_labels: (N,) class indices before label noise; None where there is none.
+    """
+
+    cells: Dataset
+    rows: np.ndarray
+    labels: np.ndarray
+    class_names: list[str]
+    name: str
+    true_labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def image(self, position: int) -> PILImage.Image:
+        """An image, decoded to RGB.
+
+        Raises:
+            ValueError: it cannot be read, or has more than 8 bits a channel; the row is named.
+        """
+        row = int(self.rows[position])
+        (cell,) = self.cells[row].values()
+        return _decode(cell, f"{self.name} row {row}")
+
+    def select(self, positions: np.ndarray) -> "LabelledImages":
+        """The same data reduced to these positions, in this order."""
+        true_labels = None if self.true_labels is None else self.true_labels[positions]
+        return replace(self, rows=self.rows[positions], labels=self.labels[positions], true_labels=true_labels)
+
+    def with_classes(self, class_names: Sequence[str]) -> "LabelledImages":
+        """The same images with the indices that `class_names` gives to their classes, matched by name.
+
+        Raises:
+            ValueError: an image is of a class that is not among them.
+        """
+        position = {class_name: index for index, class_name in enumerate(class_names)}
+        present = {self.class_names[index] for index in set(self.labels.tolist())}
+        if foreign := sorted(present - set(position)):
+            raise ValueError(f"the {self.name} set has classes that are not known: {', '.join(foreign[:5])}")
+        index = np.array([position.get(class_name, -1) for class_name in self.class_names])
+        true_labels = None if self.true_labels is None else index[self.true_labels]
+        return replace(self, labels=index[self.labels], class_names=list(class_names), true_labels=true_labels)
+
+    def with_label_noise(self, probability: float, seed: int) -> "LabelledImages":
+        """Symmetric label noise: each label gives way, with this probability, to one of the other classes.
+
+        All other classes are equally likely, so that a label which is drawn is always wrong. (Replacing a share p
+        by a class drawn from all C, the true one among them, is this noise with p·(C − 1)/C.) What happens to an
+        image follows from `seed` and its row in the data set alone, whatever the split's order or other images;
+        what a smaller probability changes, a larger one changes to the same class.
+
+        Raises:
+            ValueError: there is noise on the labels already, or a single class.
+        """
+        if self.true_labels is not None:
+            raise ValueError("the labels have noise already")
+        if len(self.class_names) < 2:
+            raise ValueError("label noise needs two classes or more")
+        draws = np.random.default_rng(seed).random((len(self.cells), 2))[self.rows]
+        shift = 1 + (draws[:, 1] * (len(self.class_names) - 1)).astype(np.int64)
+        wrong = (self.labels + shift) % len(self.class_names)
+        labels = np.where(draws[:, 0] < probability, wrong, self.labels)
+        return replace(self, labels=labels, true_labels=self.labels)
+
+    @property
+    def num_changed_labels(self) -> int:
+        """How many labels are wrong through label noise."""
+        return 0 if self.true_labels is None else int((self.labels != self.true_labels).sum())
+
+    def sample(self, count: int | None, seed: int) -> "LabelledImages":
+        """`count` examples drawn at random by `seed` (None, or as many as there are: all, in order)."""
+        if count is None or count >= len(self):
+            return self
+        return self.select(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+
+
+def _decode(cell: dict[str, Any], where: str) -> PILImage.Image:
+    try:
+        image = PILImage.open(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"])
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow's decoders raise many kinds
+        path = f" ({cell['path']})" if cell and cell.get("path") else ""
+        raise ValueError(f"{where}{path} is not an image that can be read: {error}") from error
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(
+            f"{where} has mode {image.mode!r}, more than 8 bits a channel: convert it to 8 bits first"
+        )
+    return image.convert("RGB")
