@@ -18,7 +18,7 @@ from accelerate import PartialState
 from PIL import Image
 from torchvision.transforms import v2
 from transformers import TimmWrapperForImageClassification, default_data_collator, set_seed
-from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
+from transformers.trainer_utils import EvalPrediction
 from transformers.utils import logging
 
 from hfmix.arguments import DataArguments
@@ -28,6 +28,7 @@ from hfmix.environment import environment
 from hfmix.errors import report_errors
 from hfmix.hub.card import write_card
 from hfmix.recipe import Recipe, parse
+from hfmix.restore import last_whole_checkpoint
 from hfmix.robustness.preprocess import Preprocessor, input_size
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
@@ -172,9 +173,9 @@ def say(args: MixTrainingArguments, message: str) -> None:
 
 
 def _checkpoint(args: MixTrainingArguments, run: Path) -> str | None:
-    """The checkpoint to go on from; None where the run had not come to its first."""
+    """The checkpoint to go on from; None where the run had not come to its first that is whole."""
     given = str(args.resume_from_checkpoint)
-    return get_last_checkpoint(str(run)) if given.lower() in ("true", "yes", "1") else given
+    return last_whole_checkpoint(run) if given.lower() in ("true", "yes", "1") else given
 
 
 def _write_json(path: Path, content: Any) -> None:
