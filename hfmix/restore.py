@@ -13,11 +13,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
 logger = logging.getLogger(__name__)
@@ -29,18 +27,17 @@ RUN_FACTS = "hfmix.json"
 def restore_weights(model: PreTrainedModel, checkpoint: str | Path) -> None:
     """Copies every tensor of a checkpoint into `model`, in place: dtypes and devices stay as they are.
 
-    Read as ``from_pretrained`` reads it, which knows the older names that ``save_pretrained`` writes. A model that
-    was changed after it was built, by another head say, takes a checkpoint under its own names. Safetensors only.
+    Read as ``from_pretrained`` reads it, which knows the older names that ``save_pretrained`` writes; a model that
+    was changed after it was built, by another head say, is no exception. Safetensors only.
 
     Raises:
         ValueError: the checkpoint cannot be read, or lacks tensors, has others, or ones of another shape; the
             message names the first of them. The model is as before.
     """
-    state, problem = _read(model, Path(checkpoint))
-    if problem is not None:
-        state = _with_own_names(model, Path(checkpoint))
-        if state is None:
-            raise ValueError(f"cannot restore {type(model).__name__} from {checkpoint}: {problem}")
+    try:
+        state = _read(model, Path(checkpoint))
+    except ValueError as error:
+        raise ValueError(f"cannot restore {type(model).__name__} from {checkpoint}: {error}") from error
     model.load_state_dict(state, strict=True)
 
 
@@ -138,49 +135,51 @@ def check_run_facts(checkpoint: str | Path, facts: Mapping[str, Any]) -> None:
         )
 
 
-def _read(model: PreTrainedModel, checkpoint: Path) -> tuple[dict[str, Tensor], str | None]:
-    """The checkpoint's tensors under the model's names, or what is wrong with them."""
+def _read(model: PreTrainedModel, checkpoint: Path) -> dict[str, Tensor]:
+    """The checkpoint's tensors under the model's names and in its shapes, on the CPU.
+
+    Raises:
+        ValueError: they do not fit; the message is in one line.
+    """
     floating = [tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()]
-    widest = torch.float64 if torch.float64 in floating else torch.float32  # exact for each narrower one
     try:
         with _quiet():
-            loaded, found = type(model).from_pretrained(
+            loaded, found = _like(model).from_pretrained(
                 checkpoint,
                 config=copy.deepcopy(model.config),
-                dtype=widest,
+                dtype=torch.float64 if torch.float64 in floating else torch.float32,  # exact for all narrower ones
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below
                 use_safetensors=True,
                 local_files_only=True,
             )
     except (OSError, RuntimeError, SafetensorError) as error:
-        return {}, _in_one_line(error)
+        raise ValueError(_in_one_line(error)) from error
     if found["missing_keys"]:
-        return {}, f"it lacks {_first(found['missing_keys'])}"
+        raise ValueError(f"it lacks {_first(found['missing_keys'])}")
     if found["mismatched_keys"]:
-        return {}, f"it has another shape of {_first(name for name, *_ in found['mismatched_keys'])}"
+        raise ValueError(f"it has another shape of {_first(name for name, *_ in found['mismatched_keys'])}")
     if found["unexpected_keys"]:
-        return {}, f"the model lacks its {_first(found['unexpected_keys'])}"
-    state, live = loaded.state_dict(), model.state_dict()
-    if others := state.keys() ^ live.keys():
-        return {}, f"the model was changed since it was built: {_first(others)}"
-    if others := [name for name in live if live[name].shape != state[name].shape]:
-        return {}, f"the model was changed since it was built: {_first(others)} of another shape"
-    return state, None
+        raise ValueError(f"the model lacks its {_first(found['unexpected_keys'])}")
+    return loaded.state_dict()
 
 
-def _with_own_names(model: PreTrainedModel, checkpoint: Path) -> dict[str, Tensor] | None:
-    """The checkpoint's tensors if they are the model's by name and shape as they lie in the file."""
-    files = [checkpoint / SAFE_WEIGHTS_NAME]
-    try:
-        if not files[0].is_file():
-            index = json.loads((checkpoint / SAFE_WEIGHTS_INDEX_NAME).read_text())
-            files = sorted({checkpoint / shard for shard in index["weight_map"].values()})
-        state = {name: tensor for file in files for name, tensor in load_file(file).items()}
-    except (OSError, ValueError, SafetensorError):
-        return None
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    return state if shapes == {name: tensor.shape for name, tensor in state.items()} else None
+def _like(model: PreTrainedModel) -> type[PreTrainedModel]:
+    """The model's class, but what it builds has the modules that the model has now, another head for instance."""
+
+    def empty_copy(cls: type, config: Any) -> PreTrainedModel:
+        tensors = (*model.parameters(), *model.buffers())
+        return copy.deepcopy(model, {id(tensor): _empty(tensor) for tensor in tensors})
+
+    return type(
+        type(model).__name__, (type(model),), {"__new__": empty_copy, "__module__": type(model).__module__}
+    )
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    """A tensor of the same kind without storage."""
+    empty = torch.empty_like(tensor, device="meta")
+    return torch.nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else empty
 
 
 @contextmanager
