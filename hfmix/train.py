@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from accelerate import PartialState
 from transformers import TimmWrapperForImageClassification, default_data_collator, set_seed
-from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
+from transformers.trainer_utils import EvalPrediction
 from transformers.utils import logging
 
 from hfmix.augment import ToPixels
@@ -26,6 +26,7 @@ from hfmix.examples import ImageExamples
 from hfmix.hub.card import write_card
 from hfmix.labelled import LabelledImages
 from hfmix.recipe import Recipe, parse
+from hfmix.restore import last_whole_checkpoint
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
@@ -139,9 +140,9 @@ def say(args: MixTrainingArguments, message: str) -> None:
 
 
 def _checkpoint(args: MixTrainingArguments, run: Path) -> str | None:
-    """The checkpoint to go on from; None where the run had not come to its first."""
+    """The checkpoint to go on from; None where the run had not come to its first that is whole."""
     given = str(args.resume_from_checkpoint)
-    return get_last_checkpoint(str(run)) if given.lower() in ("true", "yes", "1") else given
+    return last_whole_checkpoint(run) if given.lower() in ("true", "yes", "1") else given
 
 
 def _write_json(path: Path, content: Any) -> None:

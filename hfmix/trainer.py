@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, has_length
 
 from hfmix.ema import WeightAverage
 from hfmix.epochs import TellEpoch
@@ -19,6 +19,7 @@ from hfmix.lr_drops import dropping
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
 from hfmix.mixing.targets import check_classes
+from hfmix.restore import check_run_facts, checkpoint_to_resume, restore_weights, write_run_facts
 from hfmix.training_log import TrainingLog
 
 
@@ -68,6 +69,18 @@ class MixTrainer(Trainer):
         if self._average is not None:
             self.add_callback(self._average)
         self._weights: Tensor | None = None
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Trains, from a checkpoint on if one is given; True takes the last whole one. See `transformers.Trainer`.
+
+        Raises:
+            ValueError: the checkpoint is not whole, or was written under another policy, seed, number of processes
+                or batch size, so that the training would not go on as it was.
+        """
+        if resume_from_checkpoint:
+            resume_from_checkpoint = checkpoint_to_resume(self.args.output_dir, resume_from_checkpoint)
+            check_run_facts(resume_from_checkpoint, self._run_facts())
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def compute_loss(
         self,
@@ -220,16 +233,6 @@ class MixTrainer(Trainer):
         with self._average.in_place_of(self.model):
             return super().evaluation_loop(*args, **kwargs)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        if self._average is not None:
-            self._average.load(resume_from_checkpoint)
-
-    def _load_best_model(self) -> None:
-        super()._load_best_model()
-        if self._average is not None:
-            self._average.load(self.state.best_model_checkpoint)
-
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         is_checkpoint = Path(output_dir or "").name.startswith(PREFIX_CHECKPOINT_DIR)
@@ -238,3 +241,51 @@ class MixTrainer(Trainer):
         # a pickle of the arguments, which resuming does not read
         if self.args.should_save:
             Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if self.args.should_save:  # first, so that no whole checkpoint is without
+            folder = Path(self._get_output_dir(trial=trial), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+            write_run_facts(folder, self._run_facts())
+        super()._save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if model is None and self._restores_all:
+            restore_weights(self.model, resume_from_checkpoint)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self._average is not None:
+            self._average.load(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        if self._restores_all and best is not None and Path(best).is_dir():
+            restore_weights(self.model, best)
+        else:
+            super()._load_best_model()
+        if self._average is not None and best is not None:
+            self._average.load(best)
+
+    @property
+    def _restores_all(self) -> bool:
+        """Whether the model is a plain one: not sharded over processes, not quantized, and without adapters."""
+        return (
+            isinstance(self.model, PreTrainedModel)
+            and not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+            and not getattr(self.model, "_hf_peft_config_loaded", False)
+            and getattr(self.model, "hf_quantizer", None) is None
+        )
+
+    def _run_facts(self) -> dict[str, Any]:
+        """What the order of the data and the draws of a run follow from."""
+        facts = {
+            "policy": self.policy.to_dict(),
+            "num_train_examples": len(self.train_dataset) if has_length(self.train_dataset) else None,
+            "seed": self.args.seed,
+            "data_seed": self.args.data_seed,
+            "world_size": self.args.world_size,
+            "per_device_train_batch_size": self._train_batch_size,
+            "gradient_accumulation_steps": self.args.gradient_accumulation_steps,
+        }
+        if self.args.auto_find_batch_size:
+            del facts["per_device_train_batch_size"]  # the stock Trainer takes it from the checkpoint
+        return facts

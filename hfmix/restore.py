@@ -1,0 +1,206 @@
+"""Going on from a checkpoint: every tensor of it, from the last one that is whole, and only in the same run."""
+
+import copy
+import json
+import logging
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.utils import logging as transformers_logging
+
+logger = logging.getLogger(__name__)
+
+# what a checkpoint's data order and draws follow from, as MixTrainer writes it
+RUN_FACTS = "hfmix.json"
+
+
+def restore_weights(model: PreTrainedModel, checkpoint: str | Path) -> None:
+    """Copies every tensor of a checkpoint into `model`, in place: dtypes and devices stay as they are.
+
+    Read as ``from_pretrained`` reads it, which knows the older names that ``save_pretrained`` writes; a model that
+    was changed after it was built, by another head say, is no exception. Safetensors only.
+
+    Raises:
+        ValueError: the checkpoint cannot be read, or lacks tensors, has others, or ones of another shape; the
+            message names the first of them. The model is as before.
+    """
+    try:
+        state = _read(model, Path(checkpoint))
+    except ValueError as error:
+        raise ValueError(f"cannot restore {type(model).__name__} from {checkpoint}: {error}") from error
+    model.load_state_dict(state, strict=True)
+
+
+def last_whole_checkpoint(run_folder: str | Path) -> str | None:
+    """The newest checkpoint in a run's folder that is whole; each newer one is named in a warning of one line.
+
+    None where there is none, as in a run that had not come to its first.
+    """
+    folders = [path for path in Path(run_folder).glob("checkpoint-*") if path.is_dir()]
+    steps = {int(number[1]): path for path in folders if (number := re.fullmatch(r"checkpoint-(\d+)", path.name))}
+    for step in sorted(steps, reverse=True):
+        damage = what_is_broken(steps[step])
+        if damage is None:
+            return str(steps[step])
+        if os.environ.get("RANK", "0") == "0":  # the first process says it for all
+            logger.warning("%s is not whole (%s): going on from the one before it", steps[step], damage)
+    return None
+
+
+def checkpoint_to_resume(run_folder: str | Path, given: str | Path | bool) -> str:
+    """The checkpoint that ``Trainer.train(resume_from_checkpoint=given)`` means; for True the last whole one.
+
+    Raises:
+        ValueError: `given` is not whole, or no checkpoint in the folder is.
+    """
+    if given is True:
+        found = last_whole_checkpoint(run_folder)
+        if found is None:
+            raise ValueError(f"no whole checkpoint in {run_folder} to resume from")
+        return found
+    damage = what_is_broken(given) if Path(given).is_dir() else "no such folder"
+    if damage is not None:
+        raise ValueError(f"cannot resume from {given}: {damage}; True takes the last that is whole")
+    return str(given)
+
+
+def what_is_broken(checkpoint: str | Path) -> str | None:
+    """Why a training cannot go on from this checkpoint, in a few words; None if it is whole.
+
+    Looks at the beginning and the length of each file, so that it is quick for large ones.
+    """
+    checkpoint = Path(checkpoint)
+    state = checkpoint / TRAINER_STATE_NAME  # written last
+    if not state.is_file():
+        return f"no {TRAINER_STATE_NAME}"
+    weights = {*checkpoint.glob("*.safetensors")}
+    for file in (state, *checkpoint.glob("*.index.json")):
+        try:
+            content = json.loads(file.read_text())
+        except ValueError:
+            return f"{file.name} is no JSON"
+        if file is not state:
+            weights.update(checkpoint / shard for shard in content["weight_map"].values())
+    for file in sorted(weights):
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            return f"{file.name}: {_in_one_line(error)}"
+    for file in sorted([*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")]):
+        if not zipfile.is_zipfile(file):
+            return f"{file.name} is cut off"
+    others = (path for path in checkpoint.iterdir() if path.is_dir() or path.suffix == ".bin")
+    return None if weights or any(others) else "no weights"
+
+
+def write_run_facts(checkpoint: str | Path, facts: Mapping[str, Any]) -> None:
+    """Leaves in a checkpoint what `check_run_facts` compares."""
+    Path(checkpoint).mkdir(parents=True, exist_ok=True)
+    Path(checkpoint, RUN_FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def check_run_facts(checkpoint: str | Path, facts: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint of a training that this one would not go on with, but depart from.
+
+    A checkpoint without facts, which the stock Trainer wrote, is accepted.
+
+    Raises:
+        ValueError: it was written under other `facts`; the message names them.
+    """
+    file = Path(checkpoint, RUN_FACTS)
+    if not file.is_file():
+        return
+    try:
+        written = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON ({error}): delete it to resume without the check") from error
+    now = json.loads(json.dumps(facts))  # tuples become lists
+    others = [name for name in now if written.get(name, now[name]) != now[name]]
+    if others:
+        was = "; ".join(f"{name} {written[name]}, now {now[name]}" for name in others)
+        raise ValueError(
+            f"{checkpoint} was written with {was}: data and draws would not go on as they were; "
+            f"resume with the same, or delete its {RUN_FACTS} to resume nonetheless"
+        )
+
+
+def _read(model: PreTrainedModel, checkpoint: Path) -> dict[str, Tensor]:
+    """The checkpoint's tensors under the model's names and in its shapes, on the CPU.
+
+    Raises:
+        ValueError: they do not fit; the message is in one line.
+    """
+    floating = [tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    try:
+        with _quiet():
+            loaded, found = _like(model).from_pretrained(
+                checkpoint,
+                config=copy.deepcopy(model.config),
+                dtype=torch.float64 if torch.float64 in floating else torch.float32,  # exact for all narrower ones
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below
+                use_safetensors=True,
+                local_files_only=True,
+            )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ValueError(_in_one_line(error)) from error
+    if found["missing_keys"]:
+        raise ValueError(f"it lacks {_first(found['missing_keys'])}")
+    if found["mismatched_keys"]:
+        raise ValueError(f"it has another shape of {_first(name for name, *_ in found['mismatched_keys'])}")
+    if found["unexpected_keys"]:
+        raise ValueError(f"the model lacks its {_first(found['unexpected_keys'])}")
+    return loaded.state_dict()
+
+
+def _like(model: PreTrainedModel) -> type[PreTrainedModel]:
+    """The model's class, but what it builds has the modules that the model has now, another head for instance."""
+
+    def empty_copy(cls: type, config: Any) -> PreTrainedModel:
+        tensors = (*model.parameters(), *model.buffers())
+        return copy.deepcopy(model, {id(tensor): _empty(tensor) for tensor in tensors})
+
+    return type(
+        type(model).__name__, (type(model),), {"__new__": empty_copy, "__module__": type(model).__module__}
+    )
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    """A tensor of the same kind without storage."""
+    empty = torch.empty_like(tensor, device="meta")
+    return torch.nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else empty
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' report of a load, whose findings become one line, and without a bar for each load."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _first(names: Iterable[str], count: int = 3) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return f"{', '.join(names[:count])}{more}"
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
