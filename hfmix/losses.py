@@ -25,9 +25,9 @@ def mixed_cross_entropy(
 ) -> Tensor:
     """Cross-entropy of mixed rows: ``sum_j label_weight[r, j] * CE(logits[r], labels[r, j])``, then reduced.
 
-    For hard labels, value and gradient are computed in blocks of rows, and nothing but the logits is kept between
-    forward and backward. Computed in float32 at least; the gradient has the logits' dtype. Targets and weights
-    count as constants: no gradient reaches them.
+    For hard labels, value and gradient of large logits are computed in blocks of rows, and only the logits are
+    kept between forward and backward. Computed in float32 at least; the gradient has the logits' dtype. Targets
+    and weights count as constants: no gradient reaches them.
 
     Args:
         logits: (R, C).
