@@ -12,8 +12,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput, has_l
 from hfmix.losses import logits_of, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
+from hfmix.mixing.plan import LENGTH_NAMES, MASK_NAMES
 from hfmix.mixing.targets import check_classes
 from hfmix.restore import check_run_facts, checkpoint_to_resume, restore_weights, write_run_facts
+
+_JOINED = frozenset(MASK_NAMES + LENGTH_NAMES)
 
 
 class MixTrainer(Trainer):
@@ -109,15 +112,19 @@ class MixTrainer(Trainer):
         )
 
     def _mixed(self, plan: MixPlan, inputs: dict[str, Any]) -> dict[str, Any]:
-        others = inputs.keys() - {self._main_input_name, "labels"}
+        main = self._main_input_name
+        inputs = {name: value for name, value in inputs.items() if name != "labels"}
+        others = sorted(name for name, value in inputs.items() if name != main and not _can_mix(name, value))
         if others:
             raise ValueError(
-                f"the batch holds {', '.join(sorted(others))} beside {self._main_input_name} and labels: "
-                f"hfmix mixes one input, remove the rest in the data set or the collator"
+                f"the batch holds {', '.join(others)} beside {main} and labels: hfmix mixes floating-point inputs "
+                f"and joins masks and lengths called {', '.join(MASK_NAMES + LENGTH_NAMES)}; remove the rest in "
+                f"the data set or the collator"
             )
-        if plan.layer is not None:
-            return inputs
-        return {self._main_input_name: plan.apply(inputs[self._main_input_name])}
+        if plan.layer is None:
+            return plan.apply(inputs)
+        # the layer mixes what comes out of the inputs; what counts there is where any of a row's sources is real
+        return {**inputs, **plan.apply({name: inputs[name] for name in _JOINED & inputs.keys()})}
 
     @property
     def _main_input_name(self) -> str:
@@ -177,3 +184,8 @@ class MixTrainer(Trainer):
         if self.args.auto_find_batch_size:
             del facts["per_device_train_batch_size"]  # the stock Trainer takes it from the checkpoint
         return facts
+
+
+def _can_mix(name: str, value: Any) -> bool:
+    """Whether a model's input beside the main one has a mixture: token ids, flags and unknown masks have none."""
+    return name in _JOINED or (isinstance(value, Tensor) and value.is_floating_point() and "mask" not in name)
