@@ -1,9 +1,11 @@
 """A transformers.Trainer that mixes its training batches on the device."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
@@ -92,7 +94,7 @@ class MixTrainer(Trainer):
             plan = self._draw_plan(inputs)
             inputs = self._mixed(plan, inputs)
         else:
-            plan = ERM().sample(len(labels))
+            plan = self._without_repeats(ERM().sample(len(labels)))
         inputs = {**inputs, "labels": plan.targets(labels)}
         with mixing_at(model, plan):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -125,6 +127,18 @@ class MixTrainer(Trainer):
             return plan.apply(inputs)
         # the layer mixes what comes out of the inputs; what counts there is where any of a row's sources is real
         return {**inputs, **plan.apply({name: inputs[name] for name in _JOINED & inputs.keys()})}
+
+    def _without_repeats(self, plan: MixPlan) -> MixPlan:
+        """The plan of a batch of evaluation, with weight 0 for examples that only fill up the last batch.
+
+        Of several processes each has a full last batch, with examples from the beginning again. The Trainer leaves
+        their predictions out, but counts a process's mean loss once for each example that is new.
+        """
+        state, rows = self.accelerator.gradient_state, plan.num_rows
+        if self.args.world_size == 1 or not state.end_of_dataloader or state.remainder <= 0:
+            return plan
+        new = min(max(state.remainder - self.args.process_index * rows, 0), rows)
+        return replace(plan, row_weight=(torch.arange(rows) < new) * (rows / max(new, 1)))
 
     @property
     def _main_input_name(self) -> str:

@@ -16,6 +16,7 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+from transformers.trainer_utils import EvalPrediction
 
 from hfmix import MixTrainer, MixTrainingArguments, Policy
 
@@ -270,3 +271,9 @@ def gradient(trainer: Trainer) -> torch.Tensor:
     trainer.train()
     end = [parameter.detach() for parameter in trainer.model.parameters()]
     return torch.cat([(a - b).flatten() for a, b in zip(start, end, strict=True)])
+
+
+def counts(prediction: EvalPrediction) -> dict[str, int]:
+    """Metrics that are whole numbers: the examples, and those that are right."""
+    right = prediction.predictions.argmax(-1) == prediction.label_ids
+    return {"count": len(right), "right": int(right.sum())}

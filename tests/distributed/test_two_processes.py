@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 from conftest import QUICK, ROOT
 
@@ -88,3 +89,44 @@ def test_two_processes_of_four_take_the_step_of_one_of_eight(tmp_path):
         gradients.append(torch.load(folder / "gradient.pt", weights_only=True))
     assert gradients[0].norm() > 0.1
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5 * gradients[0].norm().item())
+
+
+EVALUATE = """
+import json, os, sys
+from pathlib import Path
+from zoo import ZOO, counts, trainer_of
+from hfmix import RegMixup
+found = {}
+for animal in (animal for animal in ZOO if animal.name in ("ViT", "ResNet")):
+    for examples, size in ((10, 1), (10, 3), (10, 4), (10, 8), (12, 3), (3, 4)):
+        settings = {"per_device_eval_batch_size": size, "output_dir": sys.argv[1]}
+        trainer = trainer_of(animal, Path(sys.argv[1]), examples, RegMixup(20.0), **settings)
+        trainer.compute_metrics = counts
+        metrics = trainer.evaluate()
+        keys = ("eval_count", "eval_right", "eval_loss")
+        found[f"{animal}, {examples} examples by {size}"] = [metrics[key] for key in keys]
+if trainer.args.process_index == 0:
+    found["processes"] = [trainer.args.world_size, 0, 0]
+    Path(sys.argv[1], "found.json").write_text(json.dumps(found))
+trainer.accelerator.wait_for_everyone()
+os._exit(0)  # what is tested are the figures, not how gloo's threads end
+"""
+
+
+def test_two_processes_measure_what_one_does(tmp_path):
+    (tmp_path / "evaluate.py").write_text(EVALUATE)
+    found = []
+    for processes in (1, 2):
+        (folder := tmp_path / str(processes)).mkdir()
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={processes}"]
+        command += ["--multi_gpu"] * (processes > 1)
+        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}
+        command += [str(tmp_path / "evaluate.py"), str(folder)]
+        launched = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+        assert launched.returncode == 0, launched.stderr
+        found.append(json.loads((folder / "found.json").read_text()))
+        assert found[-1].pop("processes")[0] == processes
+    one, two = found
+    assert len(one) == 12 and one.keys() == two.keys()
+    for case, (count, right, loss) in one.items():
+        assert two[case] == [count, right, pytest.approx(loss, rel=1e-6)], case
