@@ -1,6 +1,7 @@
 """A transformers.Trainer that mixes its training batches on the device."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entr
 from hfmix.lr_drops import dropping
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
+from hfmix.mixing.plan import LENGTH_NAMES, MASK_NAMES
 from hfmix.mixing.targets import check_classes
 from hfmix.restore import check_run_facts, checkpoint_to_resume, restore_weights, write_run_facts
 from hfmix.training_log import TrainingLog
+
+_JOINED = frozenset(MASK_NAMES + LENGTH_NAMES)
 
 
 class MixTrainer(Trainer):
@@ -107,7 +111,7 @@ class MixTrainer(Trainer):
             plan = self._draw_plan(inputs, labels)
             inputs = self._mixed(plan, inputs)
         else:
-            plan = ERM().sample(len(labels))
+            plan = self._without_repeats(ERM().sample(len(labels)))
         inputs = {**inputs, "labels": plan.targets(labels)}
         self._plan = plan
         with mixing_at(model, plan):
@@ -169,15 +173,30 @@ class MixTrainer(Trainer):
         )
 
     def _mixed(self, plan: MixPlan, inputs: dict[str, Any]) -> dict[str, Any]:
-        others = inputs.keys() - {self._main_input_name}
+        main = self._main_input_name
+        others = sorted(name for name, value in inputs.items() if name != main and not _can_mix(name, value))
         if others:
             raise ValueError(
-                f"the batch holds {', '.join(sorted(others))} beside {self._main_input_name} and labels: "
-                f"hfmix mixes one input, remove the rest in the data set or the collator"
+                f"the batch holds {', '.join(others)} beside {main} and labels: hfmix mixes floating-point inputs "
+                f"and joins masks and lengths called {', '.join(MASK_NAMES + LENGTH_NAMES)}; remove the rest in "
+                f"the data set or the collator"
             )
-        if plan.layer is not None:
-            return inputs
-        return {self._main_input_name: plan.apply(inputs[self._main_input_name])}
+        if plan.layer is None:
+            return plan.apply(inputs)
+        # the layer mixes what comes out of the inputs; what counts there is where any of a row's sources is real
+        return {**inputs, **plan.apply({name: inputs[name] for name in _JOINED & inputs.keys()})}
+
+    def _without_repeats(self, plan: MixPlan) -> MixPlan:
+        """The plan of a batch of evaluation, with weight 0 for examples that only fill up the last batch.
+
+        Of several processes each has a full last batch, with examples from the beginning again. The Trainer leaves
+        their predictions out, but counts a process's mean loss once for each example that is new.
+        """
+        state, rows = self.accelerator.gradient_state, plan.num_rows
+        if self.args.world_size == 1 or not state.end_of_dataloader or state.remainder <= 0:
+            return plan
+        new = min(max(state.remainder - self.args.process_index * rows, 0), rows)
+        return replace(plan, row_weight=(torch.arange(rows) < new) * (rows / max(new, 1)))
 
     @property
     def _label_name(self) -> str:
@@ -289,3 +308,8 @@ class MixTrainer(Trainer):
         if self.args.auto_find_batch_size:
             del facts["per_device_train_batch_size"]  # the stock Trainer takes it from the checkpoint
         return facts
+
+
+def _can_mix(name: str, value: Any) -> bool:
+    """Whether a model's input beside the main one has a mixture: token ids, flags and unknown masks have none."""
+    return name in _JOINED or (isinstance(value, Tensor) and value.is_floating_point() and "mask" not in name)

@@ -1,7 +1,8 @@
 """What several rooms' tests need: small real data, one finished run, and a Hub that is out of reach."""
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ from PIL import Image as PILImage
 ROOT = Path(__file__).parent.parent
 # a training run of seconds: a few steps on a few digits
 QUICK = ["--max_steps", "6", "--max_train_samples", "96", "--max_test_samples", "60", "--save_strategy", "no"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_collection() -> Iterator[None]:
+    """Keeps what is imported out of the garbage collection with which each training begins: most of its time."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """A set of random pictures and a trainer small enough for exact tests."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from hfmix import MixTrainer, MixTrainingArguments, Policy, load_backbone
+from hfmix import MixPlan, MixTrainer, MixTrainingArguments, Policy, RegMixup, load_backbone
 
 CLASSES = 4
 
@@ -53,3 +54,24 @@ def tiny_trainer(folder: Path, policy: Policy | None = None, n: int = 10, **argu
 def weights(trainer: MixTrainer) -> torch.Tensor:
     """All parameters in one vector."""
     return torch.cat([p.detach().flatten().clone() for p in trainer.model.parameters()])
+
+
+@dataclass(frozen=True)
+class SwapNeighbours(Policy):
+    """Mixes rows 0 and 1, 2 and 3, … with λ = 0.3: partners stay within any even micro-batch."""
+
+    clean: bool
+    name: ClassVar[str] = "swap_neighbours"
+
+    def draw(self, batch, generator):
+        i = torch.arange(batch.size)
+        source, weight = torch.stack([i, i ^ 1], 1), torch.tensor([0.3, 0.7]).expand(batch.size, -1)
+        row_weight = torch.ones(batch.size)
+        if self.clean:
+            like = RegMixup().sample(batch.size)
+            source, weight = (
+                torch.cat([like.source[: batch.size], source]),
+                torch.cat([like.weight[: batch.size], weight]),
+            )
+            row_weight = like.row_weight
+        return MixPlan(source, weight, weight, row_weight, batch.size)

@@ -4,19 +4,33 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 import torch
 from conftest import QUICK, ROOT
 
 RECIPE = str(ROOT / "recipes/digits/mixup.yaml")
+
+
+def launch(processes: int, script: Path, *arguments: object) -> None:
+    """Runs a script in so many processes on the CPU, through accelerate's launcher."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={processes}"]
+    command += ["--multi_gpu"] * (processes > 1)
+    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": path}
+    command += [str(script), *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    assert run.returncode == 0, run.stderr
+
 
 DRAWS = """
 import json, os, sys
 from pathlib import Path
 from hfmix import trainer
 draw, plans = trainer.MixTrainer._draw_plan, []
-def record(self, inputs):
-    plan = draw(self, inputs)
+def record(self, *batch):
+    plan = draw(self, *batch)
     plans.append(plan.weight[0, 0].item())
     Path(sys.argv[1], f"rank{self.args.process_index}.json").write_text(json.dumps(plans))
     return plan
@@ -42,12 +56,8 @@ def test_hfmix_train_starts_two_and_leaves_one_run(tmp_path):
 
 def test_processes_draw_different_plans(tmp_path):
     (tmp_path / "draws.py").write_text(DRAWS)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--multi_gpu", "--num_processes=2"]
-    command += [str(tmp_path / "draws.py"), str(tmp_path), RECIPE, *QUICK, "--use_cpu", "true"]
-    command += ["--eval_strategy", "no", "--output_dir", str(tmp_path / "run")]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    launched = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180)
-    assert launched.returncode == 0, launched.stderr
+    options = [RECIPE, *QUICK, "--use_cpu", "true", "--eval_strategy", "no", "--output_dir", tmp_path / "run"]
+    launch(2, tmp_path / "draws.py", tmp_path, *options)
     first, second = (json.loads((tmp_path / f"rank{i}.json").read_text()) for i in (0, 1))
     assert len(first) == len(second) == 6
     assert len({*first, *second}) == 12
@@ -79,12 +89,7 @@ def test_two_processes_of_four_take_the_step_of_one_of_eight(tmp_path):
     for processes, batch_size in ((1, 8), (2, 4)):
         folder = tmp_path / str(processes)
         folder.mkdir()
-        command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={processes}"]
-        command += ["--multi_gpu"] * (processes > 1)
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT / "tests")}
-        command += [str(tmp_path / "step.py"), str(folder), str(batch_size)]
-        launched = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180)
-        assert launched.returncode == 0, launched.stderr
+        launch(processes, tmp_path / "step.py", folder, batch_size)
         gradients.append(torch.load(folder / "gradient.pt", weights_only=True))
     assert gradients[0].norm() > 0.1
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5 * gradients[0].norm().item())
@@ -114,14 +119,42 @@ os._exit(0)  # what is tested are the epochs, not how gloo's threads end
 def test_each_process_learns_its_epoch(tmp_path):
     """accelerate's own loader does not tell it where the sampler is sharded."""
     (tmp_path / "epochs.py").write_text(EPOCHS)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "--multi_gpu", "--num_processes=2"]
-    environment = {
-        **os.environ,
-        "ACCELERATE_USE_CPU": "true",
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]),
-    }
-    command += [str(tmp_path / "epochs.py"), str(tmp_path)]
-    launched = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180)
-    assert launched.returncode == 0, launched.stderr
+    launch(2, tmp_path / "epochs.py", tmp_path)
     for rank in (0, 1):
         assert json.loads((tmp_path / f"epochs{rank}.json").read_text()) == [0] * 4 + [1] * 4 + [2] * 4
+
+
+EVALUATE = """
+import json, os, sys
+from pathlib import Path
+from zoo import ZOO, counts, trainer_of
+from hfmix import RegMixup
+found = {}
+for animal in (animal for animal in ZOO if animal.name in ("ViT", "ResNet")):
+    for examples, size in ((10, 1), (10, 3), (10, 4), (10, 8), (12, 3), (3, 4)):
+        settings = {"per_device_eval_batch_size": size, "output_dir": sys.argv[1]}
+        trainer = trainer_of(animal, Path(sys.argv[1]), examples, RegMixup(20.0), **settings)
+        trainer.compute_metrics = counts
+        metrics = trainer.evaluate()
+        keys = ("eval_count", "eval_right", "eval_loss")
+        found[f"{animal}, {examples} examples by {size}"] = [metrics[key] for key in keys]
+if trainer.args.process_index == 0:
+    found["processes"] = [trainer.args.world_size, 0, 0]
+    Path(sys.argv[1], "found.json").write_text(json.dumps(found))
+trainer.accelerator.wait_for_everyone()
+os._exit(0)  # what is tested are the figures, not how gloo's threads end
+"""
+
+
+def test_two_processes_measure_what_one_does(tmp_path):
+    (tmp_path / "evaluate.py").write_text(EVALUATE)
+    found = []
+    for processes in (1, 2):
+        (folder := tmp_path / str(processes)).mkdir()
+        launch(processes, tmp_path / "evaluate.py", folder)
+        found.append(json.loads((folder / "found.json").read_text()))
+        assert found[-1].pop("processes")[0] == processes
+    one, two = found
+    assert len(one) == 12 and one.keys() == two.keys()
+    for case, (count, right, loss) in one.items():
+        assert two[case] == [count, right, pytest.approx(loss, rel=1e-6)], case

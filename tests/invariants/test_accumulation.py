@@ -1,34 +1,10 @@
 """However a batch is cut into micro-batches, the step is the same."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import pytest
 import torch
-from tiny import tiny_trainer, weights
+from tiny import SwapNeighbours, tiny_trainer, weights
 
-from hfmix import ERM, MixPlan, Policy, RegMixup
-
-
-@dataclass(frozen=True)
-class SwapNeighbours(Policy):
-    """Mixes rows 0 and 1, 2 and 3, … with λ = 0.3: partners stay within any even micro-batch."""
-
-    clean: bool
-    name: ClassVar[str] = "swap_neighbours"
-
-    def draw(self, batch, generator):
-        i = torch.arange(batch.size)
-        source, weight = torch.stack([i, i ^ 1], 1), torch.tensor([0.3, 0.7]).expand(batch.size, -1)
-        row_weight = torch.ones(batch.size)
-        if self.clean:
-            like = RegMixup().sample(batch.size)
-            source, weight = (
-                torch.cat([like.source[: batch.size], source]),
-                torch.cat([like.weight[: batch.size], weight]),
-            )
-            row_weight = like.row_weight
-        return MixPlan(source, weight, weight, row_weight, batch.size)
+from hfmix import ERM
 
 
 def gradient(tmp_path, policy, n, micro_batch):
