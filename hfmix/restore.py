@@ -90,7 +90,7 @@ def what_is_broken(checkpoint: str | Path) -> str | None:
         except ValueError:
             return f"{file.name} is no JSON"
         if file is not state:
-            weights.update(checkpoint / shard for shard in content["weight_map"].values())
+            weights.update(checkpoint / shard for shard in content.get("weight_map", {}).values())
     for file in sorted(weights):
         try:
             with safe_open(file, "pt"):

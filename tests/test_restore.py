@@ -7,12 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from shrink import randomize, tiny_model_of
-from tiny import tiny_trainer, weights
+from tiny import Pictures, tiny_trainer, weights
 from torch import nn
 from transformers import ResNetForImageClassification, ViTForImageClassification
 
-from hfmix import Mixup, RegMixup
+from hfmix import MixTrainer, MixTrainingArguments, Mixup, RegMixup
 from hfmix.restore import last_whole_checkpoint, restore_weights, what_is_broken
+from hfmix.train import _checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,47 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(copied, run):
     assert last_whole_checkpoint(copied) is None
     with pytest.raises(ValueError, match=f"no whole checkpoint in {copied}"):
         tiny_trainer(copied, Mixup(1.0)).train(resume_from_checkpoint=True)
+
+
+def test_hfmix_train_goes_on_from_there_too(copied, tmp_path):
+    args = MixTrainingArguments(output_dir=str(copied), use_cpu=True, resume_from_checkpoint="true")
+    (copied / "checkpoint-6" / "trainer_state.json").unlink()
+    assert _checkpoint(args, copied) == str(copied / "checkpoint-4")
+    assert _checkpoint(args, tmp_path / "nowhere") is None  # killed before the first: from the beginning
+
+
+class Linear(nn.Module):
+    """A model that is none of transformers'."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Linear(3 * 16 * 16, 4)
+
+    def forward(self, pixel_values):
+        return {"logits": self.head(pixel_values.flatten(1))}
+
+
+def test_other_models_are_restored_as_the_stock_trainer_does(tmp_path):
+    found = []
+    for resume in (None, str(tmp_path / "checkpoint-2")):
+        args = tiny_trainer(tmp_path, max_steps=4, save_strategy="steps", save_steps=2, mix="mixup").args
+        trainer = MixTrainer(model=Linear(), args=args, train_dataset=Pictures())
+        assert not trainer._restores_all
+        trainer.train(resume_from_checkpoint=resume)
+        found.append(weights(trainer))
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("attribute", ["is_fsdp_enabled", "is_deepspeed_enabled"])
+def test_sharded_models_are_left_to_the_stock_trainer(tmp_path, attribute):
+    trainer = tiny_trainer(tmp_path)
+    assert trainer._restores_all
+    setattr(trainer, attribute, True)
+    assert not trainer._restores_all
+    adapted = tiny_trainer(tmp_path)
+    adapted.model._hf_peft_config_loaded = True
+    assert not adapted._restores_all
 
 
 def test_a_missing_shard_is_damage(tmp_path):
