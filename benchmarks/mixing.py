@@ -1,10 +1,10 @@
 """Applying a plan on the CPU, beside copies of the same bytes and the peers' mixup and CutMix in the same process.
 
-Ratios of the fastest of interleaved repeats. Targets: mixup in place at 224 pixels at most 1.2
-times `copy_`, 10 times faster than timm's batch mode and 4 times than torchvision's; at 32 pixels never slower
-than `torch.lerp`; RegMixup's 2N rows at most 1.2 times two copies at 224 pixels and 1.6 times at 32; CutMix in
-place at most 0.6 times torchvision's; the collator at most 1.2 times `torch.stack`; in place, two rows of memory
-a thread.
+Ratios of the fastest of interleaved repeats. Targets: mixup in place at 224 pixels at most 1.2 times `copy_`, 10
+times faster than timm's batch mode and 4 times than torchvision's; at 32 pixels never slower than `torch.lerp`;
+RegMixup's 2N rows at most 1.2 times two copies at 224 pixels and 1.6 times at 32; CutMix in place at most 0.6 times
+torchvision's; the collator at most 1.2 times `torch.stack`, which a worker does in one thread; in place, two rows of
+memory a thread.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from hfmix.mixing import keyed_generator
 
 SHAPES = [((64, 3, 224, 224), 20), ((128, 3, 32, 32), 400)]
 CLASSES = 10
+STACK, COLLATE = "torch.stack of samples", "MixCollator, mixup"
 
 
 def measure(shape: tuple[int, ...], repeats: int) -> list[list[str]]:
@@ -55,22 +56,27 @@ def measure(shape: tuple[int, ...], repeats: int) -> list[list[str]]:
         "CutMix, apply_": lambda: cutmix.apply_(x),
         "torchvision CutMix": lambda: tv_cutmix(x, labels),
         "timm Mixup, CutMix": lambda: timm_cutmix(x, labels),
-        "torch.stack of samples": lambda: torch.stack([image for image, _ in samples]),
-        "MixCollator, mixup": lambda: collate(samples),
+        STACK: lambda: torch.stack([image for image, _ in samples]),
+        COLLATE: lambda: collate(samples),
     }
     composer = _composer()
     if composer is not None:
         calls["Composer mixup_batch"] = lambda: composer(x, labels, mixing=0.3)
     seconds = interleaved(calls, repeats)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a DataLoader's worker has
+    in_worker = interleaved({name: calls[name] for name in (STACK, COLLATE)}, repeats)
+    torch.set_num_threads(threads)
     row_bytes = x[0].nbytes
 
     def ratio(what: str, beside: str, target: str) -> list[str]:
-        return [f"{size}", what, beside, f"{seconds[what] / seconds[beside]:.2f}", target]
+        return [f"{size}", what, beside, f"{seconds[what] / seconds[beside]:.3f}", target]
 
     def memory(what: str, call: Callable[[], object], target: str) -> list[str]:
         return [f"{size}", what, "rows of extra memory", f"{peak_bytes(call) / row_bytes:.2f}", target]
 
     at_224 = size == 224
+    collating = "≤ 1.2" if at_224 else ""
     others = [ratio("mixup, apply_", "Composer mixup_batch", "")] if composer is not None else []
     return [
         *others,
@@ -83,7 +89,8 @@ def measure(shape: tuple[int, ...], repeats: int) -> list[list[str]]:
         ratio("RegMixup, apply(out=)", "torch.cat of x and lerp", ""),
         ratio("CutMix, apply_", "torchvision CutMix", "≤ 0.6"),
         ratio("CutMix, apply_", "timm Mixup, CutMix", ""),
-        ratio("MixCollator, mixup", "torch.stack of samples", "≤ 1.2" if at_224 else ""),
+        [f"{size}", f"{COLLATE}, one thread", STACK, f"{in_worker[COLLATE] / in_worker[STACK]:.3f}", collating],
+        ratio(COLLATE, STACK, collating),
         memory("mixup, apply_", lambda: mixup.apply_(x), f"≤ {2 * torch.get_num_threads()}" if at_224 else ""),
         memory("CutMix, apply_", lambda: cutmix.apply_(x), f"≤ {2 * torch.get_num_threads()}" if at_224 else ""),
         memory("timm Mixup, batch mode", lambda: timm_mixup(x, labels), ""),
