@@ -2,9 +2,9 @@
 
 Ratios of the fastest of interleaved repeats. Targets: mixup in place at 224 pixels at most 1.2 times `copy_`, 10
 times faster than timm's batch mode and 4 times than torchvision's; at 32 pixels never slower than `torch.lerp`;
-RegMixup's 2N rows at most 1.2 times two copies at 224 pixels and 1.6 times at 32; CutMix in place at most 0.6 times
-torchvision's; the collator at most 1.2 times `torch.stack`, which a worker does in one thread; in place, two rows of
-memory a thread.
+RegMixup's 2N rows at most 1.2 times two copies at 224 pixels and 1.6 times at 32; CutMix in place at most 0.6
+times torchvision's; the collator at most 1.2 times `torch.stack`, which a worker does in one thread; in place, two
+rows of memory a thread.
 """
 
 import argparse
