@@ -29,7 +29,7 @@ EXACT = 1e-5
 TWO_PROCESSES = ("ViT", "ResNet", "timm ResNet", "Wav2Vec2")
 NOTES = """# What must not depend on how the work is cut
 
-Tiny random nets of `tests/zoo.py` in float32 on a CPU (transformers {transformers}, torch {torch}), without mixing,
+Tiny nets of `tests/zoo.py` in float32 on a CPU (transformers {transformers}, torch {torch}), without mixing,
 so that both trainers should do the same. **Bold** is wrong. `python results/invariants.py` writes this.
 
 - accumulation: the largest difference of a step's gradient, relative to its norm, between 8 examples at once and
