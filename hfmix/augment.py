@@ -1,6 +1,5 @@
 """Training images changed at random, by a key: the same seed, epoch and example give the same change."""
 
-import hashlib
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from timm.data.random_erasing import RandomErasing
 from torchvision.transforms import v2
 
 from hfmix.arguments import DataArguments
+from hfmix.mixing.randomness import key_seeds
 from hfmix.robustness.preprocess import Preprocessor, input_size
 
 
@@ -24,8 +24,7 @@ def keyed_randomness(*key: int) -> Iterator[None]:
     Transforms draw from these three and take no generator. All go on afterwards as if nothing had been drawn; only
     the second half of a pair of normal variates that NumPy's global generator had kept back is forgotten.
     """
-    digest = hashlib.sha256(",".join(str(int(part)) for part in key).encode()).digest()
-    seeds = [int.from_bytes(digest[start : start + 8], "little") for start in (0, 8, 16)]
+    seeds = key_seeds(*key)
     torch_state, python_state = torch.default_generator.get_state(), random.getstate()
     numpy_generator = np.random.get_bit_generator()  # exchanged: copying its state costs more than all the rest
     torch.default_generator.manual_seed(seeds[0])

@@ -141,13 +141,11 @@ def _read(model: PreTrainedModel, checkpoint: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: they do not fit; the message is in one line.
     """
-    floating = [tensor.dtype for tensor in model.state_dict().values() if tensor.is_floating_point()]
     try:
         with _quiet():
             loaded, found = _like(model).from_pretrained(
                 checkpoint,
                 config=copy.deepcopy(model.config),
-                dtype=torch.float64 if torch.float64 in floating else torch.float32,  # exact for all narrower ones
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below
                 use_safetensors=True,

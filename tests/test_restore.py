@@ -189,7 +189,10 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, edit, message):
 
 def test_dtypes_stay(tmp_path):
     model = tiny_model_of(ViTForImageClassification).double()
+    for parameter in model.parameters():
+        parameter.data /= 3  # what float32 cannot hold
     model.classifier.half()
+    model.config.dtype = torch.bfloat16  # what the weights were once loaded in
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.save_pretrained(tmp_path)
     for parameter in model.parameters():

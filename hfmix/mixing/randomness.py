@@ -11,8 +11,13 @@ def keyed_generator(*key: int) -> torch.Generator:
 
     Keys that differ anywhere, also in length, give unrelated streams (SHA-256 of the written-out key).
     """
+    return torch.Generator().manual_seed(key_seeds(*key)[0])
+
+
+def key_seeds(*key: int) -> list[int]:
+    """Four unrelated seeds of 64 bits that depend on `key` alone."""
     digest = hashlib.sha256(",".join(str(int(part)) for part in key).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
+    return [int.from_bytes(digest[start : start + 8], "little") for start in range(0, 32, 8)]
 
 
 def numpy_generator(generator: torch.Generator | None) -> np.random.Generator:
