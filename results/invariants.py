@@ -29,13 +29,8 @@ EXACT = 1e-5
 TWO_PROCESSES = ("ViT", "ResNet", "timm ResNet", "Wav2Vec2")
 NOTES = """# What must not depend on how the work is cut
 
-<<<<<<< HEAD
-Tiny random nets of `tests/zoo.py` in float32 on a CPU (transformers {transformers}, torch {torch}), without
-mixing, so that both trainers should do the same. **Bold** is wrong. `python results/invariants.py` writes this.
-=======
 Tiny nets of `tests/zoo.py` in float32 on a CPU (transformers {transformers}, torch {torch}), without mixing,
 so that both trainers should do the same. **Bold** is wrong. `python results/invariants.py` writes this.
->>>>>>> zoo
 
 - accumulation: the largest difference of a step's gradient, relative to its norm, between 8 examples at once and
   4 + 4 or 2 + 2 + 2 + 2 of them, and between 10 at once and 4 + 4 + 2. At 3 the gradient is four times too large.
