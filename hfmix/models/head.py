@@ -1,12 +1,13 @@
 """What the nets of this package share: the head, in timm's interface, and the config of 32-pixel images."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class ClassifierNet(nn.Module):
+class ClassifierNet(nn.Module, ABC):
     """Base of nets that are features, pooling, dropout and one linear layer `fc`.
 
     A subclass builds its layers, ends with `reset_classifier`, and defines `forward_features`; and `pool`, where
@@ -33,9 +34,9 @@ class ClassifierNet(nn.Module):
         """The input to (B, num_classes) logits."""
         return self.forward_head(self.forward_features(x))
 
+    @abstractmethod
     def forward_features(self, x: Tensor) -> Tensor:
         """The input to the map before pooling."""
-        raise NotImplementedError
 
     def pool(self, x: Tensor) -> Tensor:
         """The (B, num_features, H, W) map to (B, head_hidden_size) features: the mean over the positions."""
