@@ -6,16 +6,15 @@ repeats. Memory is the most that lies allocated at one moment, gradient included
 """
 
 import argparse
-import itertools
 import statistics
 import time
 from collections.abc import Callable
 
+import timing
 import torch
 from timm.loss import SoftTargetCrossEntropy
 from torch import Tensor
 from torch.nn import functional as F
-from torch.profiler import ProfilerActivity, profile
 
 from hfmix import Mixup, mixed_binary_cross_entropy, mixed_cross_entropy
 
@@ -68,10 +67,7 @@ def peak_bytes(loss: Callable[[Tensor], Tensor], logits: Tensor) -> int:
         torch.cuda.reset_peak_memory_stats()
         loss(logits).backward()
         return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        loss(logits).backward()
-    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
-    return max(itertools.accumulate(e.nbytes() for e in sorted(events, key=lambda event: event.start_ns())))
+    return timing.peak_bytes(lambda: loss(logits).backward())
 
 
 def table(rows: int, classes: int, repeats: int, dtype: torch.dtype, device: torch.device) -> None:

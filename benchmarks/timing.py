@@ -1,6 +1,7 @@
 """Timing alternatives side by side: what the benchmarks share."""
 
 import gc
+import itertools
 import time
 from collections.abc import Callable, Mapping
 
@@ -31,12 +32,9 @@ def peak_bytes(call: Callable[[], object]) -> int:
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         result = call()
     del result
-    held = peak = 0
-    for event in profile.profiler.kineto_results.events():
-        if event.name() == "[memory]" and event.device_type() == torch.autograd.DeviceType.CPU:
-            held += event.nbytes()
-            peak = max(peak, held)
-    return peak
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    in_order = sorted(events, key=lambda event: event.start_ns())
+    return max(itertools.accumulate(event.nbytes() for event in in_order), default=0)
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -30,10 +30,11 @@ _JOINED = frozenset(MASK_NAMES + LENGTH_NAMES)
 class MixTrainer(Trainer):
     """`transformers.Trainer` with a mixing policy; in every other way it is used as the stock Trainer is.
 
-    Batches keep integer labels until they are on the device. There, in training only, a plan drawn from the key
-    (seed, global step, micro-step, process) is applied to the model's main input, and the loss is
-    ``sum of row losses / number of input examples`` over the whole accumulated batch of all processes. Resuming
-    gives the same plans again; two processes draw different ones. Evaluation sees hard labels without mixing.
+    Batches keep their labels, (N,) class indices or (N, C) soft or multi-hot, until they are on the device. There,
+    in training only, a plan drawn from the key (seed, global step, micro-step, process) is applied to the model's
+    inputs, masks and lengths being joined, and the loss is ``sum of row losses / number of input examples`` over
+    the whole accumulated batch of all processes. Resuming gives the same plans again; two processes draw different
+    ones. Evaluation sees the labels as they are, without mixing.
 
     Args:
         policy: what to mix; None takes it from `args`, a `MixTrainingArguments`, or is ERM for other arguments.
