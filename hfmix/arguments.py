@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hfmix.embedded import EMBEDDED
+from hfmix.data.embedded import EMBEDDED
 
 
 @dataclass

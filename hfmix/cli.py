@@ -51,7 +51,7 @@ def _train(argv: list[str]) -> None:
 def _evaluate(arguments: Namespace) -> None:
     import torch
 
-    from hfmix.data import load_test
+    from hfmix.data.splits import load_test
     from hfmix.hub.pretrained import load_pretrained
     from hfmix.robustness.suite import evaluate_robustness
     from hfmix.robustness.summary import headline

@@ -17,20 +17,20 @@ from transformers import TimmWrapperForImageClassification, default_data_collato
 from transformers.trainer_utils import EvalPrediction
 from transformers.utils import logging
 
-from hfmix.augment import ToPixels
 from hfmix.backbones import load_backbone, save_backbone
-from hfmix.data import load_splits, open_ood
+from hfmix.data.augment import ToPixels
+from hfmix.data.examples import ImageExamples
+from hfmix.data.labelled import LabelledImages
+from hfmix.data.splits import load_splits, open_ood
 from hfmix.environment import environment
 from hfmix.errors import report_errors
-from hfmix.examples import ImageExamples
 from hfmix.hub.card import write_card
-from hfmix.labelled import LabelledImages
 from hfmix.recipe import Recipe, parse
-from hfmix.restore import last_whole_checkpoint
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
 from hfmix.trainer import MixTrainer
+from hfmix.training.restore import last_whole_checkpoint
 from hfmix.training_args import MixTrainingArguments
 
 

@@ -13,16 +13,16 @@ from transformers import PreTrainedModel, Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, has_length
 
-from hfmix.ema import WeightAverage
-from hfmix.epochs import TellEpoch
 from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entropy
-from hfmix.lr_drops import dropping
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
 from hfmix.mixing.plan import LENGTH_NAMES, MASK_NAMES
 from hfmix.mixing.targets import check_classes
-from hfmix.restore import check_run_facts, checkpoint_to_resume, restore_weights, write_run_facts
-from hfmix.training_log import TrainingLog
+from hfmix.training.ema import WeightAverage
+from hfmix.training.epochs import TellEpoch
+from hfmix.training.log import TrainingLog
+from hfmix.training.lr_drops import dropping
+from hfmix.training.restore import check_run_facts, checkpoint_to_resume, restore_weights, write_run_facts
 
 _JOINED = frozenset(MASK_NAMES + LENGTH_NAMES)
 

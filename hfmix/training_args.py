@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from transformers import TrainingArguments
 
-from hfmix.lr_drops import check_drops
 from hfmix.mixing import Policy, get_policy, policy_names
+from hfmix.training.lr_drops import check_drops
 
 
 @dataclass

@@ -35,7 +35,7 @@ def test_evaluate_measures_what_the_run_reported(finished_run, tmp_path, capsys)
 
 
 def test_other_class_names_compare_by_index(finished_run, tmp_path, capsys):
-    from hfmix.data import open_dataset
+    from hfmix.data.sources import open_dataset
 
     digits = open_dataset("digits")["test"]
     digits.cast_column("label", ClassLabel(names=[f"class {i}" for i in range(10)])).to_parquet(

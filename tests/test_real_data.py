@@ -6,7 +6,7 @@ import numpy as np
 from conftest import ROOT
 
 from hfmix.arguments import DataArguments
-from hfmix.data import load_splits
+from hfmix.data.splits import load_splits
 from hfmix.run_folder import is_finished
 from hfmix.train import main
 

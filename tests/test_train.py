@@ -16,7 +16,7 @@ from PIL import Image as PILImage
 
 from hfmix import RegMixup, load_backbone, policy_from_dict
 from hfmix.arguments import DataArguments
-from hfmix.augment import ToPixels
+from hfmix.data.augment import ToPixels
 from hfmix.errors import UsageError
 from hfmix.recipe import parse
 from hfmix.run_folder import is_finished

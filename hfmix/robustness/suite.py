@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hfmix.data import LabelledImages, as_labelled, open_ood
+from hfmix.data.labelled import LabelledImages
+from hfmix.data.splits import as_labelled, open_ood
 from hfmix.environment import versions
 from hfmix.metrics import mean_interval, wilson_interval
 from hfmix.robustness import AXES

@@ -10,7 +10,7 @@ from PIL import Image as PILImage
 from torch import nn
 
 from hfmix import RobustnessReport, corrupt, evaluate_robustness, load_backbone
-from hfmix.data import as_labelled
+from hfmix.data.splits import as_labelled
 from hfmix.metrics import auroc, expected_calibration_error, negative_log_likelihood, wilson_interval
 
 NAMES = ["a", "b", "c"]

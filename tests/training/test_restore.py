@@ -12,8 +12,8 @@ from torch import nn
 from transformers import ResNetForImageClassification, ViTForImageClassification
 
 from hfmix import MixTrainer, MixTrainingArguments, Mixup, RegMixup
-from hfmix.restore import last_whole_checkpoint, restore_weights, what_is_broken
 from hfmix.train import _checkpoint
+from hfmix.training.restore import last_whole_checkpoint, restore_weights, what_is_broken
 
 
 @pytest.fixture(scope="module")

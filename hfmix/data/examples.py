@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from hfmix.augment import keyed_randomness
-from hfmix.labelled import LabelledImages
+from hfmix.data.augment import keyed_randomness
+from hfmix.data.labelled import LabelledImages
 
 
 class ImageExamples(Dataset):

@@ -12,9 +12,9 @@ from transformers import TrainerCallback
 
 from hfmix import load_backbone
 from hfmix.arguments import DataArguments
-from hfmix.augment import ToPixels, keyed_randomness
-from hfmix.data import load_splits
-from hfmix.examples import ImageExamples
+from hfmix.data.augment import ToPixels, keyed_randomness
+from hfmix.data.examples import ImageExamples
+from hfmix.data.splits import load_splits
 
 
 @pytest.fixture(scope="module")

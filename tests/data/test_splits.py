@@ -9,7 +9,8 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
 from hfmix.arguments import DataArguments
-from hfmix.data import _split_of, as_labelled, as_unlabelled, load_splits, open_dataset
+from hfmix.data.sources import open_dataset, split_of
+from hfmix.data.splits import as_labelled, as_unlabelled, load_splits
 
 
 def pictures(n=4, mode="RGB"):
@@ -190,7 +191,7 @@ def test_a_transform_set_by_the_user_does_not_matter():
     ],
 )
 def test_a_file_s_split_is_a_word_of_its_name(path, split):
-    assert _split_of(Path(path)) == split
+    assert split_of(Path(path)) == split
 
 
 def test_sixteen_bits_are_refused():

@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 
 from hfmix import ERM, CutMix, MixTrainer, Mixup, RegMixup, mixed_cross_entropy
 from hfmix.mixing import keyed_generator
-from hfmix.training_log import TrainingLog
+from hfmix.training.log import TrainingLog
 
 N = 10
 

@@ -1,0 +1,5 @@
+"""From a source's name to the examples that a model is trained on.
+
+`sources` opens a Hub id, a folder or files; `splits` finds columns and classes in it and sets parts aside;
+`labelled` is one split; `augment` changes examples at random, by key; `examples` is what the data loader reads.
+"""

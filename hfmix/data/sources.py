@@ -1,0 +1,95 @@
+"""Opens a data set: a Hub id, a folder, Parquet files, or what comes with a dependency."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from datasets import Dataset, DatasetDict, load_dataset
+from huggingface_hub import constants
+from PIL import Image as PILImage
+from pyarrow import ArrowInvalid
+from pyarrow.parquet import read_metadata
+
+from hfmix.arguments import DataArguments
+from hfmix.data.embedded import EMBEDDED
+from hfmix.hub.connection import hub_error, hub_reachable, no_connection
+
+Split = Literal["train", "validation", "test"]
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+
+
+def open_dataset(source: str, config: str | None = None) -> DatasetDict:
+    """All splits of `source`: an embedded data set's name, a folder, a Parquet file or a Hub id.
+
+    Raises:
+        ValueError: there is nothing under that name, or nothing in the folder.
+        ConnectionError: the Hub is needed and cannot be reached.
+    """
+    path = Path(source)
+    if source in EMBEDDED:
+        return EMBEDDED[source]()
+    if path.is_dir():
+        return _folder(path)
+    if path.is_file():
+        return DatasetDict({"test": _parquet([source])})
+    near = get_close_matches(source, EMBEDDED, n=1)
+    if near or not _HUB_ID.fullmatch(source):
+        hint = f"did you mean {near[0]!r}?" if near else "there is no such file or folder"
+        raise ValueError(f"no data set {source!r}: {hint}")
+    what = f"data set {source!r}"
+    if not hub_reachable() and not constants.HF_HUB_OFFLINE:  # offline on purpose: what is cached will do
+        raise no_connection(what)
+    try:
+        return load_dataset(source, config)
+    except (OSError, ValueError) as error:
+        raise hub_error(error, what) from error
+
+
+def open_files(args: DataArguments) -> DatasetDict:
+    """The splits of `train_file`, `validation_file` and `test_file`."""
+    files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
+    return DatasetDict({split: _parquet(names) for split, names in files.items() if names})
+
+
+def _folder(path: Path) -> DatasetDict:
+    parquet = sorted(path.rglob("*.parquet"))
+    if parquet:
+        splits: dict[str, list[str]] = {}
+        for file in parquet:
+            splits.setdefault(split_of(file.relative_to(path)), []).append(str(file))
+        return DatasetDict({split: _parquet(files) for split, files in splits.items()})
+    if not any(p.suffix.lower() in PILImage.registered_extensions() for p in path.rglob("*")):
+        raise ValueError(f"no images and no Parquet files in the folder {str(path)!r}")
+    return load_dataset("imagefolder", data_dir=str(path))
+
+
+def split_of(file: Path) -> Split:
+    """The split that a file's name, or else a folder's, says in a word of its own; "train" where none does."""
+    for part in reversed(file.parts):
+        words = re.split(r"[^a-z]+", part.lower())
+        for word, split in {
+            "train": "train",
+            "test": "test",
+            "validation": "validation",
+            "val": "validation",
+        }.items():
+            if word in words:
+                return split
+    return "train"
+
+
+def _parquet(files: Sequence[str]) -> Dataset:
+    rows = 0
+    for file in files:
+        if not Path(file).is_file():
+            raise ValueError(f"no file {file!r}")
+        try:
+            rows += read_metadata(file).num_rows
+        except ArrowInvalid as error:
+            raise ValueError(f"{file} is not a Parquet file: {error}") from error
+    if not rows:
+        raise ValueError(f"no rows in {', '.join(files)}")
+    return load_dataset("parquet", data_files=[str(file) for file in files], split="train")
