@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from hfmix.data.embedded import EMBEDDED
 
+IMAGE_AUGMENTATIONS = ("none", "crop_flip", "randaugment")
+SOUND_AUGMENTATIONS = ("none", "time_shift", "specaugment")
+
 
 @dataclass
 class ModelArguments:
@@ -14,7 +17,8 @@ class ModelArguments:
     model_name_or_path: str | None = field(
         default=None,
         metadata={
-            "help": "A timm architecture (resnet18, timm/resnet18.a1_in1k), a Hub id or a folder. Required."
+            "help": "A timm architecture (resnet18, timm/resnet18.a1_in1k), a Hub id or a folder; for random "
+            "weights also a model type of transformers (wav2vec2). Required."
         },
     )
     pretrained: bool = field(
@@ -24,20 +28,40 @@ class ModelArguments:
         default=None, metadata={"help": "Side of the input in pixels, for timm architectures. [the model's own]"}
     )
 
+    sampling_rate: int | None = field(
+        default=None, metadata={"help": "Of the sound that hfmix's own nets take, in Hz. [16000]"}
+    )
+    clip_seconds: float | None = field(
+        default=None, metadata={"help": "Length of the clips that hfmix's own nets take. [1]"}
+    )
+    num_mel_bins: int | None = field(
+        default=None, metadata={"help": "Bands of the spectrograms that hfmix's own nets take. [64]"}
+    )
+    model_args: dict | str | None = field(
+        default=None,
+        metadata={
+            "help": "What else the net is built with, as a mapping (JSON on the command line): arguments of "
+            "timm's create_model, or entries of transformers' config, such as '{\"drop_rate\": 0.1}'."
+        },
+    )
+
     _argument_group_name = "model"
 
     def __post_init__(self) -> None:
-        check_positive(self, "image_size")
+        check_positive(self, "image_size", "sampling_rate", "num_mel_bins")
+        if self.clip_seconds is not None and self.clip_seconds <= 0:
+            raise ValueError(f"clip_seconds is a number of seconds above 0, not {self.clip_seconds}")
+        self.model_args = as_mapping("model_args", self.model_args)
 
 
 @dataclass
 class DataArguments:
-    """Which images to train and to measure on, and how they are augmented."""
+    """Which images or clips to train and to measure on, and how they are augmented."""
 
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "A Hub id, a folder (one subfolder a class, or Parquet files inside), "
+            "help": "A Hub id, a folder of images or sound (one subfolder a class, or Parquet files inside), "
             f"or what comes with hfmix: {', '.join(EMBEDDED)}."
         },
     )
@@ -55,6 +79,9 @@ class DataArguments:
     )
     image_column_name: str | None = field(
         default=None, metadata={"help": "The column of images. [the column `image`, or the only one with images]"}
+    )
+    audio_column_name: str | None = field(
+        default=None, metadata={"help": "The column of clips. [the column `audio`, or the only one with sound]"}
     )
     label_column_name: str | None = field(
         default=None,
@@ -93,12 +120,13 @@ class DataArguments:
     label_noise_seed: int = field(
         default=0, metadata={"help": "Draws the label noise: runs of any --seed train on the same wrong labels."}
     )
-    augmentation: Literal["none", "crop_flip", "randaugment"] = field(
-        default="crop_flip",
+    augmentation: Literal["none", "crop_flip", "randaugment", "time_shift", "specaugment"] | None = field(
+        default=None,
         metadata={
-            "help": "What changes training images at random, anew each epoch: nothing, --train_crop and "
+            "help": "What changes training examples at random, anew each epoch. Images: nothing, --train_crop and "
             "--horizontal_flip, or these two, then RandAugment and random erasing (timm's rand-m9-mstd0.5-inc1, "
-            "and boxes of noise)."
+            "and boxes of noise). Sound: nothing, --time_shift_ms, or that and SpecAugment's masks. [crop_flip "
+            "for images, none for sound]"
         },
     )
     train_crop: Literal["none", "pad", "resized"] = field(
@@ -122,6 +150,22 @@ class DataArguments:
         default=None,
         metadata={"help": "How often --augmentation randaugment erases a box of the image. [0.25]"},
     )
+    max_length_seconds: float = field(
+        default=20.0,
+        metadata={
+            "help": "Sound: longer clips are cut, at random in training and to their middle in evaluation; a "
+            "model of shorter clips cuts to its own length."
+        },
+    )
+    time_shift_ms: float = field(
+        default=100.0, metadata={"help": "The largest shift of --augmentation time_shift and specaugment."}
+    )
+    spec_masks: int = field(
+        default=2, metadata={"help": "--augmentation specaugment: masks in time, and as many in frequency."}
+    )
+    spec_mask_share: float = field(
+        default=0.2, metadata={"help": "The longest mask of --augmentation specaugment, of the clip or the bands."}
+    )
     ood: dict | str | None = field(
         default=None,
         metadata={
@@ -137,13 +181,7 @@ class DataArguments:
             raise ValueError("no data: set dataset_name (a Hub id, a folder or 'digits') or train_file")
         if not self.train_file and (self.validation_file or self.test_file):
             raise ValueError("validation_file and test_file go with train_file: set it too")
-        if isinstance(self.ood, str):
-            try:
-                self.ood = json.loads(self.ood)
-            except json.JSONDecodeError as error:
-                raise ValueError(f'ood is JSON such as {{"svhn": "path/to/svhn"}}, not {self.ood!r}') from error
-        if self.ood is not None and not isinstance(self.ood, dict):
-            raise ValueError(f"ood is name: source, not {self.ood!r}")
+        self.ood = as_mapping("ood", self.ood)
         check_positive(self, "max_train_samples", "max_eval_samples", "max_test_samples")
         if self.crop_padding < 0:
             raise ValueError(f"crop_padding is a number of pixels from 0, not {self.crop_padding}")
@@ -164,9 +202,20 @@ class DataArguments:
         for name, largest in (("randaugment_magnitude", 10), ("erasing_probability", 1)):
             value = getattr(self, name)
             if value is not None and self.augmentation != "randaugment":
-                raise ValueError(f"{name} goes with augmentation randaugment, not with {self.augmentation}")
+                raise ValueError(
+                    f"{name} goes with augmentation randaugment, not with {self.augmentation or 'none given'}"
+                )
             if value is not None and not 0 <= value <= largest:
                 raise ValueError(f"{name} lies between 0 and {largest}, not {value}")
+        if self.max_length_seconds <= 0:
+            raise ValueError(f"max_length_seconds is a number of seconds above 0, not {self.max_length_seconds}")
+        if self.time_shift_ms < 0:
+            raise ValueError(f"time_shift_ms is a number of milliseconds from 0, not {self.time_shift_ms}")
+        if self.spec_masks < 0 or not 0 <= self.spec_mask_share < 1:
+            raise ValueError(
+                f"spec_masks is a number from 0 and spec_mask_share a share below 1, not {self.spec_masks} and "
+                f"{self.spec_mask_share}"
+            )
 
 
 @dataclass
@@ -183,6 +232,22 @@ class RunArguments:
 
     def __post_init__(self) -> None:
         check_positive(self, "corruption_samples")
+
+
+def as_mapping(name: str, value: dict | str | None) -> dict[str, Any] | None:
+    """A setting that is a mapping, from JSON where it comes from the command line.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{name} is JSON such as {{"key": "value"}}, not {value!r}') from error
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f"{name} is a mapping of keys to values, not {value!r}")
+    return value
 
 
 def check_positive(arguments: Any, *names: str) -> None:

@@ -1,7 +1,7 @@
 """Models and their processors, from timm, the Hub or a folder, with the right class names."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,14 @@ import timm
 import torch
 from huggingface_hub import save_torch_state_dict
 from transformers import (
+    CONFIG_MAPPING,
+    FEATURE_EXTRACTOR_MAPPING,
+    IMAGE_PROCESSOR_MAPPING,
+    MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
     AutoConfig,
+    AutoFeatureExtractor,
     AutoImageProcessor,
+    AutoModelForAudioClassification,
     AutoModelForImageClassification,
     PreTrainedConfig,
     PreTrainedModel,
@@ -22,6 +28,10 @@ from transformers import (
 
 import hfmix.models  # noqa: F401  registers the papers' nets with timm
 from hfmix.hub.connection import hub_error, hub_reachable
+from hfmix.models.log_mel import LogMelFeatureExtractor
+from hfmix.models.wrappers import SpectrogramNetConfig, SpectrogramNetForAudioClassification
+
+SOUND_NETS = ("vgg11_audio", "lenet_audio")
 
 # what timm's PretrainedCfg knows and an evaluation transform needs; other keys make timm refuse the config
 _TIMM_CFG_KEYS = (
@@ -39,34 +49,56 @@ _TIMM_CFG_KEYS = (
 
 
 def load_backbone(
-    name: str, labels: Sequence[str], pretrained: bool = True, image_size: int | None = None
+    name: str,
+    labels: Sequence[str],
+    pretrained: bool = True,
+    image_size: int | None = None,
+    *,
+    sampling_rate: int | None = None,
+    clip_seconds: float | None = None,
+    num_mel_bins: int | None = None,
+    model_args: Mapping[str, Any] | None = None,
 ) -> tuple[PreTrainedModel, Any]:
-    """A classifier with a head for `labels`, and its image processor.
+    """A classifier with a head for `labels`, and its image processor or feature extractor.
 
     Args:
-        name: a timm architecture ("resnet18", "timm/resnet18.a1_in1k", "resnet20_cifar"), a Hub id
-            ("google/vit-base-patch16-224"), or a folder that holds a checkpoint.
+        name: a timm architecture ("resnet18", "timm/resnet18.a1_in1k", "resnet20_cifar"), one of hfmix's nets for
+            sound ("vgg11_audio", "lenet_audio"), a Hub id ("google/vit-base-patch16-224",
+            "facebook/wav2vec2-base"), a folder that holds a checkpoint, or, with random weights, a model type of
+            transformers ("wav2vec2").
         labels: class names, in the order of their indices.
-        pretrained: load weights; False gives random ones (of a timm architecture, without a network).
+        pretrained: load weights; False gives random ones (of an architecture or a type, without a network).
         image_size: side of the square input in pixels, timm architectures only; None keeps the model's own.
+        sampling_rate, clip_seconds, num_mel_bins: of the clips and spectrograms that hfmix's nets for sound take,
+            in Hz (16,000), seconds (1) and bands (64).
+        model_args: what else the net is built with: arguments of `timm.create_model`, or entries of transformers'
+            config.
 
     Raises:
-        ValueError: no such architecture, fewer than two labels or repeated ones, no pretrained weights.
+        ValueError: no such architecture, fewer than two labels or repeated ones, no pretrained weights, a setting
+            that is not for this model.
         ConnectionError: the Hub is needed and cannot be reached.
     """
     labels = [str(label) for label in labels]
     if len(labels) < 2 or len(set(labels)) < len(labels):
         raise ValueError(f"labels are two or more different class names, not {labels}")
+    of_sound = {"sampling_rate": sampling_rate, "clip_seconds": clip_seconds, "num_mel_bins": num_mel_bins}
+    of_sound = {key: value for key, value in of_sound.items() if value is not None}
+    if name in SOUND_NETS:
+        if pretrained or image_size is not None:
+            raise ValueError(f"{name} has no pretrained weights and no image_size: set pretrained to false")
+        return _spectrogram_net(name, labels, of_sound, model_args)
+    if of_sound:
+        raise ValueError(f"{' and '.join(of_sound)} set hfmix's {' and '.join(SOUND_NETS)}: {name} has its own")
+    classes = _classes(labels)
     is_folder = Path(name).is_dir()
+    if not is_folder and not pretrained and name in CONFIG_MAPPING:
+        config = AutoConfig.for_model(name, **classes, **(model_args or {}))
+        return _untrained(config), _new_processor(config)
     architecture = None if is_folder else _timm_architecture(name)
     if architecture is not None and not pretrained:
-        return _untrained_timm(architecture, labels, image_size)
+        return _untrained_timm(architecture, labels, image_size, model_args)
     checkpoint = _timm_checkpoint(name, architecture) if architecture is not None else name
-    classes = {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: index for index, label in enumerate(labels)},
-    }
     where = {"local_files_only": not is_folder and not hub_reachable(), "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(checkpoint, **where, **classes)
@@ -78,10 +110,14 @@ def load_backbone(
                     f"size: leave image_size out, or set pretrained to false"
                 )
             _resize_input(config, image_size)
+            if model_args:
+                config.model_args = {**(config.model_args or {}), **model_args}
         elif image_size is not None:
             raise ValueError(f"image_size is for timm architectures: {name} keeps the size of its checkpoint")
+        else:
+            config.update(dict(model_args or {}))
         if pretrained:
-            model = AutoModelForImageClassification.from_pretrained(
+            model = auto_class(config).from_pretrained(
                 checkpoint,
                 config=config,
                 ignore_mismatched_sizes=True,  # the head's
@@ -90,18 +126,30 @@ def load_backbone(
                 **where,
             )
         else:
-            model = AutoModelForImageClassification.from_config(config)
-            if isinstance(config, TimmWrapperConfig):
-                _initialise_as_timm(model)
+            model = _untrained(config)
         return model, load_processor(config, checkpoint, **where)
     except OSError as error:
         raise hub_error(error, f"model {name!r}") from error
 
 
+def is_audio(config: PreTrainedConfig) -> bool:
+    """Whether models of this config take sound."""
+    return type(config) in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+
+
+def auto_class(
+    config: PreTrainedConfig,
+) -> type[AutoModelForAudioClassification | AutoModelForImageClassification]:
+    """The auto class that builds a classifier of this config."""
+    return AutoModelForAudioClassification if is_audio(config) else AutoModelForImageClassification
+
+
 def load_processor(config: PreTrainedConfig, checkpoint: str | Path, **where: Any) -> Any:
-    """The image processor of a checkpoint; timm's is in the model's config, which may have been changed since."""
+    """The processor of a checkpoint; timm's is in the model's config, which may have been changed since."""
     if isinstance(config, TimmWrapperConfig):
         return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
+    if is_audio(config):
+        return _with_mask_as_trained(AutoFeatureExtractor.from_pretrained(checkpoint, **where), config)
     return AutoImageProcessor.from_pretrained(checkpoint, **where)
 
 
@@ -150,8 +198,47 @@ def _timm_checkpoint(name: str, architecture: str) -> str:
     return cfg.hf_hub_id
 
 
+def _classes(labels: list[str]) -> dict[str, Any]:
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
+
+
+def _untrained(config: PreTrainedConfig) -> PreTrainedModel:
+    model = auto_class(config).from_config(config)
+    return _initialise_as_timm(model) if isinstance(config, TimmWrapperConfig) else model
+
+
+def _new_processor(config: PreTrainedConfig) -> Any:
+    """The processor that the library pairs with a model type, set to what the config says of its input."""
+    if not is_audio(config):
+        size = {"height": config.image_size, "width": config.image_size} if hasattr(config, "image_size") else None
+        return IMAGE_PROCESSOR_MAPPING[type(config)]["torchvision"](**({"size": size} if size else {}))
+    known = {"max_length": "max_length", "num_mel_bins": "num_mel_bins"}
+    given = {key: getattr(config, name) for key, name in known.items() if hasattr(config, name)}
+    return _with_mask_as_trained(FEATURE_EXTRACTOR_MAPPING[type(config)](**given), config)
+
+
+def _with_mask_as_trained(extractor: Any, config: PreTrainedConfig) -> Any:
+    """wav2vec2 and its kin are told of padding if they normalise by layer; with group norm they must not be."""
+    norm = getattr(config, "feat_extract_norm", None)
+    if norm is not None:
+        extractor.return_attention_mask = norm == "layer"
+    return extractor
+
+
+def _spectrogram_net(
+    name: str, labels: list[str], of_sound: dict[str, Any], model_args: Mapping[str, Any] | None
+) -> tuple[PreTrainedModel, LogMelFeatureExtractor]:
+    extractor = LogMelFeatureExtractor(**of_sound)
+    config = SpectrogramNetConfig(name, dict(model_args or {}), **_classes(labels))
+    return SpectrogramNetForAudioClassification(config), extractor
+
+
 def _untrained_timm(
-    architecture: str, labels: list[str], image_size: int | None
+    architecture: str, labels: list[str], image_size: int | None, model_args: Mapping[str, Any] | None = None
 ) -> tuple[PreTrainedModel, TimmWrapperImageProcessor]:
     cfg = timm.get_pretrained_cfg(architecture, allow_unregistered=False).to_dict()
     config = TimmWrapperConfig(
@@ -162,6 +249,8 @@ def _untrained_timm(
     )
     _name_classes(config, labels)
     _resize_input(config, image_size)
+    if model_args:
+        config.model_args = {**(config.model_args or {}), **model_args}
     return _initialise_as_timm(TimmWrapperForImageClassification(config)), load_processor(config, architecture)
 
 

@@ -51,6 +51,7 @@ def _train(argv: list[str]) -> None:
 def _evaluate(arguments: Namespace) -> None:
     import torch
 
+    from hfmix.data.columns import Columns
     from hfmix.data.splits import load_test
     from hfmix.hub.pretrained import load_pretrained
     from hfmix.robustness.suite import evaluate_robustness
@@ -59,8 +60,8 @@ def _evaluate(arguments: Namespace) -> None:
 
     if arguments.out and is_finished(Path(arguments.out)):
         raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
-    columns = (arguments.image_column_name, arguments.label_column_name)
-    test = load_test(arguments.dataset, arguments.split, *columns, arguments.test_fraction)
+    columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
+    test = load_test(arguments.dataset, arguments.split, columns, arguments.test_fraction)
     model, processor, _ = load_pretrained(arguments.model)
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
     if set(test.class_names) <= set(names):
@@ -133,6 +134,7 @@ def _parser() -> ArgumentParser:
         help="share of `train` to measure on where there is no `test`: the part that training held out [0.2]",
     )
     evaluate.add_argument("--image_column_name", help="the column of images [the only one]")
+    evaluate.add_argument("--audio_column_name", help="the column of sound [the only one]")
     evaluate.add_argument("--label_column_name", help="the column of classes [the only one]")
     evaluate.add_argument("--axes", nargs="+", choices=AXES, help="what to measure [all]")
     evaluate.add_argument(

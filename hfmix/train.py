@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 from accelerate import PartialState
-from transformers import TimmWrapperForImageClassification, default_data_collator, set_seed
+from transformers import TimmWrapperForImageClassification, set_seed
 from transformers.trainer_utils import EvalPrediction
 from transformers.utils import logging
 
-from hfmix.backbones import load_backbone, save_backbone
-from hfmix.data.augment import ToPixels
-from hfmix.data.examples import ImageExamples
-from hfmix.data.labelled import LabelledImages
+from hfmix.backbones import is_audio, load_backbone, save_backbone
+from hfmix.data.examples import Examples, transform_for
+from hfmix.data.labelled import LabelledData
+from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.splits import load_splits, open_ood
 from hfmix.environment import environment
 from hfmix.errors import report_errors
@@ -64,17 +64,23 @@ def train(recipe: Recipe) -> None:
         splits["train"].class_names,
         recipe.model.pretrained,
         recipe.model.image_size,
+        sampling_rate=recipe.model.sampling_rate,
+        clip_seconds=recipe.model.clip_seconds,
+        num_mel_bins=recipe.model.num_mel_bins,
+        model_args=recipe.model.model_args,
     )
+    kind = "audio" if is_audio(model.config) else "image"
+    if splits["train"].kind != kind:
+        raise ValueError(f"{recipe.model.model_name_or_path} takes {kind}, the data is {splits['train'].kind}")
     if args.ddp_find_unused_parameters is None and isinstance(model, TimmWrapperForImageClassification):
         args.ddp_find_unused_parameters = False  # timm's nets use all of theirs: no search each step
+    train, watched = splits["train"], splits.get("validation")
     trainer = MixTrainer(
         model=model,
         args=args,
-        train_dataset=ImageExamples(splits["train"], ToPixels(processor, recipe.data), args.seed),
-        eval_dataset=(
-            ImageExamples(splits["validation"], ToPixels(processor)) if "validation" in splits else None
-        ),
-        data_collator=default_data_collator,
+        train_dataset=Examples(train, transform_for(train, processor, recipe.data), args.seed),
+        eval_dataset=Examples(watched, transform_for(watched, processor)) if watched is not None else None,
+        data_collator=preprocessor_for(kind, processor).collate,
         compute_metrics=accuracy,
     )
     if args.process_index == 0:
@@ -91,8 +97,8 @@ def finish(
     recipe: Recipe,
     trainer: MixTrainer,
     processor: Any,
-    test: LabelledImages,
-    ood: Mapping[str, LabelledImages],
+    test: LabelledData,
+    ood: Mapping[str, LabelledData],
     metrics: Mapping[str, float],
 ) -> None:
     """Measures the trained model and writes the finished run; on the main process only."""
@@ -101,7 +107,7 @@ def finish(
     results = {
         "policy": trainer.policy.to_dict(),
         "num_train_samples": len(trainer.train_dataset),
-        "num_changed_labels": trainer.train_dataset.images.num_changed_labels,
+        "num_changed_labels": trainer.train_dataset.data.num_changed_labels,
         "metrics": metrics,
         "log_history": trainer.state.log_history,
     }

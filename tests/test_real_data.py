@@ -17,7 +17,7 @@ def test_cifar10_is_read_as_it_is(shared_data):
     images = load_splits(arguments, seed=0)["test"]
     assert images.class_names[:3] == ["airplane", "automobile", "bird"]
     assert np.bincount(images.labels).tolist() == [200] * 10
-    pixels = np.stack([np.asarray(images.image(i)) for i in range(len(images))])
+    pixels = np.stack([np.asarray(images.example(i)) for i in range(len(images))])
     assert pixels.shape == (2000, 32, 32, 3)
     assert np.abs(pixels.mean((0, 1, 2)) / 255 - [0.4914, 0.4822, 0.4465]).max() < 0.01
 

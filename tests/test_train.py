@@ -205,13 +205,15 @@ def test_the_transform_travels_to_workers_and_keeps_the_whole_crop(crop):
     transform = pickle.loads(pickle.dumps(ToPixels(processor, arguments)))
     picture = PILImage.new("RGB", (224, 224))
     picture.putpixel((0, 0), (255, 255, 255))
-    corner = transform(picture)[:, 0, 0]
-    assert transform(picture).shape == (3, 224, 224)
-    black = ToPixels(processor)(PILImage.new("RGB", (224, 224)))[:, 0, 0]
+    corner = transform(picture)["pixel_values"][:, 0, 0]
+    assert transform(picture)["pixel_values"].shape == (3, 224, 224)
+    black = ToPixels(processor)(PILImage.new("RGB", (224, 224)))["pixel_values"][:, 0, 0]
     if crop == "pad":
         assert (corner - black).min() > 4  # white, normalised
     if crop == "none":
-        torch.testing.assert_close(transform(picture), ToPixels(processor)(picture))
+        torch.testing.assert_close(
+            transform(picture)["pixel_values"], ToPixels(processor)(picture)["pixel_values"]
+        )
 
 
 def test_a_failing_evaluation_says_where_the_weights_are(tmp_path, image_folder, one_line):

@@ -12,9 +12,9 @@ from timm.data.auto_augment import rand_augment_transform
 from timm.data.random_erasing import RandomErasing
 from torchvision.transforms import v2
 
-from hfmix.arguments import DataArguments
+from hfmix.arguments import IMAGE_AUGMENTATIONS, DataArguments
+from hfmix.data.preprocess import ImagePreprocessor, input_size
 from hfmix.mixing.randomness import key_seeds
-from hfmix.robustness.preprocess import Preprocessor, input_size
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def keyed_randomness(*key: int) -> Iterator[None]:
 
 
 class ToPixels:
-    """An image to the model's input (C, H, W): what training changes at random, then the processor's steps.
+    """An image to ``pixel_values``, (C, H, W): what training changes at random, then the processor's steps.
 
     An image that was cropped at random has the input's size and is only normalised, where the processor can be
     taken apart; resized and cropped once more it would lose its border.
@@ -53,8 +53,10 @@ class ToPixels:
     """
 
     def __init__(self, processor: Any, augment: DataArguments | None = None) -> None:
-        self.preprocessor = Preprocessor(processor)
-        kind = "none" if augment is None else augment.augmentation
+        self.preprocessor = ImagePreprocessor(processor)
+        kind = "none" if augment is None else augment.augmentation or "crop_flip"
+        if kind not in IMAGE_AUGMENTATIONS:
+            raise ValueError(f"augmentation {kind} is for sound; for images: {', '.join(IMAGE_AUGMENTATIONS)}")
         crops = _crops(processor, augment) if kind != "none" else []
         steps: list[Callable] = [*crops]
         if kind != "none" and augment.horizontal_flip:
@@ -65,14 +67,14 @@ class ToPixels:
         self.steps = steps
         self.erase = _erasing(augment) if kind == "randaugment" else None
 
-    def __call__(self, image: Image.Image) -> torch.Tensor:
+    def __call__(self, image: Image.Image) -> dict[str, torch.Tensor]:
         for step in self.steps:
             image = step(image)
         if self.cropped and self.preprocessor.separable:
             pixels = self.preprocessor.normalize(torch.from_numpy(np.array(image))[None])[0]
         else:
             pixels = self.preprocessor.pixel_values([image])[0]
-        return pixels if self.erase is None else self.erase(pixels)
+        return {"pixel_values": pixels if self.erase is None else self.erase(pixels)}
 
 
 def _crops(processor: Any, augment: DataArguments) -> list[Callable]:
@@ -84,7 +86,7 @@ def _crops(processor: Any, augment: DataArguments) -> list[Callable]:
     return [v2.RandomResizedCrop(size, scale=(augment.crop_scale, 1.0))]
 
 
-def _randaugment(processor: Any, preprocessor: Preprocessor, augment: DataArguments) -> Callable:
+def _randaugment(processor: Any, preprocessor: ImagePreprocessor, augment: DataArguments) -> Callable:
     """Two operations of timm's increasing set, as `timm.data.create_transform` sets them up for this input."""
     magnitude = 9 if augment.randaugment_magnitude is None else augment.randaugment_magnitude
     settings: dict[str, Any] = {

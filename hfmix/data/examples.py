@@ -4,29 +4,32 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from PIL import Image
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from hfmix.data.augment import keyed_randomness
-from hfmix.data.labelled import LabelledImages
+from hfmix.arguments import DataArguments
+from hfmix.data.augment import ToPixels, keyed_randomness
+from hfmix.data.augment_sound import ToFeatures
+from hfmix.data.labelled import LabelledData
 
 
-class ImageExamples(Dataset):
-    """Example i is ``{"pixel_values": transform(image), "labels": index}``.
+class Examples(Dataset):
+    """Example i is what the transform makes of it, the model's inputs by name, and its ``labels``.
 
-    What the transform draws depends on the seed, the epoch and the image's row in its data set, and on nothing
+    What the transform draws depends on the seed, the epoch and the example's row in its data set, and on nothing
     else: not on the number of workers, the order, the other examples, or whether the run was stopped and resumed.
 
     Args:
-        images: the split.
-        transform: an image to the model's input; it may draw from torch's, Python's and NumPy's generators.
+        data: the split.
+        transform: an image or a clip to the model's inputs; it may draw from torch's, Python's and NumPy's
+            generators.
         seed: of what it draws; None for a transform that draws nothing.
     """
 
     def __init__(
-        self, images: LabelledImages, transform: Callable[[Image.Image], torch.Tensor], seed: int | None = None
+        self, data: LabelledData, transform: Callable[[Any], dict[str, Tensor]], seed: int | None = None
     ) -> None:
-        self.images = images
+        self.data = data
         self.transform = transform
         self.seed = seed
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
@@ -36,13 +39,20 @@ class ImageExamples(Dataset):
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.data)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        image, label = self.images.image(position), self.images.labels[position]
+        example, label = self.data.example(position), self.data.labels[position]
         if self.seed is None:
-            pixel_values = self.transform(image)
+            inputs = self.transform(example)
         else:
-            with keyed_randomness(self.seed, int(self._epoch), int(self.images.rows[position])):
-                pixel_values = self.transform(image)
-        return {"pixel_values": pixel_values, "labels": int(label)}
+            with keyed_randomness(self.seed, int(self._epoch), int(self.data.rows[position])):
+                inputs = self.transform(example)
+        return {**inputs, "labels": int(label)}
+
+
+def transform_for(
+    data: LabelledData, processor: Any, augment: DataArguments | None = None
+) -> Callable[[Any], dict[str, Tensor]]:
+    """What makes a model's inputs of the examples, changed at random as `augment` says; None for evaluation."""
+    return (ToFeatures if data.kind == "audio" else ToPixels)(processor, augment)

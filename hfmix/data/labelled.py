@@ -1,22 +1,32 @@
-"""One split of a data set: images that are decoded when they are asked for, and a class for each."""
+"""One split of a data set: images or clips that are decoded when they are asked for, and a class for each."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from datasets import Dataset
-from PIL import Image as PILImage
-from PIL import ImageOps
+
+
+class Cells(Protocol):
+    """The inputs of a data set as they are stored: `ImageCells`, `SoundCells`."""
+
+    kind: str
+
+    def __len__(self) -> int: ...
+
+    def read(self, row: int, where: str) -> Any:
+        """The input of a row, decoded; `where` names it in messages."""
+
+    def content(self, example: Any) -> bytes:
+        """What makes an input this one and no other, for fingerprints."""
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledImages:
-    """One split: images as they are stored, class indices, and the names of the classes.
+class LabelledData:
+    """One split: inputs as they are stored, class indices, and the names of the classes.
 
     Attributes:
-        cells: a data set with one column, the images, not decoded yet.
+        cells: the inputs of the whole data set.
         rows: (N,) the rows of `cells` that belong to the split.
         labels: (N,) class indices, to train on.
         class_names: in the order of the indices.
@@ -24,7 +34,7 @@ class LabelledImages:
         true_labels: (N,) class indices before label noise; None where there is none.
     """
 
-    cells: Dataset
+    cells: Cells
     rows: np.ndarray
     labels: np.ndarray
     class_names: list[str]
@@ -34,26 +44,30 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def image(self, position: int) -> PILImage.Image:
-        """An image, decoded to RGB.
+    @property
+    def kind(self) -> str:
+        """ "image" or "audio"."""
+        return self.cells.kind
+
+    def example(self, position: int) -> Any:
+        """An input, decoded: a PIL image in RGB, or a `Sound`.
 
         Raises:
-            ValueError: it cannot be read, or has more than 8 bits a channel; the row is named.
+            ValueError: it cannot be read; the row is named.
         """
         row = int(self.rows[position])
-        (cell,) = self.cells[row].values()
-        return _decode(cell, f"{self.name} row {row}")
+        return self.cells.read(row, f"{self.name} row {row}")
 
-    def select(self, positions: np.ndarray) -> "LabelledImages":
+    def select(self, positions: np.ndarray) -> "LabelledData":
         """The same data reduced to these positions, in this order."""
         true_labels = None if self.true_labels is None else self.true_labels[positions]
         return replace(self, rows=self.rows[positions], labels=self.labels[positions], true_labels=true_labels)
 
-    def with_classes(self, class_names: Sequence[str]) -> "LabelledImages":
-        """The same images with the indices that `class_names` gives to their classes, matched by name.
+    def with_classes(self, class_names: Sequence[str]) -> "LabelledData":
+        """The same inputs with the indices that `class_names` gives to their classes, matched by name.
 
         Raises:
-            ValueError: an image is of a class that is not among them.
+            ValueError: an input is of a class that is not among them.
         """
         position = {class_name: index for index, class_name in enumerate(class_names)}
         present = {self.class_names[index] for index in set(self.labels.tolist())}
@@ -63,12 +77,12 @@ class LabelledImages:
         true_labels = None if self.true_labels is None else index[self.true_labels]
         return replace(self, labels=index[self.labels], class_names=list(class_names), true_labels=true_labels)
 
-    def with_label_noise(self, probability: float, seed: int) -> "LabelledImages":
+    def with_label_noise(self, probability: float, seed: int) -> "LabelledData":
         """Symmetric label noise: each label gives way, with this probability, to one of the other classes.
 
         All other classes are equally likely, so that a label which is drawn is always wrong. (Replacing a share p
         by a class drawn from all C, the true one among them, is this noise with p·(C − 1)/C.) What happens to an
-        image follows from `seed` and its row in the data set alone, whatever the split's order or other images;
+        input follows from `seed` and its row in the data set alone, whatever the split's order or other inputs;
         what a smaller probability changes, a larger one changes to the same class.
 
         Raises:
@@ -89,23 +103,8 @@ class LabelledImages:
         """How many labels are wrong through label noise."""
         return 0 if self.true_labels is None else int((self.labels != self.true_labels).sum())
 
-    def sample(self, count: int | None, seed: int) -> "LabelledImages":
+    def sample(self, count: int | None, seed: int) -> "LabelledData":
         """`count` examples drawn at random by `seed` (None, or as many as there are: all, in order)."""
         if count is None or count >= len(self):
             return self
         return self.select(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
-
-
-def _decode(cell: dict[str, Any], where: str) -> PILImage.Image:
-    try:
-        image = PILImage.open(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"])
-        image.load()
-        image = ImageOps.exif_transpose(image)
-    except Exception as error:  # Pillow's decoders raise many kinds
-        path = f" ({cell['path']})" if cell and cell.get("path") else ""
-        raise ValueError(f"{where}{path} is not an image that can be read: {error}") from error
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(
-            f"{where} has mode {image.mode!r}, more than 8 bits a channel: convert it to 8 bits first"
-        )
-    return image.convert("RGB")

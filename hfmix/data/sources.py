@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
+import soundfile
 from datasets import Dataset, DatasetDict, load_dataset
 from huggingface_hub import constants
 from PIL import Image as PILImage
@@ -61,9 +62,18 @@ def _folder(path: Path) -> DatasetDict:
         for file in parquet:
             splits.setdefault(split_of(file.relative_to(path)), []).append(str(file))
         return DatasetDict({split: _parquet(files) for split, files in splits.items()})
-    if not any(p.suffix.lower() in PILImage.registered_extensions() for p in path.rglob("*")):
-        raise ValueError(f"no images and no Parquet files in the folder {str(path)!r}")
-    return load_dataset("imagefolder", data_dir=str(path))
+    suffixes = {file.suffix.lower() for file in path.rglob("*")}
+    for builder, known in (
+        ("imagefolder", PILImage.registered_extensions()),
+        ("audiofolder", _sound_extensions()),
+    ):
+        if suffixes & set(known):
+            return load_dataset(builder, data_dir=str(path))
+    raise ValueError(f"no images, no sound and no Parquet files in the folder {str(path)!r}")
+
+
+def _sound_extensions() -> set[str]:
+    return {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
 
 
 def split_of(file: Path) -> Split:

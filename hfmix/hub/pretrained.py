@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageClassification, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
-from hfmix.backbones import load_processor
+from hfmix.backbones import auto_class, load_processor
 from hfmix.hub.connection import hub_error, hub_reachable
 from hfmix.robustness.report import RobustnessReport
 
@@ -28,8 +28,9 @@ def load_pretrained(name: str | Path) -> tuple[PreTrainedModel, Any, RobustnessR
         raise ValueError(f"no folder {str(name)!r}")
     where = {"local_files_only": not folder.exists() and not hub_reachable(), "trust_remote_code": False}
     try:
-        model = AutoModelForImageClassification.from_pretrained(
-            name, use_safetensors=True, dtype=torch.float32, **where
+        config = AutoConfig.from_pretrained(name, **where)
+        model = auto_class(config).from_pretrained(
+            name, config=config, use_safetensors=True, dtype=torch.float32, **where
         )
         processor = load_processor(model.config, name, **where)
     except OSError as error:

@@ -13,7 +13,9 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from hfmix.data.labelled import LabelledImages
+from hfmix.data.columns import Columns
+from hfmix.data.labelled import LabelledData
+from hfmix.data.preprocess import ImagePreprocessor, Preprocessor, preprocessor_for
 from hfmix.data.splits import as_labelled, open_ood
 from hfmix.environment import versions
 from hfmix.metrics import mean_interval, wilson_interval
@@ -21,18 +23,18 @@ from hfmix.robustness import AXES
 from hfmix.robustness.calibration import calibration_axis, clean_axis
 from hfmix.robustness.corruptions import SEVERITIES, corrupt, corruption_names
 from hfmix.robustness.ood import ood_axis
-from hfmix.robustness.preprocess import Preprocessor
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport, figure
 
 
 def evaluate_robustness(
     model: nn.Module,
     processor: Any,
-    dataset: Dataset | LabelledImages,
+    dataset: Dataset | LabelledData,
     axes: Sequence[str] = AXES,
-    ood: Mapping[str, Dataset | LabelledImages | str] | None = None,
+    ood: Mapping[str, Dataset | LabelledData | str] | None = None,
     *,
     image_column: str | None = None,
+    audio_column: str | None = None,
     label_column: str | None = None,
     corruptions: Sequence[str] | None = None,
     corruption_samples: int | None = None,
@@ -41,18 +43,20 @@ def evaluate_robustness(
     name: str | None = None,
     progress: bool = True,
 ) -> RobustnessReport:
-    """Measures a classifier on clean, corrupted and out-of-distribution images.
+    """Measures a classifier on clean, corrupted and out-of-distribution images or sound.
 
     Corruption comes after the processor's resize and crop and before its normalisation; where the processor does
     not tell its normalisation, before the processor, and the report says so.
 
     Args:
         model: gives logits, or an output with `.logits`, for ``model(pixel_values)``; used on its own device.
-        processor: any callable ``(images=..., return_tensors="pt")`` that gives ``pixel_values``.
+        processor: any callable ``(images=..., return_tensors="pt")`` that gives ``pixel_values``; for sound a
+            feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``.
         dataset: the test set; labels compare with the logits by index.
         axes: of "clean", "calibration", "corruptions", "ood".
         ood: name to data set, or to what `hfmix evaluate --ood` takes (a folder, Parquet file, Hub id).
-        image_column, label_column: None takes `image` and `label`, or the only column of that kind.
+        image_column, audio_column, label_column: None takes `image` or `audio`, and `label`, or the only column
+            of that kind.
         corruptions: names of `hfmix.corruption_names`; None takes all.
         corruption_samples: corrupt so many test images, drawn by `seed`; None takes all.
         batch_size: images a forward pass.
@@ -69,16 +73,21 @@ def evaluate_robustness(
     corruptions = list(corruptions if corruptions is not None else corruption_names("image"))
     if unknown := [c for c in corruptions if c not in corruption_names("image")]:
         raise ValueError(f"unknown corruption {unknown[0]!r}: there are {', '.join(corruption_names('image'))}")
-    if not isinstance(dataset, LabelledImages):
-        dataset = as_labelled(dataset, image_column, label_column, name="test")
+    if not isinstance(dataset, LabelledData):
+        dataset = as_labelled(dataset, Columns(image_column, audio_column, label_column), name="test")
     outside = open_ood(ood or {}) if "ood" in axes else {}
-    corrupted = dataset.sample(corruption_samples, seed)
-    passes = len(SEVERITIES) * len(corruptions) * len(corrupted) if "corruptions" in axes else 0
-    runner = _Runner(model, Preprocessor(processor), batch_size)
+    if others := [key for key, data in outside.items() if data.kind != dataset.kind]:
+        raise ValueError(f"ood {others[0]} is {outside[others[0]].kind}, the test set is {dataset.kind}")
+    runner = _Runner(model, preprocessor_for(dataset.kind, processor), batch_size)
     measured: dict[str, Any] = {}
     left_out: dict[str, str] = {axis: "not asked for" for axis in AXES if axis not in axes}
+    if dataset.kind == "audio" and "corruptions" in axes:
+        left_out["corruptions"] = "there are corruptions of images alone"
+        axes = [axis for axis in axes if axis != "corruptions"]
+    corrupted = dataset.sample(corruption_samples, seed)
+    passes = len(SEVERITIES) * len(corruptions) * len(corrupted) if "corruptions" in axes else 0
     total = len(dataset) + sum(map(len, outside.values())) + passes
-    with _evaluating(model), tqdm(total=total, unit="image", desc="robustness", disable=not progress) as bar:
+    with _evaluating(model), tqdm(total=total, unit="example", desc="robustness", disable=not progress) as bar:
         logits, fingerprint = runner.logits(dataset, bar)
         _check_head(logits, dataset)
         log_prob = torch.from_numpy(logits).log_softmax(1).numpy()
@@ -120,36 +129,35 @@ class _Runner:
     def __init__(self, model: nn.Module, preprocessor: Preprocessor, batch_size: int) -> None:
         self.model = model
         self.preprocessor = preprocessor
-        self.batch_size = batch_size
+        self.batch_size = min(batch_size, preprocessor.max_batch_size or batch_size)
         self.device = next(model.parameters()).device
 
-    def logits(self, images: LabelledImages, bar: tqdm) -> tuple[np.ndarray, str]:
-        """(N, C) float64, and the SHA-256 of the decoded pixels and the labels in order."""
+    def logits(self, data: LabelledData, bar: tqdm) -> tuple[np.ndarray, str]:
+        """(N, C) float64, and the SHA-256 of the decoded examples and their labels in order."""
         rows, fingerprint = [], hashlib.sha256()
-        for start, batch in self._batches(images):
-            for image, label in zip(batch, images.labels[start : start + len(batch)], strict=True):
-                fingerprint.update(f"{image.size} {label};".encode() + image.tobytes())
-            rows.append(self._forward(self.preprocessor.pixel_values(batch)))
+        for start, batch in self._batches(data):
+            for example, label in zip(batch, data.labels[start : start + len(batch)], strict=True):
+                fingerprint.update(f"{label};".encode() + data.cells.content(example))
+            rows.append(self._forward(self.preprocessor.inputs(batch)))
             bar.update(len(batch))
         return torch.cat(rows).double().cpu().numpy(), fingerprint.hexdigest()
 
-    def correct_under(
-        self, images: LabelledImages, corruptions: Sequence[str], seed: int, bar: tqdm
-    ) -> np.ndarray:
+    def correct_under(self, images: LabelledData, corruptions: Sequence[str], seed: int, bar: tqdm) -> np.ndarray:
         """(corruptions, severities, N) booleans; each batch is decoded once and then corrupted in every way."""
         correct = np.zeros((len(corruptions), len(SEVERITIES), len(images)), dtype=bool)
         for start, batch in self._batches(images):
             span = slice(start, start + len(batch))
             labels = torch.from_numpy(images.labels[span]).to(self.device)
-            corrupted = self._corrupter(batch, seed, start)
+            corrupted = self._corrupter(self.preprocessor, batch, seed, start)
             for (i, name), (j, severity) in product(enumerate(corruptions), enumerate(SEVERITIES)):
-                correct[i, j, span] = (self._forward(corrupted(name, severity)).argmax(1) == labels).cpu().numpy()
+                correct[i, j, span] = self._correct(corrupted(name, severity), labels)
                 bar.update(len(batch))
         return correct
 
-    def _corrupter(self, batch: list[Image.Image], seed: int, first: int) -> Callable[[str, int], Tensor]:
+    def _corrupter(
+        self, preprocessor: ImagePreprocessor, batch: list[Image.Image], seed: int, first: int
+    ) -> Callable[[str, int], Tensor]:
         """What turns a corruption and a severity into the model's input; the batch is resized and cropped once."""
-        preprocessor = self.preprocessor
         if preprocessor.separable:
             levels = preprocessor.levels(preprocessor.pixel_values(batch)).to(self.device)
             return lambda name, severity: preprocessor.normalize(corrupt(levels, name, severity, seed, first))
@@ -160,13 +168,18 @@ class _Runner:
 
         return before_processor
 
-    def _forward(self, pixel_values: Tensor) -> Tensor:
-        output = self.model(pixel_values.to(self.device))
+    def _correct(self, pixel_values: Tensor, labels: Tensor) -> np.ndarray:
+        return (self._forward({"pixel_values": pixel_values}).argmax(1) == labels).cpu().numpy()
+
+    def _forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        inputs = {name: value.to(self.device) for name, value in inputs.items()}
+        # a plain net names its input as it likes
+        output = self.model(*inputs.values()) if len(inputs) == 1 else self.model(**inputs)
         return (output.logits if hasattr(output, "logits") else output).float()
 
-    def _batches(self, images: LabelledImages) -> Iterator[tuple[int, list[Image.Image]]]:
-        for start in range(0, len(images), self.batch_size):
-            yield start, [images.image(i) for i in range(start, min(start + self.batch_size, len(images)))]
+    def _batches(self, data: LabelledData) -> Iterator[tuple[int, list[Any]]]:
+        for start in range(0, len(data), self.batch_size):
+            yield start, [data.example(i) for i in range(start, min(start + self.batch_size, len(data)))]
 
 
 def _corruption_axis(correct: np.ndarray, corruptions: Sequence[str], separable: bool) -> dict[str, Any]:
@@ -192,7 +205,7 @@ def _corruption_axis(correct: np.ndarray, corruptions: Sequence[str], separable:
     }
 
 
-def _check_head(logits: np.ndarray, dataset: LabelledImages) -> None:
+def _check_head(logits: np.ndarray, dataset: LabelledData) -> None:
     if not np.isfinite(logits).all():
         row = int(np.flatnonzero(~np.isfinite(logits).all(1))[0])
         raise ValueError(f"the model gives logits that are not finite, first for test example {row}")

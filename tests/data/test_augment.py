@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from hfmix import load_backbone
 from hfmix.arguments import DataArguments
 from hfmix.data.augment import ToPixels, keyed_randomness
-from hfmix.data.examples import ImageExamples
+from hfmix.data.examples import Examples
 from hfmix.data.splits import load_splits
 
 
@@ -27,7 +27,7 @@ def digits():
 
 def examples(digits, seed=0, **options):
     images, processor = digits
-    return ImageExamples(images, ToPixels(processor, DataArguments("digits", **options)), seed)
+    return Examples(images, ToPixels(processor, DataArguments("digits", **options)), seed)
 
 
 def draws():
@@ -85,7 +85,7 @@ def test_seeds_differ_and_a_subset_keeps_its_changes(digits):
     images, processor = digits
     first, other = examples(digits), examples(digits, seed=1)
     assert sum(not torch.equal(first[i]["pixel_values"], other[i]["pixel_values"]) for i in range(24)) >= 18
-    part = ImageExamples(images.select(np.array([20, 3])), ToPixels(processor, DataArguments("digits")), 0)
+    part = Examples(images.select(np.array([20, 3])), ToPixels(processor, DataArguments("digits")), 0)
     assert torch.equal(part[0]["pixel_values"], first[20]["pixel_values"])
     assert torch.equal(part[1]["pixel_values"], first[3]["pixel_values"])
 
@@ -93,7 +93,7 @@ def test_seeds_differ_and_a_subset_keeps_its_changes(digits):
 def test_no_augmentation_is_the_processor_alone(digits):
     images, processor = digits
     data = examples(digits, augmentation="none", train_crop="pad", horizontal_flip=True)
-    assert torch.equal(data[3]["pixel_values"], ToPixels(processor)(images.image(3)))
+    assert torch.equal(data[3]["pixel_values"], ToPixels(processor)(images.example(3))["pixel_values"])
 
 
 def stripes(side=36):
@@ -108,7 +108,7 @@ def test_half_of_the_pictures_are_mirrored_and_shifts_are_even(digits):
     mirrored, shifts = 0, []
     for i in range(400):
         with keyed_randomness(0, 0, i):
-            pixels = transform(stripes(32))
+            pixels = transform(stripes(32))["pixel_values"]
         levels = transform.preprocessor.levels(pixels[None])[0, 16, :, 0].int().numpy()
         inside = levels[4:28]
         backwards = inside[0] > inside[-1]
@@ -130,7 +130,9 @@ def test_randaugment_erases_as_often_as_told_after_normalisation(digits):
         noisy = 0
         for i in range(300):
             with keyed_randomness(0, 0, i):
-                noisy += len(transform(picture).unique()) > 60  # noise has a value of its own for each pixel
+                noisy += (
+                    len(transform(picture)["pixel_values"].unique()) > 60
+                )  # noise has a value of its own for each pixel
         return noisy / 300
 
     assert share(0.0) == 0.0 and share(1.0) == 1.0
@@ -143,9 +145,11 @@ def test_randaugment_changes_more_as_it_grows(digits):
     def distance(magnitude):
         options = {"augmentation": "randaugment", "train_crop": "none", "horizontal_flip": False}
         options |= {"erasing_probability": 0.0, "randaugment_magnitude": magnitude}
-        data = ImageExamples(images, ToPixels(processor, DataArguments("digits", **options)), 0)
+        data = Examples(images, ToPixels(processor, DataArguments("digits", **options)), 0)
         plain = ToPixels(processor)
-        return np.mean([(data[i]["pixel_values"] - plain(images.image(i))).abs().mean() for i in range(24)])
+        return np.mean(
+            [(data[i]["pixel_values"] - plain(images.example(i))["pixel_values"]).abs().mean() for i in range(24)]
+        )
 
     weak, strong = distance(1), distance(9)
     assert 0 < weak < strong
@@ -157,7 +161,7 @@ def test_the_strongest_randaugment_never_fails(digits):
     transform = ToPixels(digits[1], DataArguments("digits", **options))
     for i in range(400):
         with keyed_randomness(0, 0, i):
-            assert transform(stripes()).isfinite().all()
+            assert transform(stripes())["pixel_values"].isfinite().all()
 
 
 class EpochsSeen(TrainerCallback):
