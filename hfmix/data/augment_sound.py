@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hfmix.arguments import SOUND_AUGMENTATIONS, DataArguments
-from hfmix.data.preprocess import SoundPreprocessor
+from hfmix.data.preprocess import SoundPreprocessor, clip_seconds
 from hfmix.data.sounds import Sound
 
 
@@ -39,7 +39,7 @@ class ToFeatures:
         extractor = getattr(processor, "feature_extractor", processor)
         longest = [
             None if augment is None else augment.max_length_seconds,
-            getattr(extractor, "chunk_length", None),
+            clip_seconds(extractor),
         ]
         self.max_seconds = min((seconds for seconds in longest if seconds is not None), default=None)
 
