@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import soundfile
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import Audio, ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
 from huggingface_hub import constants
 from PIL import Image as PILImage
 from pyarrow import ArrowInvalid
@@ -19,6 +19,7 @@ from hfmix.hub.connection import hub_error, hub_reachable, no_connection
 
 Split = Literal["train", "validation", "test"]
 
+_SOUND = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
@@ -44,9 +45,21 @@ def open_dataset(source: str, config: str | None = None) -> DatasetDict:
     if not hub_reachable() and not constants.HF_HUB_OFFLINE:  # offline on purpose: what is cached will do
         raise no_connection(what)
     try:
-        return load_dataset(source, config)
+        return _load(source, config)
     except (OSError, ValueError) as error:
         raise hub_error(error, what) from error
+
+
+def _load(source: str, config: str | None) -> DatasetDict:
+    """A data set of the Hub; one that is still a script through the Hub's own copy in Parquet: no code is run."""
+    try:
+        return load_dataset(source, config)
+    except ImportError as error:  # from torchcodec, for loose files of sound
+        raise ValueError(f"reading it takes a package that is not here: {error}") from error
+    except RuntimeError as error:
+        if "scripts are no longer supported" not in str(error):
+            raise
+    return load_dataset(source, config, revision="refs/convert/parquet")
 
 
 def open_files(args: DataArguments) -> DatasetDict:
@@ -62,18 +75,37 @@ def _folder(path: Path) -> DatasetDict:
         for file in parquet:
             splits.setdefault(split_of(file.relative_to(path)), []).append(str(file))
         return DatasetDict({split: _parquet(files) for split, files in splits.items()})
-    suffixes = {file.suffix.lower() for file in path.rglob("*")}
-    for builder, known in (
-        ("imagefolder", PILImage.registered_extensions()),
-        ("audiofolder", _sound_extensions()),
-    ):
-        if suffixes & set(known):
-            return load_dataset(builder, data_dir=str(path))
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    if any(file.suffix.lower() in PILImage.registered_extensions() for file in files):
+        return load_dataset("imagefolder", data_dir=str(path))
+    if clips := [file for file in files if file.suffix.lower() in _SOUND]:
+        return _sound_folder(path, clips)
     raise ValueError(f"no images, no sound and no Parquet files in the folder {str(path)!r}")
 
 
-def _sound_extensions() -> set[str]:
-    return {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
+def _sound_folder(path: Path, clips: Sequence[Path]) -> DatasetDict:
+    """What `load_dataset("audiofolder")` gives; that needs torchcodec and FFmpeg even where nothing is decoded."""
+    splits: dict[Split, list[Path]] = {}
+    for file in clips:
+        *above, class_name, _ = ("", *file.relative_to(path).parts)
+        if not class_name or (len(above) == 1 and class_name in get_args(Split)):
+            raise ValueError(f"{file} is in no subfolder of its class: sort the clips into one subfolder a class")
+        splits.setdefault(split_of(Path(*above, "_")), []).append(file)
+    class_names = sorted({file.parent.name for file in clips})
+    stored = {"bytes": Value("binary"), "path": Value("string")}
+    features = Features({"audio": stored, "label": ClassLabel(names=class_names)})
+    return DatasetDict(
+        {
+            split: Dataset.from_dict(
+                {
+                    "audio": [{"bytes": None, "path": str(file)} for file in files],
+                    "label": [file.parent.name for file in files],
+                },
+                features=features,
+            ).cast_column("audio", Audio(decode=False))
+            for split, files in splits.items()
+        }
+    )
 
 
 def split_of(file: Path) -> Split:

@@ -45,15 +45,17 @@ def write_card(run: Path, title: str) -> None:
         if recipe["pretrained"] and re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).is_dir()
         else None
     )
+    kind = report.content["data"]["kind"]
+    task = f"{kind}-classification"
     data = ModelCardData(
         library_name="timm" if is_timm else "transformers",
-        pipeline_tag="image-classification",
-        tags=["hfmix", policy["name"], "image-classification", "robustness"],
+        pipeline_tag=task,
+        tags=["hfmix", policy["name"], task, "robustness"],
         datasets=[dataset] if _is_hub_dataset(recipe) else None,
         base_model=hub_base,
         metrics=["accuracy"],
         model_name=title,
-        eval_results=_eval_results(report, dataset),
+        eval_results=_eval_results(report, dataset, task),
     )
     card = ModelCard.from_template(
         data,
@@ -61,7 +63,11 @@ def write_card(run: Path, title: str) -> None:
         title=_plain(title),
         architecture=_plain(architecture),
         is_timm=is_timm,
-        needs_hfmix=_is_ours(architecture),
+        kind=kind,
+        task=task,
+        examples={"audio": "clips"}.get(kind, "images"),
+        sampling_rate=_sampling_rate(run),
+        needs_hfmix=_is_ours(architecture) or config["model_type"].startswith("hfmix"),
         dataset=_plain(dataset),
         class_names=[_plain(name) for name in report.content["data"]["class_names"]],
         policy=policy,
@@ -99,7 +105,7 @@ def findings(report: RobustnessReport) -> list[str]:
         gap = axes["calibration"]["mean_confidence"]["value"] - axes["clean"]["accuracy"]["value"]
         way = "over-confident" if gap > 0 else "under-confident"
         sentences.append(
-            f"On clean images it is {way}: its mean confidence lies {100 * abs(gap):.1f} points "
+            f"On clean input it is {way}: its mean confidence lies {100 * abs(gap):.1f} points "
             f"{'above' if gap > 0 else 'below'} its accuracy."
         )
     for name, found in axes.get("ood", {}).items():
@@ -130,7 +136,12 @@ def _is_ours(architecture: str) -> bool:
     return architecture in hfmix.models.__all__
 
 
-def _eval_results(report: RobustnessReport, dataset: str) -> list[EvalResult]:
+def _sampling_rate(run: Path) -> int | None:
+    file = run / "preprocessor_config.json"
+    return json.loads(file.read_text()).get("sampling_rate") if file.is_file() else None
+
+
+def _eval_results(report: RobustnessReport, dataset: str, task: str) -> list[EvalResult]:
     """Every figure for the model-index; corruption and severity are kept apart in config and metric name."""
     results = []
     for path, found in report.figures():
@@ -145,7 +156,7 @@ def _eval_results(report: RobustnessReport, dataset: str) -> list[EvalResult]:
             config, metric = "clean", rest[-1]
         results.append(
             EvalResult(
-                task_type="image-classification",
+                task_type=task,
                 dataset_type=dataset,
                 dataset_name=f"{dataset}, {config.replace('_', ' ')}",
                 dataset_config=config,

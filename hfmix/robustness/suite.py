@@ -82,7 +82,7 @@ def evaluate_robustness(
     measured: dict[str, Any] = {}
     left_out: dict[str, str] = {axis: "not asked for" for axis in AXES if axis not in axes}
     if dataset.kind == "audio" and "corruptions" in axes:
-        left_out["corruptions"] = "there are corruptions of images alone"
+        left_out["corruptions"] = "there are none for sound yet"
         axes = [axis for axis in axes if axis != "corruptions"]
     corrupted = dataset.sample(corruption_samples, seed)
     passes = len(SEVERITIES) * len(corruptions) * len(corrupted) if "corruptions" in axes else 0
@@ -111,6 +111,7 @@ def evaluate_robustness(
             "schema_version": SCHEMA_VERSION,
             "model": {"name": name, "num_parameters": sum(p.numel() for p in model.parameters())},
             "data": {
+                "kind": dataset.kind,
                 "num_samples": len(dataset),
                 "class_names": dataset.class_names,
                 "fingerprint_sha256": fingerprint,
