@@ -24,7 +24,7 @@ RECIPES = ROOT / "recipes"
 ALL = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name not in ("base", "accelerate"))
 OWN_DATA = ["--dataset_name", "digits"]
 HEAVY = ("wrn28_10", "resnet50", "vit", "dinov2")
-OF_SOUND = ("fsdd", "speech_commands")
+OF_SOUND = ("fsdd", "speech_commands", "ast")
 GIVEN_BY_USER = ("finetune", "fsdd")  # recipes that are given data on the command line
 
 
@@ -147,7 +147,8 @@ def test_it_takes_two_steps(path, tmp_path, monkeypatch):
         pytest.skip(f"{net} is not registered with timm")
     seen = []
     monkeypatch.setattr("hfmix.train.finish", lambda recipe, trainer, *_: seen.append(trainer))
-    data = sound_files(tmp_path) if path.parent.name in OF_SOUND else files(tmp_path, path.parent.name)
+    of_sound = any(word in name(path) for word in OF_SOUND)
+    data = sound_files(tmp_path) if of_sound else files(tmp_path, path.parent.name)
     assert main([str(path), *data, *options]) == 0
     (trainer,) = seen
     losses = [entry["train_loss"] for entry in trainer.state.log_history if "train_loss" in entry]
