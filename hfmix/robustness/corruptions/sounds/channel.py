@@ -10,6 +10,7 @@ import numpy as np
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from hfmix.robustness.corruptions.sounds.keys import SoundKey
+from hfmix.robustness.corruptions.sounds.level import with_power_of
 from hfmix.robustness.corruptions.sounds.rates import change_rate, fit
 
 _ROOM = 200.0  # m³: a classroom
@@ -21,9 +22,7 @@ _MU = 255
 def reverberation(clip: np.ndarray, rt60: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
     """A room whose sound takes `rt60` seconds to fall by 60 dB; the clip's power and timing are kept."""
     response = impulse_response(min(math.ceil(rt60 * sampling_rate), len(clip)), rt60, sampling_rate, key)
-    wet = fftconvolve(clip, response)[: len(clip)]
-    power = np.mean(wet**2)
-    return wet * np.sqrt(np.mean(clip**2) / power) if power > 0 else wet
+    return with_power_of(clip, fftconvolve(clip, response)[: len(clip)])
 
 
 def impulse_response(taps: int, rt60: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
@@ -77,8 +76,6 @@ def resampling(clip: np.ndarray, fraction: float, sampling_rate: int, key: Sound
 def _mu_law(clip: np.ndarray, bits: int) -> np.ndarray:
     """Companded with µ = 255 as in ITU-T G.711, rounded to 2^bits − 1 levels, one of them zero, and expanded."""
     peak = np.abs(clip).max()
-    if peak == 0:
-        return clip
     levels = 2 ** (bits - 1) - 1
     companded = np.log1p(_MU * np.abs(clip) / peak) / math.log1p(_MU)
     return np.sign(clip) * np.expm1(np.round(companded * levels) / levels * math.log1p(_MU)) / _MU * peak

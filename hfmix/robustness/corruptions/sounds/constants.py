@@ -35,11 +35,11 @@ CONSTANTS: dict[str, tuple] = {
     # share of the clip's length
     "time_shift": (0.05, 0.1, 0.2, 0.3, 0.4),
     # factor, up or down: 1.1 is the usual augmentation (Ko et al. 2015); Speech Robust Bench 1.25 to 2
-    "speed": (1.1, 1.2, 1.35, 1.5, 1.75),
+    "speed": (1.1, 1.2, 1.3, 1.5, 1.75),
 }
 
-# third-octave centre in Hz and level in dB SPL: the average over languages and sexes (Byrne et al. 1994, J. Acoust.
-# Soc. Am. 96, 2108)
+# third-octave centre in Hz and level in dB SPL: the average over languages and sexes (Byrne et al. 1994,
+# J. Acoust. Soc. Am. 96, 2108)
 LTASS = (
     (63, 38.6),
     (80, 43.5),

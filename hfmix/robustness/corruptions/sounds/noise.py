@@ -1,8 +1,7 @@
 """Additive noise at a signal-to-noise ratio.
 
 Each takes a clip (L,) float64, the ratio in dB, the sampling rate in Hz and the clip's key, and returns (L,). The
-ratio is that of the mean squares over the whole clip, pauses included; a silent clip, which has none, is returned
-as it is.
+ratio is that of the mean squares over the whole clip, pauses included.
 """
 
 from collections.abc import Callable
