@@ -13,7 +13,7 @@ Voice = Callable[..., np.ndarray]
 
 @pytest.fixture
 def voice() -> Voice:
-    """`voice(seconds, sampling_rate, pitch=120)`: harmonics under two formants, four syllables a second, peak ½."""
+    """`voice(seconds, sampling_rate, pitch=120)`: harmonics under two formants, four syllables a second."""
 
     def speak(seconds: float, sampling_rate: int, pitch: float = 120.0) -> np.ndarray:
         time = np.arange(round(seconds * sampling_rate)) / sampling_rate
@@ -30,10 +30,10 @@ def voice() -> Voice:
 
 @pytest.fixture(params=[("fsdd", 8000), ("speech_commands_mini", 16000)], ids=["8 kHz", "16 kHz"])
 def words(request, shared_data) -> tuple[list[np.ndarray], int]:
-    """Twelve spoken words and their sampling rate."""
+    """Eight spoken words and their sampling rate."""
     name, sampling_rate = request.param
     path = str(shared_data / name / "test.parquet")
-    rows = load_dataset("parquet", data_files=path, split="train[:12]").cast_column("audio", Audio(decode=False))
+    rows = load_dataset("parquet", data_files=path, split="train[:8]").cast_column("audio", Audio(decode=False))
     clips = [soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32") for row in rows]
     assert {rate for _, rate in clips} == {sampling_rate}
     return [clip for clip, _ in clips], sampling_rate

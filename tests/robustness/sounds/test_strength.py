@@ -22,7 +22,7 @@ def log_spectral_distance(clip: np.ndarray, other: np.ndarray, sampling_rate: in
 
 @pytest.mark.parametrize("name", [name for name in AUDIO if name != "time_shift"])
 def test_severities_hurt_more_and_more(name, words):
-    """By at least 3 % a step on average over the words, and a tenth or more clip by clip nearly always."""
+    """By 2 % a step on average at least; the first step is neither nothing nor ruin, the last one is felt."""
     clips, sampling_rate = words
     distance = np.array(
         [
@@ -31,8 +31,8 @@ def test_severities_hurt_more_and_more(name, words):
         ]
     )
     mean = distance.mean(1)
-    assert (mean[1:] > 1.03 * mean[:-1]).all(), mean
-    assert 0.5 < mean[0] < 8 and 1.7 < mean[4], mean
+    assert (mean[1:] > 1.02 * mean[:-1]).all(), mean
+    assert mean[0] > 0.5 and mean[0] < 8 and mean[4] > 1.7, mean
     assert (distance[1:] > distance[:-1]).mean() > 0.7
 
 

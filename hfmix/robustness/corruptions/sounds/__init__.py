@@ -57,8 +57,8 @@ def corrupt_sound(
     """Corrupts mono clips; the draw of a clip depends on (seed, its index, corruption, severity) alone.
 
     Every corruption keeps the length: what grows is trimmed, what shrinks is padded with zeros. The result is cut
-    at full scale, ±1, as a recorder would; the SNR of noise holds before that cut. A silent clip stays silent. The
-    arithmetic is float64 on the CPU; encoders' output is the same for one version of libsndfile.
+    at full scale, ±1, as a recorder would; the SNR of noise holds before that cut. A silent clip has no SNR and
+    stays silent. The arithmetic is float64 on the CPU; what encoders give may differ with libsndfile's version.
 
     Args:
         samples: one clip (L,), clips of one length (B, L), or a sequence of clips (L,) of any lengths; floating
@@ -87,10 +87,10 @@ def corrupt_sound(
     constant = CONSTANTS[name][SEVERITIES.index(severity)]
     corrupted = []
     for i, clip in enumerate(_clips(samples), start=first_index):
-        result = _SOUND[name](
-            _checked(clip, i), constant, int(sampling_rate), SoundKey(seed, i, name, int(severity))
-        )
-        corrupted.append(_like(clip, result.clip(-1, 1)))
+        exact = _checked(clip, i)
+        if np.mean(exact**2) > 0:  # silence has no SNR, and Opus would dither it
+            exact = _SOUND[name](exact, constant, int(sampling_rate), SoundKey(seed, i, name, int(severity)))
+        corrupted.append(_like(clip, exact.clip(-1, 1)))
     if not isinstance(samples, np.ndarray | Tensor):
         return corrupted
     if samples.ndim == 1:
