@@ -62,8 +62,9 @@ def corrupt_sound(
 
     Args:
         samples: one clip (L,), clips of one length (B, L), or a sequence of clips (L,) of any lengths; floating
-            point in [-1, 1], NumPy or torch. Give clips of different lengths as a sequence: in a padded batch the
-            padding is sound like any other, counted in powers and filled with noise.
+            point in [-1, 1], NumPy or torch; what overshoots, up to 4, is taken and cut. Give clips of different
+            lengths as a sequence: in a padded batch the padding is sound like any other, counted in powers and
+            filled with noise.
         name: one of `AUDIO`.
         severity: 1 to 5; what it stands for is in `CONSTANTS`.
         sampling_rate: in Hz, 8000 at least.

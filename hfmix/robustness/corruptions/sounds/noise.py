@@ -4,6 +4,7 @@ Each takes a clip (L,) float64, the ratio in dB, the sampling rate in Hz and the
 ratio is that of the mean squares over the whole clip, pauses included.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +15,7 @@ from hfmix.robustness.corruptions.sounds.keys import SoundKey
 
 _LOWEST_AUDIBLE = 20.0  # Hz
 _TALKERS = 6
-_SYLLABLES = (1.0, 8.0)  # Hz, where the envelope of speech varies; its maximum is near 4 (Plomp 1983)
+_SYLLABLES = (1.0, 8.0)  # Hz, around the 3 to 4 at which speech varies most (Houtgast & Steeneken 1985)
 _DEPTH = 8.0  # dB, the standard deviation of one talker's level
 
 
@@ -42,8 +43,8 @@ def synthetic_babble(clip: np.ndarray, snr: float, sampling_rate: int, key: Soun
     """
     size = fft.next_fast_len(max(len(clip), sampling_rate), real=True)  # a second holds some syllables
     voices = _shaped(key.normal(_TALKERS, size), _speech_amplitude, sampling_rate)
-    babble = voices * 10 ** (_DEPTH / 20 * _rhythm(size, sampling_rate, key))
-    return _add(clip, babble.sum(0)[: len(clip)], snr)
+    loudness = np.exp(_DEPTH * math.log(10) / 20 * _rhythm(size, sampling_rate, key))
+    return _add(clip, np.einsum("ts,ts->s", voices, loudness)[: len(clip)], snr)
 
 
 def _add(clip: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
