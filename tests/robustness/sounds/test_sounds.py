@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hfmix.robustness.corruptions.sounds import AUDIO, CONSTANTS, SEVERITIES, corrupt_sound
+from hfmix.robustness.corruptions.sounds.keys import SoundKey
 
 RATE = 16000
 DRAWN = {"white_noise", "pink_noise", "synthetic_babble", "reverberation", "time_shift", "speed"}
@@ -50,6 +51,14 @@ def test_the_draw_depends_on_seed_index_and_severity(name, voice):
     for results in (seeds, clips):
         assert any(not np.array_equal(results[0], other) for other in results[1:]) == (name in DRAWN)
     assert np.array_equal(seeds[0], clips[0])
+
+
+def test_noise_depends_on_every_part_of_its_key():
+    """10,000 draws a key, uncorrelated within 5 standard deviations."""
+    keys = [(0, 0, "a", 1), (1, 0, "a", 1), (0, 1, "a", 1), (0, 0, "b", 1), (0, 0, "a", 2)]
+    draws = [SoundKey(*key).normal(10000) for key in keys]
+    draws.append(SoundKey(*keys[0]).normal(10000, part="rhythm"))
+    assert np.abs(np.corrcoef(draws) - np.eye(len(draws))).max() < 5 / 10000**0.5
 
 
 @pytest.mark.parametrize("name", AUDIO)

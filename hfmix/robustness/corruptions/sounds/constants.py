@@ -9,13 +9,13 @@ the corruption.
 SEVERITIES = (1, 2, 3, 4, 5)
 
 CONSTANTS: dict[str, tuple] = {
-    # signal-to-noise ratio in dB: Aurora-2's (Hirsch & Pearce 2000) without its -5; Speech Robust Bench 30 to 0
+    # signal-to-noise ratio in dB: Aurora-2's (Hirsch & Pearce 2000) but for -5; Speech Robust Bench 30 to 0
     "white_noise": (20, 15, 10, 5, 0),
     "pink_noise": (20, 15, 10, 5, 0),
     "synthetic_babble": (20, 15, 10, 5, 0),
     # RT60 in seconds: a damped room, an office, a classroom, a lecture hall, a small church
     "reverberation": (0.25, 0.4, 0.65, 1.0, 1.6),
-    # cut-off in Hz: speech below 1.9 kHz and speech above it are understood equally well (French & Steinberg 1947);
+    # cut-off in Hz: speech below 1.9 kHz and above it are understood equally well (French & Steinberg 1947);
     # Speech Robust Bench 4000 to 500
     "low_pass": (3000, 2000, 1500, 1000, 500),
     # band in Hz and bits of µ-law: ITU-T G.712 and G.711 first, then ever worse lines
