@@ -29,8 +29,8 @@ def impulse_response(taps: int, rt60: float, sampling_rate: int, key: SoundKey) 
     """The direct sound, 1 at once, then Gaussian noise that decays exponentially (Polack 1988). (taps,)
 
     Direct and reverberant sound have the ratio of a room of 200 m³ at 1.5 m, by Sabine's theory of the diffuse
-    field: equal at the distance 0.057 √(volume / RT60) (Kuttruff, Room Acoustics). That is 1 dB at an RT60 of
-    0.25 s and −7 dB at 1.5 s.
+    field: equal at the distance 0.057 √(volume / RT60) (Kuttruff, Room Acoustics). That is 0.6 dB at an RT60 of
+    0.25 s and −7.4 dB at 1.6 s.
     """
     time = np.arange(taps) / sampling_rate
     reverberant = _DISTANCE**2 * rt60 / (0.057**2 * _ROOM)  # energy; the direct sound's is 1
