@@ -147,7 +147,7 @@ class ClasswiseBins:
 def _bin_index(values: np.ndarray, num_bins: int) -> np.ndarray:
     _check_bins(num_bins)
     inner_edges = torch.arange(1, num_bins, dtype=torch.float64) / num_bins
-    return torch.bucketize(torch.from_numpy(np.asarray(values, dtype=np.float64)), inner_edges).numpy()
+    return torch.bucketize(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)), inner_edges).numpy()
 
 
 def _check_bins(num_bins: int) -> None:

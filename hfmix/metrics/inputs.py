@@ -59,10 +59,8 @@ def finite_scores_and_labels(scores: ArrayLike, labels: ArrayLike, name: str) ->
         )
     if scores.dtype.kind != "f":
         scores = scores.astype(np.float64)
-    if not np.isfinite(scores.sum(dtype=np.float64)):
-        finite = np.isfinite(scores).all(1)
-        if not finite.all():
-            raise ValueError(f"{name} are not finite, first in row {int(finite.argmin())}")
+    if not (finite := np.isfinite(scores).all(1)).all():
+        raise ValueError(f"{name} are not finite, first in row {int(finite.argmin())}")
     return scores, labels
 
 
