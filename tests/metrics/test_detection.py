@@ -89,6 +89,8 @@ def test_the_roc_curve_and_a_shorter_one(ties):
     assert len(short[0]) <= 50 and (short[0][0], short[1][0], short[0][-1], short[1][-1]) == (0, 0, 1, 1)
     assert set(zip(*short, strict=True)) <= set(zip(fpr, tpr, strict=True))
     assert auc(*short) == pytest.approx(auc(fpr, tpr), abs=0.005)
+    if not ties:  # evenly spaced along the curve
+        assert np.diff(short[0] + short[1]) == pytest.approx(2 / 49, abs=0.005)
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -37,10 +37,10 @@ def test_excess_is_what_the_best_order_lacks():
     assert metrics.excess_aurc(losses, losses) == pytest.approx(worst - best, abs=1e-12)
 
 
-@pytest.mark.parametrize(("coverage", "kept"), [(0.8, 8), (0.81, 9), (1, 10), (0.7, 7), (0.01, 1)])
+@pytest.mark.parametrize(("coverage", "kept"), [(0.8, 80), (0.801, 81), (1, 100), (0.55, 55), (0.001, 1)])
 def test_risk_at_coverage_keeps_as_many_as_it_must(coverage, kept):
-    """0.7 * 10 rounds to more than 7, which must not become 8."""
-    losses = np.arange(10.0)
+    """0.55 * 100 rounds to more than 55, which must not become 56."""
+    losses = np.arange(100.0)
     assert metrics.risk_at_coverage(-losses, losses, coverage) == losses[:kept].mean()
 
 
