@@ -69,7 +69,7 @@ def roc_curve(
     Args:
         id_scores: (N,).
         ood_scores: (M,).
-        max_points: at least 2; keeps about so many of the curve's points, evenly spaced along it and never more.
+        max_points: at least 2; keeps so many of the curve's points or fewer, evenly spaced along it.
 
     Raises:
         ValueError: one of the sets is empty or holds NaN.

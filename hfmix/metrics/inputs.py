@@ -79,11 +79,11 @@ def scores_of(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def as_array(values: ArrayLike) -> np.ndarray:
-    """A NumPy array on the CPU; what has half precision becomes float32."""
+    """A NumPy array on the CPU, contiguous and writable as torch wants it; half precision becomes float32."""
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu()
         values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    array = np.asarray(values)
+    array = np.require(values, requirements=["C", "W"])
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 

@@ -20,7 +20,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, bounds: tuple[float, f
 
     Where every label has the largest logit (a validation set without an error), the NLL falls without end as T
     goes to 0; where the logits tell nothing about the labels, as T grows. Then the bound is returned, with a
-    warning.
+    warning: the set is too small or too easy to fit a temperature on.
 
     Args:
         logits: (N, C), or log-probabilities.
@@ -44,7 +44,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, bounds: tuple[float, f
         slope, curvature = _slope(logits, labels, inverse)
         low, high = (inverse, high) if slope < 0 else (low, inverse)
         step = inverse - slope / curvature if curvature > 0 else math.inf
-        previous, inverse = inverse, step if low < step < high else math.sqrt(low * high)
+        previous, inverse = inverse, step if low <= step <= high else math.sqrt(low * high)
         if abs(math.log(inverse / previous)) < _TOLERANCE:
             break
     return 1 / inverse

@@ -32,6 +32,17 @@ def test_the_nll_of_float32_logits_is_summed_in_float64():
     assert found == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+def test_views_and_read_only_arrays_will_do():
+    """As from Arrow, which torch warns of, and turned round, which it refuses."""
+    logits, _, labels = (tensor.numpy() for tensor in softmax_and_labels())
+    expected = metrics.negative_log_likelihood(logits, labels)
+    turned = np.ascontiguousarray(logits[::-1])[::-1]
+    turned.flags.writeable = False
+    assert metrics.negative_log_likelihood(turned, labels) == expected
+    assert metrics.negative_log_likelihood(torch.from_numpy(logits).requires_grad_(), labels) == expected
+
+
 @pytest.mark.parametrize("k", [1, 2, 7])
 def test_top_k_equals_scikit_learn(k):
     logits, probs, labels = softmax_and_labels()
