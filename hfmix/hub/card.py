@@ -153,7 +153,7 @@ def _eval_results(report: RobustnessReport, dataset: str, task: str) -> list[Eva
         elif axis == "ood":
             config, metric = f"against {rest[0]}", " ".join(rest[1:])
         else:
-            config, metric = "clean", rest[-1]
+            config, metric = "clean", " ".join(rest)
         results.append(
             EvalResult(
                 task_type=task,

@@ -23,6 +23,7 @@ from hfmix.robustness import AXES
 from hfmix.robustness.calibration import calibration_axis, clean_axis
 from hfmix.robustness.corruptions import SEVERITIES, corrupt, corruption_names
 from hfmix.robustness.ood import ood_axis
+from hfmix.robustness.ood_scores import ood_scores
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport, figure
 
 
@@ -100,9 +101,10 @@ def evaluate_robustness(
             measured["corruptions"] = _corruption_axis(correct, corruptions, runner.preprocessor.separable)
         if outside:
             measured["ood"] = {}
+            inside = ood_scores(logits)
             for key, images in outside.items():
                 ood_logits, ood_fingerprint = runner.logits(images, bar)
-                found = ood_axis(logits, ood_logits, seed)
+                found = ood_axis(inside, ood_scores(ood_logits), seed)
                 measured["ood"][key] = {"fingerprint_sha256": ood_fingerprint, **found}
         elif "ood" in axes:
             left_out["ood"] = "no out-of-distribution data given (ood=)"
