@@ -21,11 +21,13 @@ from hfmix.backbones import is_audio, load_backbone, save_backbone
 from hfmix.data.examples import Examples, transform_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import preprocessor_for
+from hfmix.data.sources import Split
 from hfmix.data.splits import load_splits, open_ood
 from hfmix.environment import environment
 from hfmix.errors import report_errors
 from hfmix.hub.card import write_card
 from hfmix.recipe import Recipe, parse
+from hfmix.robustness.ood_scores import NEIGHBOURS
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
@@ -90,14 +92,14 @@ def train(recipe: Recipe) -> None:
         _leave_group(trainer)
     if not trainer.is_world_process_zero():
         return  # measuring is the main process's alone
-    finish(recipe, trainer, processor, splits["test"], ood, result.metrics)
+    finish(recipe, trainer, processor, splits, ood, result.metrics)
 
 
 def finish(
     recipe: Recipe,
     trainer: MixTrainer,
     processor: Any,
-    test: LabelledData,
+    splits: Mapping[Split, LabelledData],
     ood: Mapping[str, LabelledData],
     metrics: Mapping[str, float],
 ) -> None:
@@ -117,8 +119,10 @@ def finish(
             report = evaluate_robustness(
                 model,
                 processor,
-                test,
+                splits["test"],
                 ood=ood,
+                validation=splits.get("validation"),
+                reference=splits["train"] if len(splits["train"]) >= NEIGHBOURS else None,
                 corruption_samples=recipe.run.corruption_samples,
                 batch_size=args.per_device_eval_batch_size,
                 name=run.resolve().name,

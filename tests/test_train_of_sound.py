@@ -30,7 +30,18 @@ def run_of_sound(tmp_path_factory):
     options += ["--train_file", str(folder / "train.parquet"), "--test_file", str(folder / "test.parquet")]
     options += ["--validation_fraction", "0.25", "--eval_strategy", "epoch", "--augmentation", "specaugment"]
     options += ["--time_shift_ms", "10", "--num_train_epochs", "4", "--per_device_train_batch_size", "12"]
-    options += ["--learning_rate", "1e-3", "--mix", "mixup", "--mix_alpha", "0.2", "--save_strategy", "no"]
+    options += [
+        "--learning_rate",
+        "1e-3",
+        "--mix",
+        "mixup",
+        "--mix_alpha",
+        "0.2",
+        "--save_strategy",
+        "no",
+        "--corruption_samples",
+        "4",
+    ]
     assert main([*options, "--output_dir", str(folder / "run")]) == 0
     return folder / "run"
 
@@ -101,7 +112,20 @@ def speech(shared_data, tmp_path, *options):
 
 def test_real_speech_is_read(shared_data, tmp_path):
     options = ["--model_name_or_path", "lenet_audio", "--max_steps", "2", "--max_train_samples", "32"]
-    assert speech(shared_data, tmp_path, *options, "--max_test_samples", "40", "--mix", "regmixup")["n"] == 40
+    assert (
+        speech(
+            shared_data,
+            tmp_path,
+            *options,
+            "--max_test_samples",
+            "40",
+            "--corruption_samples",
+            "4",
+            "--mix",
+            "regmixup",
+        )["n"]
+        == 40
+    )
 
 
 @pytest.mark.slow

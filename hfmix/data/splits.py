@@ -74,6 +74,24 @@ def open_ood(sources: Mapping[str, "Dataset | LabelledData | str | Path"]) -> di
     return opened
 
 
+def open_labelled(
+    sources: Mapping[str, "Dataset | LabelledData | str | Path"], columns: Columns = USUAL
+) -> dict[str, LabelledData]:
+    """Further labelled sets by name, such as shifted ones, from data sets or from what `open_dataset` takes.
+
+    Raises:
+        ValueError, ConnectionError: as `open_dataset` and `as_labelled`.
+    """
+    opened = {}
+    for name, source in sources.items():
+        if isinstance(source, str | Path):
+            splits = open_dataset(str(source))
+            source = splits.get("test", next(iter(splits.values())))
+        is_labelled = isinstance(source, LabelledData)
+        opened[name] = source if is_labelled else as_labelled(source, columns, name=f"shift {name}")
+    return opened
+
+
 def as_labelled(
     dataset: Dataset,
     columns: Columns = USUAL,

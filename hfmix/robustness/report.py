@@ -28,6 +28,11 @@ class RobustnessReport:
         """What was measured, by axis."""
         return self.content["axes"]
 
+    @property
+    def temperature(self) -> float | None:
+        """What to divide the logits by for calibrated probabilities, where it was fitted on validation data."""
+        return self.axes.get("calibration", {}).get("temperature_scaled", {}).get("temperature")
+
     def figures(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """All figures, each under its path in `axes`, such as ``corruptions/contrast/5/accuracy``."""
         yield from _figures(self.axes, ())

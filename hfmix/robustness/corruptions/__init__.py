@@ -27,14 +27,18 @@ _IMAGE: dict[str, Callable[[Tensor, float | tuple, ImageKeys], Tensor]] = {
 }
 
 
-def corruption_names(modality: str = "image") -> list[str]:
+def corruption_names(modality: str = "image", extra: bool = False) -> list[str]:
     """The corruptions that `corrupt` knows, in the literature's order.
 
     Raises:
         ValueError: there are none for this modality.
     """
+    if modality == "audio":
+        from hfmix.robustness.corruptions.sounds import AUDIO  # scipy.signal takes a while to import
+
+        return list(AUDIO)
     if modality != "image":
-        raise ValueError(f"there are corruptions for 'image', not for {modality!r}")
+        raise ValueError(f"there are corruptions for 'image' and 'audio', not for {modality!r}")
     return list(_IMAGE)
 
 
