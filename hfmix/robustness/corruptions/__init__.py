@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hfmix.robustness.corruptions import blur, digital, noise, weather
+from hfmix.robustness.corruptions import blur, digital, noise, spatter, weather
 from hfmix.robustness.corruptions.constants import CONSTANTS, SEVERITIES, constant, constants_for
 from hfmix.robustness.corruptions.quirks import QUIRKS
 from hfmix.robustness.corruptions.random import ImageKeys
 from hfmix.robustness.corruptions.rounding import whole_levels
-from hfmix.robustness.corruptions.spatter import spatter
 from hfmix.robustness.corruptions.textures import frost_source
 
 __all__ = ["QUIRKS", "SEVERITIES", "corrupt", "corruption_names", "frost_source"]
@@ -41,14 +40,14 @@ _IMAGE: dict[str, Callable[[Tensor, Any, ImageKeys, bool], Tensor]] = {
 _EXTRA_IMAGE: dict[str, Callable[[Tensor, Any, ImageKeys, bool], Tensor]] = {
     "speckle_noise": noise.speckle_noise,
     "gaussian_blur": blur.gaussian_blur,
-    "spatter": spatter,
+    "spatter": spatter.spatter,
     "saturate": digital.saturate,
 }
 _ALL_IMAGE = _IMAGE | _EXTRA_IMAGE
 # these add colour: a grey image goes through them as three equal channels
 _COLOURED = ("frost", "spatter", "saturate")
-# so many elements at a time keep a processor's caches warm
-_CHUNK = 1 << 21
+# so many elements at a time keep a processor's caches warm; the large ones gain more from having many images
+_CHUNK, _LARGE_CHUNK, _LARGE = 1 << 18, 1 << 21, ("defocus_blur", "glass_blur", "zoom_blur", "spatter")
 
 
 def corruption_names(modality: str = "image", extra: bool = False) -> list[str]:
@@ -102,7 +101,7 @@ def corrupt(
         raise ValueError(f"severity is 1 to 5, not {severity!r}")
     if mode not in ("parity", "corrected"):
         raise ValueError(f"mode is 'parity' or 'corrected', not {mode!r}")
-    batch = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    batch = torch.from_numpy(np.require(images, requirements="CW")) if isinstance(images, np.ndarray) else images
     if batch.dtype != torch.uint8:
         raise TypeError(f"images are uint8 in 0..255, not {batch.dtype}")
     if batch.ndim not in (3, 4) or batch.shape[-1] not in (1, 3):
@@ -113,13 +112,12 @@ def corrupt(
         raise ValueError(f"constants is one of {', '.join(map(str, CONSTANTS))}, not {constants!r}")
     corrected = mode == "corrected"
     strength = constant(parameter_set, name, severity, corrected)
-    corrupted, start = torch.empty_like(stack), 0
-    for part in stack.split(
-        max(1, _CHUNK // max(stack[0].numel(), 1)) if stack.device.type == "cpu" else len(stack)
-    ):
+    corrupted = torch.empty_like(stack)
+    at_once = _images_at_once(stack, name)
+    for start in range(0, len(stack), at_once):
+        part = stack[start : start + at_once]
         keys = ImageKeys(seed, first_index + start, name, severity, len(part), part.device)
-        corrupted[start : start + len(part)] = _corrupted(part, name, strength, keys, corrected)
-        start += len(part)
+        corrupted[start : start + at_once] = _corrupted(part, name, strength, keys, corrected)
     corrupted = corrupted if batch.ndim == 4 else corrupted[0]
     return corrupted.numpy() if isinstance(images, np.ndarray) else corrupted
 
@@ -129,3 +127,9 @@ def _corrupted(images: Tensor, name: str, strength: Any, keys: ImageKeys, correc
     levels = _ALL_IMAGE[name](images.expand(-1, -1, -1, 3) if grey else images, strength, keys, corrected)
     levels = weather.luma(levels) if grey else levels
     return whole_levels(levels, corrected) if levels.is_floating_point() else levels
+
+
+def _images_at_once(images: Tensor, name: str) -> int:
+    if images.device.type != "cpu":
+        return max(len(images), 1)
+    return max(1, (_LARGE_CHUNK if name in _LARGE else _CHUNK) // max(images[:1].numel(), 1))

@@ -25,12 +25,14 @@ def defocus_blur(
 ) -> Tensor:
     """Convolution with an anti-aliased disk, mirrored at the border without repeating the edge."""
     kernel = _disk(*radius_and_alias).to(images.device)
-    planes = as_planes(images).flatten(0, 1).unsqueeze(1)
-    for axis in (2, 3):
+    planes = as_planes(images).flatten(0, 1)
+    for axis in (1, 2):
         planes = mirrored(planes, axis, kernel.shape[0] // 2)
+    # each plane a group of its own: a depthwise convolution is many times faster than one of single channels
+    weights = kernel.expand(len(planes), 1, *kernel.shape)
     # TensorFloat-32, the default for convolutions on recent GPUs, is too coarse for a grey level
     with torch.backends.cudnn.flags(allow_tf32=False):
-        blurred = F.conv2d(planes, kernel[None, None])
+        blurred = F.conv2d(planes[None], weights, groups=len(planes))
     return as_pixels(blurred.reshape(len(images), images.shape[3], *images.shape[1:3]))
 
 
@@ -42,11 +44,15 @@ def glass_blur(
     size = images.shape[1:3]
     planes = whole_levels(smoothed(as_planes(images), sigma), corrected)
     choices = 2 * delta + 1 if corrected else 2 * delta
+    source = None
     for i in range(passes):
-        choice = keys.below(choices**2, size, stream=i)
-        down, right = choice.div(choices, rounding_mode="floor") - delta, choice.remainder(choices) - delta
-        source = glass_sources(down, right, delta, swap=corrected).flatten(1).unsqueeze(1)
-        planes = planes.flatten(2).gather(2, source.expand(-1, planes.shape[1], -1)).reshape(planes.shape)
+        bits = keys.bits(size, stream=i)
+        # a draw from each half of the bits; none of a few choices is likelier by more than 2⁻¹⁶
+        down, right = ((half * choices >> 16) - delta for half in (bits >> 16 & 0xFFFF, bits & 0xFFFF))
+        nearer = glass_sources(down, right, delta, swap=corrected)
+        source = nearer if source is None else source.gather(1, nearer)
+    shuffled = planes.flatten(2).gather(2, source.unsqueeze(1).expand(-1, planes.shape[1], -1))
+    planes = shuffled.reshape(planes.shape)
     return as_pixels(smoothed(planes.float(), sigma))
 
 
@@ -61,18 +67,19 @@ def zoom_blur(
 ) -> Tensor:
     """The mean of the image and of zooms into its centre, `start` to `stop` times."""
     start, stop, step = start_stop_step
-    # where the range holds its end is an accident of floating point, so that the original has it in some severities
+    # floating point decides whether the range holds its end: in some severities of the original it does
     factors = np.arange(start, stop - step / 2 if corrected else stop, step).tolist()
-    planes = as_planes(images)
-    if not corrected:
+    b, height, width, channels = images.shape
+    if corrected:
+        planes = as_planes(images)
+    else:
         # the batch becomes channels, which lie together: one set of bilinear weights serves them all
-        shape = (1, -1, *planes.shape[2:])
-        planes = planes.reshape(shape).contiguous(memory_format=torch.channels_last)
+        planes = images.permute(1, 2, 0, 3).float().reshape(1, height, width, -1).permute(0, 3, 1, 2)
     total = planes.clone()
     for factor in factors:
         total += clipped_zoom(planes, factor, corrected)
     mean = total.div_(len(factors) + 1)
-    return as_pixels(mean.reshape(len(images), images.shape[3], *images.shape[1:3]))
+    return as_pixels(mean.reshape(b, channels, height, width))
 
 
 def gaussian_blur(images: Tensor, sigma: float, keys: ImageKeys, corrected: bool) -> Tensor:

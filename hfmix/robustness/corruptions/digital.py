@@ -53,16 +53,17 @@ def affine_warped(planes: Tensor, moved: Tensor, grid: int | None) -> Tensor:
     per_x = (to_first * vy[:, None] - to_third * uy[:, None]) / determinant
     per_y = (to_third * ux[:, None] - to_first * vx[:, None]) / determinant
     origin = points[1] - per_x * target[:, 1, :1] - per_y * target[:, 1, 1:]
-    rows, columns = (torch.arange(size, dtype=torch.float64, device=planes.device) for size in (height, width))
-    source = (
-        origin[:, None, None]
-        + per_x[:, None, None] * columns[:, None]
-        + per_y[:, None, None] * rows[:, None, None]
-    )
-    if grid is not None:
-        source = source.mul_(grid).add_(0.5).floor_().div_(grid)
-    scale = torch.tensor([max(width - 1, 1) / 2, max(height - 1, 1) / 2], device=planes.device)
-    return F.grid_sample(planes, (source / scale - 1).float(), padding_mode="reflection", align_corners=True)
+    device = planes.device
+    axes = []
+    for axis, last in ((0, width - 1), (1, height - 1)):
+        along, downwards, start = (part[:, axis].float()[:, None] for part in (per_x, per_y, origin))
+        row = torch.arange(width, device=device) * along + start
+        column = torch.arange(height, device=device) * downwards
+        place = row[:, None] + column[:, :, None]
+        if grid is not None:
+            place = place.mul_(grid).add_(0.5).floor_().div_(grid)
+        axes.append(place.mul_(2 / max(last, 1)).sub_(1))
+    return F.grid_sample(planes, torch.stack(axes, -1), padding_mode="reflection", align_corners=True)
 
 
 def displaced(planes: Tensor, displacement: Tensor) -> Tensor:

@@ -49,11 +49,6 @@ class ImageKeys:
         bits = _mix32_(place ^ self._low[:, None])
         return _mix32_(bits.bitwise_xor_(self._high[:, None])).reshape(-1, *shape)
 
-    def below(self, limit: int, shape: Sequence[int], stream: int = 0) -> Tensor:
-        """(B, *shape) int64, uniform on 0 to limit − 1 (to limit / 2³²)."""
-        unsigned = self.bits(shape, stream).long().bitwise_and_(0xFFFFFFFF)
-        return unsigned.mul_(limit).bitwise_right_shift_(32)
-
     def _symmetric(self, shape: Sequence[int], stream: int) -> Tensor:
         """(B, *shape) float32, on (-1, 1) in 2²⁴ steps symmetric about 0."""
         return self.bits(shape, stream).bitwise_right_shift_(8).float().add_(0.5).div_(2**23)

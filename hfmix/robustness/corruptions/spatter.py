@@ -13,7 +13,8 @@ from hfmix.robustness.corruptions.rounding import whole_levels
 
 WATER = (175, 238, 238)
 MUD = (63, 42, 20)
-_FARTHEST = 20.0
+# OpenCV's chamfer costs (1, 1.4 and 2.1969) and the distance beyond which the original doesn't look, in 1/65536
+STRAIGHT, DIAGONAL, KNIGHT, _FARTHEST = 65536, 91750, 143976, 20 * 65536
 
 
 def spatter(images: Tensor, constants: tuple[float, ...], keys: ImageKeys, corrected: bool) -> Tensor:
@@ -41,10 +42,10 @@ def water_shine(layer: Tensor) -> Tensor:
     """(B, H, W): how brightly the drops shine, unscaled: the layer times the lit relief of distances to its edges."""
     levels = whole_levels(layer * 255, corrected=False)
     far = chamfer_distance(canny_edges(levels, 50, 150))
-    relief = equalized(whole_levels(_box_mean(far), corrected=False))
+    relief = equalized((sum(_neighbours(far, "reflect")) // (9 * STRAIGHT)).to(torch.uint8))
     light = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
     lit = sum(w * near for w, near in zip(sum(light, ()), _neighbours(relief.float(), "reflect"), strict=True))
-    return levels * _box_mean(lit.clamp(0, 255)).round()
+    return levels * (sum(_neighbours(lit.clamp(0, 255), "reflect")) / 9).round()
 
 
 def canny_edges(levels: Tensor, low: int, high: int) -> Tensor:
@@ -78,24 +79,31 @@ def chamfer_distance(edges: Tensor) -> Tensor:
 
     A step costs 1 straight, 1.4 diagonally and 2.1969 as a knight moves. Only the steps along a row depend on each
     other within it; they are a running minimum.
+
+    Args:
+        edges: (B, H, W) boolean.
+
+    Returns:
+        (B, H, W) int32 in 1/65536 of a pixel, as OpenCV counts.
     """
-    far = F.pad(torch.where(edges, 0.0, _FARTHEST), (2, 2, 2, 2), value=_FARTHEST)
     height, width = edges.shape[1:]
-    ramp = torch.arange(width, device=edges.device, dtype=torch.float32)
+    start = torch.where(edges, 0, _FARTHEST).to(torch.int32)
+    # rows come first, so that each is one piece of memory
+    far = F.pad(start.transpose(0, 1), (2, 2, 0, 0, 2, 2), value=_FARTHEST)
+    ramp = torch.arange(width, device=edges.device, dtype=torch.int32) * STRAIGHT
     for _ in range(2):
         for y in range(2, height + 2):
-            one, two = far[:, y - 1], far[:, y - 2]
-            diagonal = torch.minimum(one[:, 1 : width + 1], one[:, 3 : width + 3]) + 1.4
-            knight = torch.minimum(
-                torch.minimum(one[:, :width], one[:, 4:]),
-                torch.minimum(two[:, 1 : width + 1], two[:, 3 : width + 3]),
-            )
-            row = far[:, y, 2 : width + 2]
-            best = torch.minimum(torch.minimum(row, one[:, 2 : width + 2] + 1), diagonal)
-            best = torch.minimum(best, knight + 2.1969)
-            row.copy_((best - ramp).cummin(1).values + ramp)
-        far = far.flip(1, 2)  # the second pass is the first one upside down
-    return far[:, 2 : height + 2, 2 : width + 2].clamp(max=_FARTHEST)
+            two, one, row = far[y - 2], far[y - 1], far[y, :, 2 : width + 2]
+            diagonal = torch.minimum(one[:, 1 : width + 1], one[:, 3 : width + 3]).add_(DIAGONAL)
+            knight = torch.minimum(one[:, :width], one[:, 4:])
+            for side in (two[:, 1 : width + 1], two[:, 3 : width + 3]):
+                torch.minimum(knight, side, out=knight)
+            best = torch.minimum(one[:, 2 : width + 2] + STRAIGHT, diagonal)
+            for candidate in (knight.add_(KNIGHT), row):
+                torch.minimum(best, candidate, out=best)
+            row.copy_(best.sub_(ramp).cummin(1).values.add_(ramp))
+        far = far.flip(0, 2)  # the second pass is the first one upside down
+    return far[2 : height + 2, :, 2 : width + 2].transpose(0, 1)
 
 
 def equalized(levels: Tensor) -> Tensor:
@@ -110,10 +118,6 @@ def equalized(levels: Tensor) -> Tensor:
     spread = ((histogram.cumsum(1) - at_lowest) * (255 / others.clamp(min=1))).round()
     spread = torch.where(others > 0, spread, lowest)
     return spread.gather(1, flat).clamp(0, 255).to(torch.uint8).reshape(levels.shape)
-
-
-def _box_mean(planes: Tensor) -> Tensor:
-    return sum(_neighbours(planes, "reflect")) / 9
 
 
 def _neighbours(planes: Tensor, border: str) -> list[Tensor]:

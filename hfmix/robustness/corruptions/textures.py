@@ -54,9 +54,9 @@ def drawn_frost() -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng(number)
         ice = Image.new("L", (_SIZE[1], _SIZE[0]))
         pen = ImageDraw.Draw(ice)
-        for _ in range(90):
+        for _ in range(160):
             start, angle = rng.uniform((0, 0), _SIZE[::-1]), rng.uniform(0, 360)
-            _grow(pen, rng, start, angle, length=rng.uniform(60, 170), depth=2)
+            _grow(pen, rng, start, angle, length=rng.uniform(30, 110), depth=2)
         crystals = np.asarray(ice.filter(ImageFilter.GaussianBlur(0.8)), dtype=np.float64)
         haze = sum(_soft_noise(rng, cells) * 30 for cells in (3, 9, 27))
         grain = rng.normal(0, 12, _SIZE)
