@@ -68,9 +68,9 @@ def clipped_zoom(planes: Tensor, factor: float, corrected: bool = False) -> Tens
     that is not quite `factor`. Corrected, both are exact.
     """
     if corrected:
-        across = torch.diag(torch.tensor([1 / factor, 1 / factor, 1.0]))[:2]
-        grid = F.affine_grid(across.expand(len(planes), 2, 3), list(planes.shape), align_corners=True)
-        return F.grid_sample(planes, grid.to(planes), align_corners=True, padding_mode="border")
+        y, x = (torch.linspace(-1, 1, side, device=planes.device) / factor for side in planes.shape[-2:])
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).expand(len(planes), -1, -1, -1)
+        return F.grid_sample(planes, grid, align_corners=True, padding_mode="border")
     size = planes.shape[-2:]
     crop = [math.ceil(s / factor) for s in size]
     top, left = ((s - c) // 2 for s, c in zip(size, crop, strict=True))

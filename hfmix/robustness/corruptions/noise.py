@@ -75,8 +75,8 @@ def _alias_tables(photons: int) -> tuple[Tensor, Tensor]:
     share *= size / share.sum(1, keepdims=True)
     keep, alias = np.ones((256, size)), np.tile(np.arange(size), (256, 1))
     rows, left = np.arange(256), share.copy()
-    # the poorest column is filled up by the richest and is done: `share` keeps it from the richest, `left` from the
-    # poorest; after a round for each column all are
+    # a round fills the poorest column up from the richest, and is done with it: as -inf it is never the richest
+    # again, as +inf never the poorest
     for _ in range(size):
         poor, rich = left.argmin(1), share.argmax(1)
         lacking = 1 - left[rows, poor]

@@ -3,8 +3,8 @@
 QUIRKS: dict[str, str] = {
     "all": "Grey levels are cut to whole ones, half a level too dark on average; corrected rounds.",
     "glass_blur": (
-        "Pixels are copied one way instead of exchanged, offsets never reach +delta, and the smoothed image is cut "
-        "to whole levels; corrected exchanges them, uses every offset and rounds."
+        "Pixels are copied one way instead of exchanged, offsets never reach +delta, and the smoothed image is "
+        "cut to whole levels; corrected exchanges them, uses every offset and rounds."
     ),
     "zoom_blur": (
         "Each zoom is up to half a pixel off the centre and not quite its factor, and floating-point ranges hold "

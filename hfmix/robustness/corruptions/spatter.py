@@ -39,7 +39,7 @@ def mud_cover(layer: Tensor, threshold: float, sigma: float) -> Tensor:
 
 
 def water_shine(layer: Tensor) -> Tensor:
-    """(B, H, W): how brightly the drops shine, unscaled: the layer times the lit relief of distances to its edges."""
+    """(B, H, W): how brightly drops shine, unscaled: the layer times the lit relief of distances to its edges."""
     levels = whole_levels(layer * 255, corrected=False)
     far = chamfer_distance(canny_edges(levels, 50, 150))
     relief = equalized((sum(_neighbours(far, "reflect")) // (9 * STRAIGHT)).to(torch.uint8))

@@ -14,8 +14,8 @@ from hfmix.robustness.corruptions.constants import constants_for
 
 # the original's sixth is drawn in "corrected" mode only
 _FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg", "frost6.jpg")
-_SIZE = (400, 600)
-# mean colour and contrast (standard deviation) of the photographs, so that drawn frost is about as hard to see through
+_SIZE = (330, 500)
+# the photographs' mean colour and contrast (standard deviation), so that drawn frost hides about as much
 _LOOKS = (
     ((78, 149, 166), 19),
     ((201, 205, 214), 22),
@@ -29,7 +29,7 @@ _SHRINK = {32: 0.2, 64: 0.3, 224: 1.0, 299: 1.0}
 
 
 def frost_source() -> Literal["imagecorruptions", "procedural"]:
-    """Where frost comes from: the photographs in the package `imagecorruptions` (``hfmix[frost]``), or drawings."""
+    """Where frost comes from: photographs in the package `imagecorruptions` (``hfmix[frost]``), or drawings."""
     return "procedural" if _photographs() is None else "imagecorruptions"
 
 
@@ -54,7 +54,7 @@ def drawn_frost() -> tuple[np.ndarray, ...]:
         rng = np.random.default_rng(number)
         ice = Image.new("L", (_SIZE[1], _SIZE[0]))
         pen = ImageDraw.Draw(ice)
-        for _ in range(160):
+        for _ in range(110):
             start, angle = rng.uniform((0, 0), _SIZE[::-1]), rng.uniform(0, 360)
             _grow(pen, rng, start, angle, length=rng.uniform(30, 110), depth=2)
         crystals = np.asarray(ice.filter(ImageFilter.GaussianBlur(0.8)), dtype=np.float64)
@@ -97,7 +97,7 @@ def _photographs() -> Path | None:
 
 def _read(path: Path) -> np.ndarray:
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.array(image.convert("RGB"))
 
 
 def _resized(texture: np.ndarray, factor: float) -> np.ndarray:
