@@ -117,11 +117,13 @@ def _with_pillow(images: Tensor, change: Callable[[Image.Image], Image.Image]) -
     def change_array(array: np.ndarray) -> np.ndarray:
         return np.asarray(change(Image.fromarray(array)))
 
-    # Pillow lets other threads run while it encodes and resizes; a share for each, since a task costs as an image
     threads = min(torch.get_num_threads(), len(arrays))
-    shares = np.array_split(arrays, threads)
-    with ThreadPoolExecutor(threads) as pool:
-        changed = [
-            image for part in pool.map(lambda part: [change_array(a) for a in part], shares) for image in part
-        ]
+    if threads == 1:
+        changed = [change_array(array) for array in arrays]
+    else:
+        # Pillow lets other threads run meanwhile; a share of the images for each, since a task costs as an image does
+        shares = np.array_split(arrays, threads)
+        with ThreadPoolExecutor(threads) as pool:
+            parts = pool.map(lambda share: [change_array(array) for array in share], shares)
+            changed = [array for part in parts for array in part]
     return torch.from_numpy(np.stack(changed)).reshape(images.shape).to(images.device)

@@ -133,7 +133,7 @@ def test_motion_blur_is_imagemagicks(constants):
 
 
 def test_motion_blurs_angles_are_uniform_on_a_quarter():
-    """A bright pixel leaves a streak: over 600 images its angle is within ±45°, with a uniform's mean and spread."""
+    """A bright pixel leaves a streak: over 600 images its angle is within ±45°, and spread evenly."""
     image = np.zeros((63, 63, 1), np.uint8)
     image[31, 60] = 255
     images = corrupt(np.stack([image] * 600), "motion_blur", 5, constants=224).astype(float)[..., 0]

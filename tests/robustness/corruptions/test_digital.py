@@ -119,8 +119,8 @@ def test_displacing_is_scipys_map_coordinates(reach):
 
 @pytest.mark.parametrize("severity", [1, 5])
 def test_elastic_transform_moves_a_point_as_far_as_its_constants_say(severity):
-    """A ramp along x over 500 images tells how far places moved: the affine map's corner by a uniform draw on ±c, and
-    all by the smoothed noise."""
+    """A ramp along x over 500 images tells how far places moved: the affine map's corner by a uniform draw on ±c,
+    and everything by the smoothed noise."""
     size = 32
     ramp = np.tile(np.arange(0, 8 * size, 8, dtype=np.uint8)[:, None], (500, size, 1, 1))
     alpha, sigma, affine = CONSTANTS[size]["elastic_transform"][severity - 1]
