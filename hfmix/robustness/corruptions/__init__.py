@@ -47,7 +47,7 @@ _ALL_IMAGE = _IMAGE | _EXTRA_IMAGE
 # these add colour: a grey image goes through them as three equal channels
 _COLOURED = ("frost", "spatter", "saturate")
 # so many elements a thread keep a processor's caches warm; the large ones gain more from having many images
-_CHUNK, _LARGE_CHUNK = 1 << 18, 1 << 21
+_CHUNK, _LARGE_CHUNK = 1 << 18, 1 << 20
 _LARGE = ("defocus_blur", "glass_blur", "zoom_blur", "fog", "pixelate", "jpeg_compression", "spatter")
 
 
@@ -133,5 +133,5 @@ def _corrupted(images: Tensor, name: str, strength: Any, keys: ImageKeys, correc
 def _images_at_once(images: Tensor, name: str) -> int:
     if images.device.type != "cpu":
         return max(len(images), 1)
-    chunk = _LARGE_CHUNK if name in _LARGE else _CHUNK * torch.get_num_threads()
+    chunk = (_LARGE_CHUNK if name in _LARGE else _CHUNK) * torch.get_num_threads()
     return max(1, chunk // max(images[:1].numel(), 1))

@@ -121,7 +121,7 @@ def _with_pillow(images: Tensor, change: Callable[[Image.Image], Image.Image]) -
     if threads == 1:
         changed = [change_array(array) for array in arrays]
     else:
-        # Pillow lets other threads run meanwhile; a share of the images for each, since a task costs as an image does
+        # Pillow lets other threads run meanwhile; each gets a share of the images, since a task costs as one does
         shares = np.array_split(arrays, threads)
         with ThreadPoolExecutor(threads) as pool:
             parts = pool.map(lambda share: [change_array(array) for array in share], shares)
