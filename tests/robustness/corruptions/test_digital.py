@@ -101,7 +101,8 @@ def test_the_affine_map_rounds_as_opencv_4_did():
     matrix = cv2.getAffineTransform(start, start + moved)
     expected = cv2.warpAffine(image, matrix, (96, 96), borderMode=cv2.BORDER_REFLECT_101)
     ours = affine_warped(torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(moved)[None], grid)
-    assert (np.abs(ours[0].permute(1, 2, 0).numpy() - expected) < 0.1).mean() > 0.998
+    # it adds up in 1/1024 first, which turns a few roundings round; without a grid the mean error is 0.05
+    assert np.abs(ours[0].permute(1, 2, 0).numpy() - expected).mean() < 0.01
 
 
 @pytest.mark.parametrize("reach", [0.4, 3.0, 70.0])
