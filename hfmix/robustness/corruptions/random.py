@@ -34,12 +34,13 @@ class ImageKeys:
         self._high = torch.tensor([_signed32(key >> 32) for key in keys], dtype=torch.int32, device=device)
 
     def uniform(self, shape: Sequence[int], stream: int = 0) -> Tensor:
-        """(B, *shape) float32, uniform on (0, 1) in 2²⁴ steps."""
-        return self._symmetric(shape, stream).add_(1).div_(2)
+        """(B, *shape) float32, uniform on [0, 1) in 2²⁴ steps."""
+        return _shifted(self.bits(shape, stream), 8).float().div_(2**24)
 
     def normal(self, shape: Sequence[int], stream: int = 0) -> Tensor:
         """(B, *shape) float32, standard normal (by the inverse error function; reaches 5.4 σ)."""
-        return torch.erfinv(self._symmetric(shape, stream)).mul_(2**0.5)
+        symmetric = self.bits(shape, stream).bitwise_right_shift_(8).float().add_(0.5).div_(2**23)
+        return torch.erfinv(symmetric).mul_(2**0.5)
 
     def bits(self, shape: Sequence[int], stream: int = 0) -> Tensor:
         """(B, *shape) int32, uniform on all its 2³² values."""
@@ -48,10 +49,6 @@ class ImageKeys:
         place = torch.arange(start, start + count, dtype=torch.int32, device=self._low.device)
         bits = _mix32_(place ^ self._low[:, None])
         return _mix32_(bits.bitwise_xor_(self._high[:, None])).reshape(-1, *shape)
-
-    def _symmetric(self, shape: Sequence[int], stream: int) -> Tensor:
-        """(B, *shape) float32, on (-1, 1) in 2²⁴ steps symmetric about 0."""
-        return self.bits(shape, stream).bitwise_right_shift_(8).float().add_(0.5).div_(2**23)
 
 
 def _mix32_(x: Tensor) -> Tensor:
