@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hfmix.data.preprocess import ImagePreprocessor, Preprocessor, SoundPreprocessor
 from hfmix.data.sounds import Sound
-from hfmix.robustness.corruptions import corrupt, corruption_names
+from hfmix.robustness.corruptions import QUIRKS, corrupt, corruption_names, frost_source
 
 
 def corrupter(
@@ -73,10 +73,12 @@ def how_applied(
     if isinstance(preprocessor, SoundPreprocessor):
         return {"applied": "to the clip, at its own sampling rate"}
     separable = isinstance(preprocessor, ImagePreprocessor) and preprocessor.separable
-    return {
+    said = {
         "applied": "after resize and crop, before normalisation" if separable else "before the processor",
         "mode": mode,
+        "quirks": {name: QUIRKS[name] for name in ("all", *names) if name in QUIRKS},
     }
+    return {**said, "frost": frost_source()} if "frost" in names else said
 
 
 def _sounds(clips: Sequence[Sound], name: str, severity: int, seed: int, first: int) -> list[Sound]:
