@@ -19,7 +19,7 @@ from hfmix.hub.connection import hub_error, hub_reachable, no_connection
 
 Split = Literal["train", "validation", "test"]
 
-_SOUND = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
+SOUND_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
@@ -78,7 +78,7 @@ def _folder(path: Path) -> DatasetDict:
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
     if any(file.suffix.lower() in PILImage.registered_extensions() for file in files):
         return load_dataset("imagefolder", data_dir=str(path))
-    if clips := [file for file in files if file.suffix.lower() in _SOUND]:
+    if clips := [file for file in files if file.suffix.lower() in SOUND_SUFFIXES]:
         return _sound_folder(path, clips)
     raise ValueError(f"no images, no sound and no Parquet files in the folder {str(path)!r}")
 

@@ -144,6 +144,18 @@ def load_test(
     return _hold_out(as_labelled(splits["train"], columns, name="train"), test_fraction)[1]
 
 
+def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData:
+    """One split of a source, or its only one.
+
+    Raises:
+        ValueError, ConnectionError: as `open_dataset` and `as_labelled`; or there is no such split among several.
+    """
+    splits = open_dataset(source)
+    if split not in splits and len(splits) > 1:
+        raise ValueError(f"{source} has no split {split!r}, only {', '.join(splits)}")
+    return as_labelled(splits.get(split, next(iter(splits.values()))), columns, name=split)
+
+
 def _hold_out(data: LabelledData, fraction: float) -> tuple[LabelledData, LabelledData]:
     """Two random parts with equal shares of classes where each class has enough examples."""
     counts = np.bincount(data.labels)
