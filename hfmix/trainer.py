@@ -1,7 +1,6 @@
 """A transformers.Trainer that mixes its training batches on the device."""
 
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ from hfmix.mixing.manifold import find_layer
 from hfmix.training.ema import WeightAverage
 from hfmix.training.epochs import TellEpoch
 from hfmix.training.inputs import mixed_inputs
+from hfmix.training.last_batch import is_shared, without_repeats
 from hfmix.training.log import TrainingLog
 from hfmix.training.lr_drops import dropping
-from hfmix.training.options import check_device, check_options, notice_hooks, smoothing_any_labels
+from hfmix.training.options import check_trainer, notice_hooks, own_smoothing
 from hfmix.training.restore import (
     check_run_facts,
     checkpoint_to_resume,
@@ -57,20 +57,14 @@ class MixTrainer(Trainer):
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
         if kwargs.pop("compute_loss_func", None) is not None:
             raise ValueError("MixTrainer computes the loss of mixed rows itself: leave compute_loss_func out")
-        with smoothing_any_labels():
+        with own_smoothing(args[1] if len(args) > 1 else kwargs.get("args")):
             # given to the stock Trainer, which then counts the examples of an accumulated batch for it
             super().__init__(*args, **kwargs, compute_loss_func=self._loss)
         self.model_accepts_loss_kwargs = False
         # of a model that is none of transformers' there are none, and it would be given the labels in evaluation
         self.label_names = self.label_names or ["labels"]
         self.add_callback(TellEpoch())
-        if self.args.n_gpu > 1:
-            raise ValueError(
-                f"{self.args.n_gpu} GPUs in one process: use hfmix.MixTrainingArguments, which takes one, "
-                f"or start one process a GPU with `accelerate launch`"
-            )
-        check_options(self.args)
-        check_device(self.args)
+        check_trainer(self.args, self.model, self.eval_dataset)
         self._given_policy = policy
         self._average: WeightAverage | None = None
         self._take_arguments()
@@ -130,7 +124,9 @@ class MixTrainer(Trainer):
             plan = self._draw_plan(inputs, labels)
             inputs = mixed_inputs(plan, inputs, self._main_input_name)
         else:
-            plan = self._without_repeats(ERM().sample(len(labels)))
+            plan = ERM().sample(len(labels))
+            if is_shared(self.accelerator):
+                plan = without_repeats(plan, self.accelerator)
         inputs = {**inputs, "labels": plan.targets(labels)}
         self._plan = plan
         mixing = mixing_at(model, plan)
@@ -139,7 +135,12 @@ class MixTrainer(Trainer):
             self._until_backward.enter_context(mixing)
             mixing = nullcontext()
         with mixing:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if not model.training and is_shared(self.accelerator):
+            loss = self.accelerator.reduce(loss)
+        if not isinstance(outputs, dict):
+            outputs = {"logits": logits_of(outputs)}  # of a tuple the stock Trainer takes the first for the loss
+        return (loss, outputs) if return_outputs else loss
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
@@ -218,18 +219,6 @@ class MixTrainer(Trainer):
             config.problem_type = config.problem_type or "multi_label_classification"
         self._is_first_batch = False
 
-    def _without_repeats(self, plan: MixPlan) -> MixPlan:
-        """The plan of a batch of evaluation, with weight 0 for examples that only fill up the last batch.
-
-        Of several processes each has a full last batch, with examples from the beginning again. The Trainer leaves
-        their predictions out, but counts a process's mean loss once for each example that is new.
-        """
-        state, rows = self.accelerator.gradient_state, plan.num_rows
-        if self.args.world_size == 1 or not state.end_of_dataloader or state.remainder <= 0:
-            return plan
-        new = min(max(state.remainder - self.args.process_index * rows, 0), rows)
-        return replace(plan, row_weight=(torch.arange(rows) < new) * (rows / max(new, 1)))
-
     @property
     def _label_name(self) -> str:
         return self.label_names[0] if self.label_names else "labels"
@@ -294,6 +283,9 @@ class MixTrainer(Trainer):
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> TrainOutput:
         # anew where auto_find_batch_size begins again with a smaller batch
         self._micro_step, self._log = (-1, 0), TrainingLog()
+        if self.model_wrapped is self.model and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            # evaluation before it has marked the net as one that needs no DistributedDataParallel any more
+            self.model._is_accelerate_prepared = False
         return super()._inner_training_loop(*args, **kwargs)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
