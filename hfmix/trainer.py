@@ -66,6 +66,9 @@ class MixTrainer(Trainer):
         self.add_callback(TellEpoch())
         check_trainer(self.args, self.model, self.eval_dataset)
         self._given_policy = policy
+        self._own_arguments = {
+            name: value for name, value in vars(self.args).items() if name == "mix" or name[:4] in ("mix_", "ema_")
+        }
         self._average: WeightAverage | None = None
         self._take_arguments()
         self._micro_step = (-1, 0)
@@ -75,7 +78,7 @@ class MixTrainer(Trainer):
 
     def _take_arguments(self) -> None:
         """Sets what follows from the arguments, which each trial of a search changes."""
-        self.policy = self._given_policy if self._given_policy is not None else getattr(self.args, "policy", ERM)()
+        self.policy = self._given_policy if self._given_policy is not None else _policy_of(self.args)
         parts = [part for part in self.policy.parts() if isinstance(part, ManifoldMixup)]
         hidden = {name for part in parts for name in part.layers} - {"input"}
         for layer in sorted(hidden):
@@ -273,9 +276,11 @@ class MixTrainer(Trainer):
         return super().call_model_init(trial)
 
     def _hp_search_setup(self, trial: Any) -> None:
-        before = _mixing_arguments(self.args)
+        if trial is not None:
+            vars(self.args).update(self._own_arguments)  # not those of the trial before
+        before = _policy_of(self.args)
         super()._hp_search_setup(trial)
-        if trial is not None and self._given_policy is not None and _mixing_arguments(self.args) != before:
+        if self._given_policy is not None and _policy_of(self.args) != before:
             raise ValueError("the search sets mix arguments, and MixTrainer was given a policy: leave policy out")
         if trial is not None and self.model is not None:
             self._take_arguments()
@@ -338,5 +343,5 @@ class MixTrainer(Trainer):
         )
 
 
-def _mixing_arguments(args: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(args).items() if name.split("_")[0] == "mix"}
+def _policy_of(args: Any) -> Policy:
+    return getattr(args, "policy", ERM)()

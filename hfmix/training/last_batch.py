@@ -15,7 +15,7 @@ def is_shared(accelerator: Accelerator) -> bool:
 
 
 def without_repeats(plan: MixPlan, accelerator: Accelerator) -> MixPlan:
-    """The plan of this process's part, with weight 0 for repeated examples, so that the sum is the mean of the new.
+    """The plan of this process's part, with weight 0 for repeats: the sum is the mean over new examples.
 
     The Trainer leaves the repeated predictions out, and counts the first processes' losses once for each example
     that is new.

@@ -59,7 +59,7 @@ def check_batches(args: TrainingArguments, eval_dataset: Any) -> None:
     if args.world_size > 1 and config.split_batches:
         raise ValueError(
             "accelerator_config has split_batches, with which evaluation weighs the last batch too little: leave "
-            "it out, and divide per_device_train_batch_size and per_device_eval_batch_size by the number of processes"
+            "it out, and divide per_device_train_batch_size and per_device_eval_batch_size by the processes"
         )
     if args.world_size > 1 and not config.even_batches:
         raise ValueError(
@@ -68,8 +68,8 @@ def check_batches(args: TrainingArguments, eval_dataset: Any) -> None:
         )
     if config.dispatch_batches is False and isinstance(eval_dataset, IterableDataset):
         raise ValueError(
-            "accelerator_config has dispatch_batches false, and eval_dataset is a stream, whose last batch would be "
-            "counted as a whole one: leave dispatch_batches out"
+            "accelerator_config has dispatch_batches false, and eval_dataset is a stream, whose last batch would "
+            "count as a whole one: leave dispatch_batches out"
         )
 
 
