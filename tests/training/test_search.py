@@ -90,7 +90,7 @@ def test_a_trials_seed_draws_its_net_and_its_plans(tmp_path, without_optuna):
 
 
 def test_a_given_policy_cannot_be_searched(tmp_path, without_optuna):
-    trainer = searcher(tmp_path, policy=ERM())
+    trainer = searcher(tmp_path, policy=ERM(), mix="mixup")
     run(trainer, [{"learning_rate": 1e-4}])
     assert trainer.policy == ERM() and trainer.args.learning_rate == 1e-4
     with pytest.raises(ValueError, match="MixTrainer was given a policy: leave policy out"):
