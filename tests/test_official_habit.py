@@ -13,8 +13,9 @@ from hfmix.recipe import UsageError, parse
 # the options of examples/pytorch/image-classification/run_image_classification.py and of
 # examples/pytorch/audio-classification/run_audio_classification.py, and those of TrainingArguments old and new
 IMAGE = """dataset_name dataset_config_name train_dir validation_dir train_val_split max_train_samples
-max_eval_samples image_column_name label_column_name model_name_or_path model_type config_name cache_dir model_revision
-image_processor_name feature_extractor_name token use_auth_token trust_remote_code ignore_mismatched_sizes"""
+max_eval_samples image_column_name label_column_name model_name_or_path model_type config_name cache_dir
+model_revision image_processor_name feature_extractor_name token use_auth_token trust_remote_code
+ignore_mismatched_sizes"""
 SOUND = """dataset_name dataset_config_name train_file eval_file train_split_name eval_split_name audio_column_name
 label_column_name max_train_samples max_eval_samples max_length_seconds model_name_or_path config_name cache_dir
 model_revision feature_extractor_name freeze_feature_encoder attention_mask token trust_remote_code
