@@ -47,8 +47,8 @@ class MixTrainer(Trainer):
         *args, **kwargs: the stock Trainer's.
 
     Raises:
-        ValueError: a `compute_loss_func` is given, several GPUs are used without a launcher, or the policy mixes
-            at a layer that the model lacks.
+        ValueError: a `compute_loss_func` is given, the policy mixes at a layer that the model lacks, or an option
+            does not go with a mixed loss (`hfmix.training.options.check_trainer`).
     """
 
     # the loss is normalised over the accumulated batch, so that the Trainer must not divide it once more
@@ -156,8 +156,8 @@ class MixTrainer(Trainer):
         """
         self._plan = None
         with ExitStack() as self._until_backward:
+            self._until_backward.callback(setattr, self, "_until_backward", None)
             loss = super().training_step(model, inputs, num_items_in_batch)
-        self._until_backward = None
         if self._plan is None:
             raise TypeError(
                 f"{type(self).__name__}.compute_loss leaves MixTrainer's out, so that nothing is mixed: "
@@ -288,8 +288,9 @@ class MixTrainer(Trainer):
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> TrainOutput:
         # anew where auto_find_batch_size begins again with a smaller batch
         self._micro_step, self._log = (-1, 0), TrainingLog()
-        if self.model_wrapped is self.model and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
-            # evaluation before it has marked the net as one that needs no DistributedDataParallel any more
+        is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        if self.args.world_size > 1 and self.model_wrapped is self.model and not is_sharded:
+            # an evaluation has marked the net as prepared: it would not become DistributedDataParallel any more
             self.model._is_accelerate_prepared = False
         return super()._inner_training_loop(*args, **kwargs)
 
