@@ -14,8 +14,11 @@ RUN_FILES = (
     "model.safetensors",
     "model-*.safetensors",
     "model.safetensors.index.json",
+    "predictions.safetensors",
     "preprocessor_config.json",
     "recipe.yaml",
+    "report.html",
+    "robustness.csv",
     "robustness.json",
     "train_results.json",
 )

@@ -1,4 +1,4 @@
-"""Puts the table and the figure of a comparison into README.md, between its markers."""
+"""Puts the first table and the figure of a comparison into README.md, between its markers."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ def main() -> None:
     """``python results/update_readme.py runs/digits/comparison``"""
     comparison = Path(sys.argv[1])
     shutil.copy(comparison / "comparison.png", ROOT / FIGURE)
-    table = (comparison / "comparison.md").read_text(encoding="utf-8")
+    table = (comparison / "comparison.md").read_text(encoding="utf-8").split("\n\n")[0].rstrip() + "\n"
     figure = f"![ERM, mixup and RegMixup on handwritten digits]({FIGURE})"
     block = f"<!-- quickstart -->\n{table}\n{figure}\n<!-- /quickstart -->"
     readme = ROOT / "README.md"

@@ -60,6 +60,15 @@ def reliability_bins(confidence: np.ndarray, correct: np.ndarray, num_bins: int 
     )
 
 
+def calibration_errors(
+    confidence: np.ndarray, correct: np.ndarray, counts: np.ndarray, num_bins: int = 15
+) -> np.ndarray:
+    """(D,) ECEs of D resamples, from (D, N): how often each holds each example. Binned once for all of them."""
+    gaps = np.zeros((len(confidence), num_bins))
+    gaps[np.arange(len(confidence)), _bin_index(confidence, num_bins)] = correct - confidence
+    return np.abs(counts @ gaps).sum(1) / counts.sum(1)
+
+
 def adaptive_calibration_error(probs: ArrayLike, labels: ArrayLike, num_bins: int = 15) -> float:
     """AdaECE: ECE with bins of equal mass, in the convention of Mukhoti et al. 2020 (arXiv 2002.09437).
 

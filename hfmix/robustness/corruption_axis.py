@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from hfmix.metrics import bootstrap_interval, mean_interval, reliability_bins, wilson_interval
+from hfmix.metrics.calibration import calibration_errors
 from hfmix.metrics.corruption_error import mean_corruption_error, relative_mean_corruption_error
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERRORS
@@ -79,7 +80,7 @@ def against_alexnet(
 
 
 def _mean_ece(correct: np.ndarray, confidence: np.ndarray, seed: int) -> dict[str, Any]:
-    """The mean over the cells of their ECE; each cell is binned once, for all resamples."""
+    """The mean over the cells of their ECE."""
     n = correct.shape[2]
     cells = list(zip(correct.reshape(-1, n), confidence.reshape(-1, n).astype(np.float64), strict=True))
     value = float(np.mean([reliability_bins(sure, right, NUM_BINS).calibration_error() for right, sure in cells]))
@@ -87,8 +88,6 @@ def _mean_ece(correct: np.ndarray, confidence: np.ndarray, seed: int) -> dict[st
     for (counts,) in bootstrap_counts(n, seed=seed):
         total = np.zeros(len(counts))
         for right, sure in cells:
-            gaps = np.zeros((n, NUM_BINS))
-            gaps[np.arange(n), np.ceil(sure * NUM_BINS).astype(int).clip(1, NUM_BINS) - 1] = right - sure
-            total += np.abs(counts @ gaps).sum(1) / n
+            total += calibration_errors(sure, right, counts, NUM_BINS)
         draws.append(total / len(cells))
     return figure(value, interval_of_draws(value, np.concatenate(draws), (0, 1)), n)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from hfmix.robustness.style import COLOURS, GREY
+from hfmix.robustness.style import COLOURS, GREY, WIDTH, short
 
 # Dempster–Shafer is not drawn: its curve is that of the energy
 _SCORE_NAMES = {
@@ -37,22 +37,27 @@ def draw_risk_coverage(selective: dict[str, Any]) -> Figure:
     ax.set(xlabel="coverage, % of the examples, most confident first", ylabel="error rate among them, %")
     ax.set(xlim=(0, 100), ylim=(0, None))
     ax.set_title(f"Selective prediction: AURC {100 * selective['aurc']['value']:.2f} %")
-    ax.legend(loc="upper left", fontsize=8)
+    ax.legend(loc="upper left", fontsize=9)
     return figure
 
 
 def draw_roc(ood: dict[str, Any]) -> Figure:
     """One panel for each OOD set of a report's ood axis, with a curve for each score, best AUROC first."""
-    figure = Figure(figsize=(4.6 * len(ood), 4.4), layout="constrained")
-    for ax, (name, found) in zip(np.atleast_1d(figure.subplots(1, len(ood))), ood.items(), strict=True):
+    columns = min(2, len(ood))
+    rows = -(-len(ood) // columns)
+    figure = Figure(figsize=(WIDTH if columns > 1 else 4.6, 4.3 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, (name, found) in zip(panels, ood.items(), strict=False):
         ax.plot([0, 100], [0, 100], linestyle="--", linewidth=1, color=GREY)
         colours = dict(zip(_SCORE_NAMES, COLOURS, strict=True))
         for score in sorted(_SCORE_NAMES.keys() & found.keys(), key=lambda s: -found[s]["auroc"]["value"]):
             fpr, tpr = (100 * np.array(found[score]["roc"][key]) for key in ("fpr", "tpr"))
             label = f"{100 * found[score]['auroc']['value']:.1f}  {_SCORE_NAMES[score]}"
             ax.plot(fpr, tpr, color=colours[score], linewidth=1.5, label=label)
-        ax.set(xlabel=f"{name.replace('_', ' ')} accepted, %", ylabel="test set accepted, %")
+        ax.set(xlabel=f"{short(name)} accepted, %", ylabel="test set accepted, %")
         ax.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
-        ax.set_title(f"Telling {name.replace('_', ' ')} from the test set")
-        ax.legend(loc="lower right", fontsize=8, title="AUROC, %", title_fontsize=8, alignment="left")
+        ax.set_title(f"Telling {short(name)} from the test set")
+        ax.legend(loc="lower right", fontsize=9, title="AUROC, %", title_fontsize=9, alignment="left")
+    for ax in panels[len(ood) :]:
+        ax.remove()
     return figure

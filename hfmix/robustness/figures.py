@@ -1,6 +1,6 @@
-"""The figures of a report and of a comparison, drawn from reports alone."""
+"""The figures of a report, drawn from the report alone, to be read at the width of a page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,57 +11,65 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from hfmix.metrics import wilson_interval
+from hfmix.robustness.curves import draw_risk_coverage, draw_roc
 from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.style import COLOURS, GREY, STYLE
+from hfmix.robustness.style import COLOURS, GREY, STYLE, WIDTH, short
 
 # light enough for black figures on every colour
 _BAD_TO_GOOD = LinearSegmentedColormap.from_list("bad_to_good", ["#e8895a", "#fbf3e4", "#8fc4e0"])
 
 
-def draw_report(report: RobustnessReport, folder: Path) -> None:
-    """Writes ``reliability.png``, ``corruptions.png`` and ``ood.png`` for the axes that the report has."""
+def draw_report(report: RobustnessReport, folder: Path) -> dict[str, list[Path]]:
+    """Writes the figures of the axes that the report has, by axis; those of an earlier report go.
+
+    ``reliability.png``, ``risk_coverage.png``, ``corruptions.png``, ``shift.png``, ``ood.png`` and ``roc.png``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    drawings = {"calibration": _draw_reliability, "corruptions": _draw_corruptions, "ood": _draw_ood}
-    files = {"calibration": "reliability.png", "corruptions": "corruptions.png", "ood": "ood.png"}
-    for axis, draw in drawings.items():
+    drawn: dict[str, list[Path]] = {}
+    for file, axis, draw in _FIGURES:
         if axis in report.axes:
             with matplotlib.rc_context(STYLE):
-                draw(report.axes).savefig(folder / files[axis])
-
-
-def draw_comparison(reports: Mapping[str, RobustnessReport], path: Path) -> None:
-    """Writes one figure with the models side by side: accuracy by severity, calibration, OOD detection."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(12, 3.9), layout="constrained")
-        severity, reliability, detection = figure.subplots(1, 3)
-        _compare_severity(severity, reports)
-        _compare_reliability(reliability, reports)
-        _compare_detection(detection, reports)
-        figure.legend(*severity.get_legend_handles_labels(), loc="outside lower center", ncols=len(reports))
-        figure.savefig(path)
+                draw(report.axes).savefig(folder / file)
+            drawn.setdefault(axis, []).append(folder / file)
+        else:
+            (folder / file).unlink(missing_ok=True)
+    return drawn
 
 
 def _draw_reliability(axes: dict[str, Any]) -> Figure:
+    """One panel; a second one after temperature scaling where there is a temperature."""
     calibration = axes["calibration"]
+    panels = {"Reliability": calibration}
+    if "temperature_scaled" in calibration:
+        scaled = calibration["temperature_scaled"]
+        panels = {"As it is": calibration, f"Logits ÷ {scaled['temperature']:.3g}": scaled}
+    figure = Figure(figsize=(WIDTH if len(panels) > 1 else 4.6, 4.8), layout="constrained")
+    grid = figure.subplots(2, len(panels), sharex=True, sharey="row", height_ratios=[3, 1], squeeze=False)
+    for (top, bottom), (title, found) in zip(grid.T, panels.items(), strict=True):
+        _reliability(top, bottom, found)
+        top.set_title(f"{title}: ECE {_percent(found['ece_15'])}")
+        bottom.set_xlabel("confidence in the predicted class")
+    grid[0, 0].set_ylabel("accuracy")
+    grid[0, 0].legend(loc="upper left", fontsize=9)
+    grid[1, 0].set_ylabel("share of\nexamples")
+    return figure
+
+
+def _reliability(top: Axes, bottom: Axes, calibration: dict[str, Any]) -> None:
     count, accuracy, confidence = (
         np.array(calibration["reliability_bins"][key]) for key in ("count", "accuracy", "confidence")
     )
     edges = np.linspace(0, 1, len(count) + 1)
     centre, filled = (edges[:-1] + edges[1:]) / 2, count > 0
     intervals = np.array([wilson_interval(round(a * n), n) for a, n in zip(accuracy, count, strict=True) if n]).T
-    figure = Figure(figsize=(4.6, 4.8), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     top.plot([0, 1], [0, 1], linestyle="--", color=GREY, label="perfect")
     top.vlines(confidence[filled], *intervals, color=COLOURS[0], alpha=0.4, linewidth=4, label="95 % interval")
     top.plot(
         confidence[filled], accuracy[filled], "o", color=COLOURS[0], markersize=5, label="share that is right"
     )
-    top.set(ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1))
-    top.set_title(f"Reliability: {_percent(calibration['ece_15'])} ECE")
-    top.legend(loc="upper left", fontsize=8)
+    top.set(ylim=(-0.02, 1.02), xlim=(0, 1))
     bottom.bar(centre, count / count.sum(), width=0.94 * edges[1], color=GREY)
-    bottom.set(xlabel="confidence in the predicted class", ylabel="share of\nexamples", ylim=(0, 1))
-    return figure
+    bottom.set(ylim=(0, 1))
 
 
 def _draw_corruptions(axes: dict[str, Any]) -> Figure:
@@ -87,71 +95,54 @@ def _draw_corruptions(axes: dict[str, Any]) -> Figure:
     return figure
 
 
-def _draw_ood(axes: dict[str, Any]) -> Figure:
-    sets = axes["ood"]
-    figure = Figure(figsize=(5.2, 0.4 + 2.7 * len(sets)), layout="constrained")
-    for ax, (name, found) in zip(np.atleast_1d(figure.subplots(len(sets), 1)), sets.items(), strict=True):
-        histogram = found["msp_histogram"]
-        edges = np.array(histogram["edges"])
-        for key, label, colour in (("id", "test set", COLOURS[0]), ("ood", name, COLOURS[1])):
-            share = np.array(histogram[key]) / sum(histogram[key])
-            ax.stairs(share, edges, fill=True, alpha=0.5, color=colour, label=label)
-        auroc = found["msp"]["auroc"]
-        ax.set(xlabel="confidence (largest probability)", ylabel="share", xlim=(0, 1))
-        ax.set_title(f"Out-of-distribution: AUROC {_percent(auroc)}")
-        ax.legend(loc="upper left")
+def _draw_shift(axes: dict[str, Any]) -> Figure:
+    """Accuracy on the test set and on each shifted one."""
+    rows = {short(name): found["accuracy"] for name, found in axes["shift"].items()}
+    if "clean" in axes:
+        rows = {"test set": axes["clean"]["accuracy"], **rows}
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.42 * len(rows)), layout="constrained")
+    ax = figure.subplots()
+    for i, (name, found) in enumerate(rows.items()):
+        value, (low, high) = 100 * found["value"], (100 * bound for bound in found["ci95"])
+        colour = GREY if name == "test set" else COLOURS[0]
+        error = [[max(value - low, 0)], [max(high - value, 0)]]
+        ax.barh(i, value, 0.72, color=colour, alpha=0.85, xerr=error, error_kw={"ecolor": "#444444"})
+        ax.annotate(f"{value:.1f}", (max(value, high), i), (4, 0), textcoords="offset points", va="center")
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 110), xticks=range(0, 101, 20), xlabel="accuracy, %", title="Accuracy on shifted input")
     return figure
 
 
-def _compare_severity(ax: Axes, reports: Mapping[str, RobustnessReport]) -> None:
-    for colour, (name, report) in zip(_colours(reports), reports.items(), strict=True):
-        found = {"0": report.axes.get("clean", {}).get("accuracy")}
-        found |= report.axes.get("corruptions", {}).get("mean_accuracy_by_severity", {})
-        found = {int(severity): value for severity, value in found.items() if value}
-        y = [100 * value["value"] for value in found.values()]
-        ax.plot(list(found), y, "o-", color=colour, label=name, markersize=4)
-        low, high = np.array([value["ci95"] for value in found.values()]).reshape(-1, 2).T * 100
-        ax.fill_between(list(found), low, high, color=colour, alpha=0.12, linewidth=0)
-    ax.set(xlabel="severity of corruption (0: clean)", ylabel="accuracy, %", title="Accuracy")
-
-
-def _compare_reliability(ax: Axes, reports: Mapping[str, RobustnessReport]) -> None:
-    width = 0.8
-    for i, (colour, report) in enumerate(zip(_colours(reports), reports.values(), strict=True)):
-        _bar(ax, i, width, report.axes.get("calibration", {}).get("ece_15"), colour)
-    ax.set(xticks=[], xlabel="lower is better", ylabel="ECE (15 bins), %", title="Calibration error")
-
-
-def _compare_detection(ax: Axes, reports: Mapping[str, RobustnessReport]) -> None:
-    sets = list(dict.fromkeys(key for report in reports.values() for key in report.axes.get("ood", {})))
-    width = 0.8 / len(reports)
-    for i, (colour, report) in enumerate(zip(_colours(reports), reports.values(), strict=True)):
-        for j, key in enumerate(sets):
-            found = report.axes.get("ood", {}).get(key)
-            _bar(
-                ax, j + (i - (len(reports) - 1) / 2) * width, width * 0.92, found and found["msp"]["auroc"], colour
-            )
-    ax.set_xticks(range(len(sets)), [key.replace("_", " ") for key in sets])
-    ax.set(ylabel="AUROC (confidence), %", title="Noticing out-of-distribution input")
-    ax.axhline(50, linestyle="--", linewidth=1, color=GREY)
-    ax.set(xlabel="dashed: chance")
-    ax.set_ylim(0, 108)  # room for a figure above the highest bar
-    ax.set_yticks(range(0, 101, 20))
-
-
-def _bar(ax: Axes, x: float, width: float, found: dict[str, Any] | None, colour: str) -> None:
-    """One bar with its interval and its value above; nothing where the figure is missing."""
-    if not found:
-        return
-    value, (low, high) = 100 * found["value"], (100 * bound for bound in found["ci95"])
-    error = [[max(value - low, 0)], [max(high - value, 0)]]
-    ax.bar(x, value, width, color=colour, alpha=0.85, yerr=error, error_kw={"elinewidth": 1, "ecolor": "#444444"})
-    ax.annotate(f"{value:.1f}", (x, max(value, high)), (0, 2), textcoords="offset points", ha="center", fontsize=9)
-
-
-def _colours(reports: Mapping[str, RobustnessReport]) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(len(reports))]
+def _draw_ood(axes: dict[str, Any]) -> Figure:
+    sets = axes["ood"]
+    columns = min(2, len(sets))
+    rows = -(-len(sets) // columns)
+    figure = Figure(figsize=(WIDTH if columns > 1 else 5.2, 0.4 + 2.7 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, (name, found) in zip(panels, sets.items(), strict=False):
+        histogram = found["msp_histogram"]
+        edges = np.array(histogram["edges"])
+        for key, label, colour in (("id", "test set", COLOURS[0]), ("ood", short(name), COLOURS[1])):
+            share = np.array(histogram[key]) / sum(histogram[key])
+            ax.stairs(share, edges, fill=True, alpha=0.5, color=colour, label=label)
+        ax.set(xlabel="confidence (largest probability)", ylabel="share", xlim=(0, 1))
+        ax.set_title(f"Out-of-distribution: AUROC {_percent(found['msp']['auroc'])}")
+        ax.legend(loc="upper left")
+    for ax in panels[len(sets) :]:
+        ax.remove()
+    return figure
 
 
 def _percent(found: dict[str, Any]) -> str:
     return f"{100 * found['value']:.1f} %"
+
+
+_FIGURES: tuple[tuple[str, str, Callable[[dict[str, Any]], Figure]], ...] = (
+    ("reliability.png", "calibration", _draw_reliability),
+    ("risk_coverage.png", "selective", lambda axes: draw_risk_coverage(axes["selective"])),
+    ("corruptions.png", "corruptions", _draw_corruptions),
+    ("shift.png", "shift", _draw_shift),
+    ("ood.png", "ood", _draw_ood),
+    ("roc.png", "ood", lambda axes: draw_roc(axes["ood"])),
+)

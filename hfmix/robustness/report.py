@@ -1,12 +1,18 @@
 """What an evaluation found, as plain JSON."""
 
+import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hfmix.robustness.predictions import Predictions
 
 SCHEMA_VERSION = 1
+CSV_COLUMNS = ("axis", "path", "value", "low", "high", "n")
 
 
 @dataclass(frozen=True)
@@ -19,9 +25,28 @@ class RobustnessReport:
     Attributes:
         content: ``schema_version``, ``model``, ``data``, ``seed``, ``versions``, ``axes`` (a dictionary an axis)
             and ``left_out`` (why an axis was not measured).
+        kept: `predictions`, or the file that holds them; no part of what makes two reports equal.
     """
 
     content: dict[str, Any]
+    kept: "Predictions | Path | None" = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def predictions(self) -> "Predictions | None":
+        """What the model said of each example, read when it is first asked for; None where it was not kept.
+
+        NumPy arrays: of the clean test set ``label``, ``predicted``, ``confidence`` and ``nll``, (N,);
+        ``corrupted_accuracy``, (M,), the share of all corrupted versions that is right, with ``corrupted_row``,
+        the examples' places in the test set; ``msp/NAME``, the largest probabilities on each OOD set.
+
+        Raises:
+            ValueError: the file belongs to another report.
+        """
+        if not isinstance(self.kept, Path):
+            return self.kept
+        from hfmix.robustness.predictions import load_predictions
+
+        return load_predictions(self.kept, self.content["data"]["fingerprint_sha256"])
 
     @property
     def axes(self) -> dict[str, Any]:
@@ -42,13 +67,28 @@ class RobustnessReport:
         return self.content
 
     def save(self, folder: str | Path) -> None:
-        """Writes ``robustness.json`` and ``figures/`` into `folder`."""
+        """Writes ``robustness.json``, ``robustness.csv``, ``report.html``, ``predictions.safetensors``, ``figures/``.
+
+        The table has one row a figure, with the columns `CSV_COLUMNS`; the page needs no other file.
+        """
         from hfmix.robustness.figures import draw_report
+        from hfmix.robustness.page import page
+        from hfmix.robustness.predictions import PREDICTIONS_FILE, save_predictions
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        if self.predictions is None:
+            (folder / PREDICTIONS_FILE).unlink(missing_ok=True)  # of an earlier report
+        else:
+            save_predictions(self.predictions, self.content["data"]["fingerprint_sha256"], folder)
         (folder / "robustness.json").write_text(json.dumps(self.content, indent=1, allow_nan=False) + "\n")
-        draw_report(self, folder / "figures")
+        with (folder / "robustness.csv").open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(CSV_COLUMNS)
+            for path, found in self.figures():
+                table.writerow([path.partition("/")[0], path, found["value"], *found["ci95"], found["n"]])
+        drawn = draw_report(self, folder / "figures")
+        (folder / "report.html").write_text(page(self, drawn), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> "RobustnessReport":
@@ -67,7 +107,8 @@ class RobustnessReport:
         version = content.get("schema_version") if isinstance(content, dict) else None
         if version != SCHEMA_VERSION:
             raise ValueError(f"{path} has schema_version {version!r}, this hfmix reads {SCHEMA_VERSION}")
-        return cls(content)
+        predictions = Path(folder, "predictions.safetensors")
+        return cls(content, predictions if predictions.is_file() else None)
 
 
 def figure(value: float, interval: tuple[float, float], n: int) -> dict[str, Any]:

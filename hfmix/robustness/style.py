@@ -13,3 +13,10 @@ STYLE = {
     "legend.frameon": False,
     "figure.dpi": 150,
 }
+WIDTH = 8.0  # inches of a figure with two panels abreast: shown at 800 pixels, its small print has some 12
+
+
+def short(name: str, length: int = 24) -> str:
+    """A name from users, as a label: without underscores, and cut where it is long."""
+    text = name.replace("_", " ").replace("$", r"\$")
+    return text if len(text) <= length else text[: length - 1] + "…"

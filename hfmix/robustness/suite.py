@@ -28,6 +28,12 @@ from hfmix.robustness.corruptions import SEVERITIES
 from hfmix.robustness.ood import ood_axis, ood_groups
 from hfmix.robustness.ood_scores import FeatureReference, Scores, full_spectrum, ood_scores
 from hfmix.robustness.pieces import Pieces
+from hfmix.robustness.predictions import (
+    Predictions,
+    clean_predictions,
+    corrupted_predictions,
+    ood_predictions,
+)
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport
 from hfmix.robustness.runner import Outputs, Runner
 from hfmix.robustness.selective import selective_axis
@@ -113,7 +119,7 @@ def evaluate_robustness(
     if progress:
         _say_how_long(runner, sets, corruptions, seed, mode)
     with tqdm(total=sets.passes(len(corruptions)), unit="example", desc="robustness", disable=not progress) as bar:
-        measured, left_out, fingerprint = _measure(runner, sets, axes, corruptions, groups or {}, seed, mode, bar)
+        found = _measure(runner, sets, axes, corruptions, groups or {}, seed, mode, bar)
     runner.pieces.clear()
     return RobustnessReport(
         {
@@ -123,13 +129,14 @@ def evaluate_robustness(
                 "kind": test.kind,
                 "num_samples": len(test),
                 "class_names": test.class_names,
-                "fingerprint_sha256": fingerprint,
+                "fingerprint_sha256": found.fingerprint,
             },
             "seed": seed,
             "versions": versions(),
-            "axes": {axis: measured[axis] for axis in (*AXES, *measured) if axis in measured},
-            "left_out": left_out,
-        }
+            "axes": {axis: found.axes[axis] for axis in (*AXES, *found.axes) if axis in found.axes},
+            "left_out": found.left_out,
+        },
+        found.predictions,
     )
 
 
@@ -165,6 +172,16 @@ class _Sets:
                 raise ValueError(f"the {data.name} set holds {data.kind}, the test set {self.test.kind}")
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """The axes, why some are left out, the test set's fingerprint, and what is said of each example."""
+
+    axes: dict[str, Any]
+    left_out: dict[str, str]
+    fingerprint: str
+    predictions: Predictions
+
+
 def _measure(
     runner: Runner,
     sets: _Sets,
@@ -174,14 +191,14 @@ def _measure(
     seed: int,
     mode: Literal["parity", "corrected"],
     bar: tqdm,
-) -> tuple[dict[str, Any], dict[str, str], str]:
-    """The axes, why some are left out, and the test set's fingerprint."""
+) -> _Measured:
     measured: dict[str, Any] = {}
     left_out = {axis: "not asked for" for axis in AXES if axis not in axes}
     with_features = bool(sets.ood) and sets.reference is not None
     clean = runner.outputs(sets.test, bar, with_features)
     _check_head(clean.logits, sets.test)
     labels, log_prob = sets.test.labels, _log_softmax(clean.logits)
+    predictions = clean_predictions(clean.logits, log_prob, labels)
     if "clean" in axes:
         measured["clean"] = clean_axis(log_prob, labels, seed)
     if "calibration" in axes:
@@ -192,9 +209,10 @@ def _measure(
     if sets.corrupted is not None:
         found = runner.under_corruption(sets.corrupted, corruptions, seed, mode, bar)
         axis = corruption_axis(found.correct, found.confidence, found.nll, corruptions, seed)
+        position = {row: i for i, row in enumerate(sets.test.rows.tolist())}
+        taken = np.array([position[row] for row in sets.corrupted.rows.tolist()])
+        predictions |= corrupted_predictions(found.correct, taken)
         if clean.logits.shape[1] == 1000 and set(ALEXNET_ERRORS) <= set(corruptions):
-            position = {row: i for i, row in enumerate(sets.test.rows.tolist())}
-            taken = [position[row] for row in sets.corrupted.rows.tolist()]
             clean_correct = (log_prob.argmax(1) == labels)[taken]
             axis |= against_alexnet(found.correct, clean_correct, corruptions, seed)
         measured["corruptions"] = {**how_applied(runner.preprocessor, corruptions, mode), **axis}
@@ -206,10 +224,12 @@ def _measure(
     elif "shift" in axes:
         left_out["shift"] = "no further labelled data given (shift=)"
     if sets.ood:
-        measured |= _ood_axes(runner, sets, clean, shifted, groups, seed, bar)
+        found, outside = _ood_axes(runner, sets, clean, shifted, groups, seed, bar)
+        measured |= found
+        predictions |= ood_predictions(outside)
     elif "ood" in axes:
         left_out["ood"] = "no out-of-distribution data given (ood=)"
-    return measured, left_out, clean.fingerprint
+    return _Measured(measured, left_out, clean.fingerprint, predictions)
 
 
 def _ood_axes(
@@ -220,8 +240,11 @@ def _ood_axes(
     groups: Mapping[str, Sequence[str]],
     seed: int,
     bar: tqdm,
-) -> dict[str, Any]:
-    """``ood``, by set; ``ood_groups``, the means over groups; ``ood_full_spectrum``, shifted input counted in."""
+) -> tuple[dict[str, Any], dict[str, Scores]]:
+    """``ood``, by set; ``ood_groups``, the means over groups; ``ood_full_spectrum``, shifted input counted in.
+
+    Beside them the scores of each set.
+    """
     reference = None
     if sets.reference is not None:
         training = sets.reference.sample(_REFERENCE_SAMPLES, seed)
@@ -241,7 +264,7 @@ def _ood_axes(
     if shifted:
         wide = full_spectrum(inside, *map(scores, shifted.values()))
         axes["ood_full_spectrum"] = {key: ood_axis(wide, other, seed) for key, other in outside.items()}
-    return axes
+    return axes, outside
 
 
 def _shift_axis(outputs: Outputs, data: LabelledData, classes: Sequence[str], seed: int) -> dict[str, Any]:

@@ -41,11 +41,15 @@ def show(found: Mapping[str, Any], factor: float = 1, digits: int = 3) -> str:
 
 
 def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
-    """Reports of several runs side by side, as a Markdown table.
+    """Reports of several runs side by side, as Markdown: a table, and one of the differences to the first run.
+
+    The differences have paired 95 % intervals; see `paired_differences`. A run without predictions has none, and
+    the text says so.
 
     Args:
         runs: folders with a ``robustness.json``.
-        out: a folder that receives ``comparison.md``, ``comparison.png`` and ``comparison.json``.
+        out: a folder that receives ``comparison.md``, ``comparison.png`` and ``comparison.json``, where a report
+            that was compared with the first holds ``difference_to_first`` too.
 
     Raises:
         ValueError: no run is given, or a folder holds no report, or the runs were measured on different data.
@@ -56,18 +60,71 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
     alike = len({path.name for path in paths}) < len(paths)
     reports = {str(path) if alike else path.name: RobustnessReport.load(path) for path in paths}
     _check_comparable(reports)
-    rows = {name: headlines(report) for name, report in reports.items()}
-    table = _markdown(rows)
+    differences = _differences(reports)
+    text = _markdown({name: headlines(report) for name, report in reports.items()})
+    if len(reports) > 1:
+        text += "\n" + _difference_text(list(reports), differences)
     if out is not None:
-        from hfmix.robustness.figures import draw_comparison
+        from hfmix.robustness.comparison_figure import draw_comparison
 
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "comparison.md").write_text(table, encoding="utf-8")
+        (folder / "comparison.md").write_text(text, encoding="utf-8")
         content = {name: report.to_dict() for name, report in reports.items()}
+        for name, found in differences.items():
+            content[name] = {**content[name], "difference_to_first": found}
         (folder / "comparison.json").write_text(json.dumps(content, indent=1) + "\n")
         draw_comparison(reports, folder / "comparison.png")
-    return table
+    return text
+
+
+def _differences(reports: Mapping[str, RobustnessReport]) -> dict[str, dict[str, Any]]:
+    """By run, for those that have predictions where the first has them too."""
+    from hfmix.robustness.paired import paired_differences
+
+    first, *others = reports.values()
+    if first.predictions is None:
+        return {}
+    return {
+        name: paired_differences(first.predictions, other.predictions, first.content["seed"])
+        for name, other in zip(list(reports)[1:], others, strict=True)
+        if other.predictions is not None
+    }
+
+
+def _difference_text(names: Sequence[str], differences: Mapping[str, Mapping[str, Any]]) -> str:
+    """The second table, and which runs are not in it."""
+    first, *others = names
+    rows = {name: _shown_differences(differences[name]) for name in others if name in differences}
+    text = ""
+    if rows:
+        text = f"Difference to {first}, with paired 95 % intervals (* where the interval excludes 0):\n\n"
+        text += _markdown(rows)
+    if missing := [name for name in others if name not in differences]:
+        text += "\n" if rows else ""
+        text += f"No paired difference to {first} for {', '.join(missing)}: predictions.safetensors is missing.\n"
+    return text
+
+
+def _shown_differences(differences: Mapping[str, Any]) -> dict[str, str]:
+    """The titles of `headlines` to text, such as ``{"accuracy, % ↑": "+0.6 [+0.1, +1.1] *"}``."""
+    texts = {}
+    for title, path, factor, digits, better in _HEADLINES:
+        if found := differences.get("/".join(path)):
+            texts[f"{title} {better}"] = _signed(found, factor, digits)
+    for path, found in differences.items():
+        if path.startswith("ood/"):
+            name = path.removeprefix("ood/").removesuffix("/msp/auroc")
+            texts[f"OOD {name} AUROC, % ↑"] = _signed(found, 100, 1)
+    return texts
+
+
+def _signed(found: Mapping[str, Any], factor: float, digits: int) -> str:
+    low, high = found["ci95"]
+    # + 0.0 makes -0.0 a 0
+    value, low, high = (round(factor * number, digits) + 0.0 for number in (found["value"], low, high))
+    mark = " *" if found["ci95"][0] > 0 or found["ci95"][1] < 0 else ""
+    return f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]{mark}"
 
 
 def _check_comparable(reports: Mapping[str, RobustnessReport]) -> None:
@@ -87,7 +144,12 @@ def _basis(report: RobustnessReport) -> dict[str, Any]:
     return {
         "test set": report.content["data"]["fingerprint_sha256"],
         "corruptions": corruptions
-        and (report.content["seed"], corruptions["mean_accuracy"]["n"], sorted(corruptions["accuracy"])),
+        and (
+            report.content["seed"],
+            corruptions["mean_accuracy"]["n"],
+            sorted(corruptions["accuracy"]),
+            *(corruptions.get(key) for key in ("mode", "frost")),
+        ),
         "out-of-distribution sets": ood and {name: found["fingerprint_sha256"] for name, found in ood.items()},
     }
 
