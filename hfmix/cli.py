@@ -73,7 +73,7 @@ def _compare(arguments: Namespace) -> None:
 
     print(compare(arguments.runs, arguments.out), end="")
     if arguments.out:
-        print(f"\n{arguments.out}/comparison.md is this table, {arguments.out}/comparison.png its figure")
+        print(f"\n{arguments.out}/comparison.md holds this, {arguments.out}/comparison.png the figure")
 
 
 def _push(arguments: Namespace) -> None:

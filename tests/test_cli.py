@@ -11,7 +11,9 @@ from conftest import ROOT
 from datasets import ClassLabel
 from PIL import Image
 
+from hfmix import RobustnessReport
 from hfmix.cli import main
+from hfmix.robustness.predictions import save_predictions
 from hfmix.train import main as train_main
 
 
@@ -52,7 +54,7 @@ def test_other_class_names_compare_by_index(finished_run, tmp_path, capsys):
     assert "labels compare by index" in capsys.readouterr().err
 
 
-def test_compare_makes_one_table_and_one_figure(finished_run, tmp_path, capsys):
+def test_compare_makes_tables_and_one_figure(finished_run, tmp_path, capsys):
     other = tmp_path / "other"
     shutil.copytree(finished_run, other)
     report = json.loads((other / "robustness.json").read_text())
@@ -61,14 +63,71 @@ def test_compare_makes_one_table_and_one_figure(finished_run, tmp_path, capsys):
     (other / "robustness.json").write_text(json.dumps(report))
     assert main(["compare", str(finished_run), str(other), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
-    table = (tmp_path / "out" / "comparison.md").read_text()
-    assert printed.startswith(table)
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert printed.startswith(text)
+    table, heading, differences = text.split("\n\n")
     header, _, first, second = table.splitlines()
     assert "accuracy, % ↑" in header and "OOD photographs AUROC, % ↑" in header
     assert first.startswith("| regmixup ") and "50.0 [40.0, 60.0]" in second and "| – " in second
+    assert heading == "Difference to regmixup, with paired 95 % intervals (* where the interval excludes 0):"
+    header, _, row = differences.splitlines()
+    assert "OOD" not in header and row.startswith("| other | +0.0 [+0.0, +0.0] ")
     with Image.open(tmp_path / "out" / "comparison.png") as figure:
         assert figure.width > 1200
-    assert set(json.loads((tmp_path / "out" / "comparison.json").read_text())) == {"regmixup", "other"}
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert set(content) == {"regmixup", "other"} and "difference_to_first" not in content["regmixup"]
+    found = content["other"]["difference_to_first"]
+    assert set(found) == {"clean/accuracy", "clean/nll", "calibration/ece_15", "corruptions/mean_accuracy"}
+    assert all(figure["value"] == 0 and figure["ci95"] == [0, 0] for figure in found.values())
+
+
+def test_without_predictions_there_is_no_paired_difference(finished_run, tmp_path, capsys):
+    for name in ("new", "old"):
+        shutil.copytree(finished_run, tmp_path / name)
+    (tmp_path / "old" / "predictions.safetensors").unlink()
+    assert main(["compare", str(finished_run), str(tmp_path / "new"), str(tmp_path / "old")]) == 0
+    sentence = "No paired difference to {} for {}: predictions.safetensors is missing.\n"
+    printed = capsys.readouterr().out
+    assert printed.endswith("\n\n" + sentence.format("regmixup", "old")) and "\n| new | +0.0 " in printed
+    assert main(["compare", str(tmp_path / "old"), str(tmp_path / "new")]) == 0
+    assert capsys.readouterr().out.split("\n\n")[1] == sentence.format("old", "new")
+
+
+@pytest.mark.parametrize(("key", "value"), [("mode", "corrected"), ("frost", "another")])
+def test_corruptions_made_differently_do_not_compare(finished_run, tmp_path, one_line, key, value):
+    other = tmp_path / "other"
+    shutil.copytree(finished_run, other)
+    report = json.loads((other / "robustness.json").read_text())
+    report["axes"]["corruptions"][key] = value
+    (other / "robustness.json").write_text(json.dumps(report))
+    assert main(["compare", str(finished_run), str(other)]) == 1
+    assert one_line() == "regmixup and other were measured on different corruptions: their figures don't compare"
+
+
+def test_predictions_of_another_test_set_are_one_line(finished_run, tmp_path, one_line):
+    other = tmp_path / "other"
+    shutil.copytree(finished_run, other)
+    kept = RobustnessReport.load(finished_run).predictions
+    save_predictions(kept, "0" * 64, other)
+    assert main(["compare", str(finished_run), str(other)]) == 1
+    assert "predictions.safetensors is of another test set than the report beside it" in one_line()
+
+
+def test_the_readme_gets_the_first_table_alone(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path / "again")
+    out = tmp_path / "comparison"
+    assert main(["compare", str(finished_run), str(tmp_path / "again"), "--out", str(out)]) == 0
+    for file in ("README.md", "results/update_readme.py"):
+        (tmp_path / "project" / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / "project" / file)
+    script = tmp_path / "project/results/update_readme.py"
+    subprocess.run([sys.executable, str(script), str(out)], check=True)
+    before, after = ((root / "README.md").read_text(encoding="utf-8") for root in (ROOT, tmp_path / "project"))
+    start, end = "<!-- quickstart -->", "<!-- /quickstart -->"
+    assert before.split(start)[0] == after.split(start)[0] and before.split(end)[1] == after.split(end)[1]
+    block = after.split(start)[1].split(end)[0]
+    assert block.splitlines()[3].startswith("| regmixup |") and "Difference" not in block
+    assert len(block.strip().splitlines()) == 6  # head, rule, two runs, an empty line, the figure
 
 
 def test_runs_on_different_data_do_not_compare(finished_run, tmp_path, one_line):

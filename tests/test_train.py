@@ -185,8 +185,13 @@ def test_a_finished_run_is_complete_and_holds_no_pickle(finished_run):
         "figures/corruptions.png",
         "figures/ood.png",
         "figures/reliability.png",
+        "figures/risk_coverage.png",
+        "figures/roc.png",
         "model.safetensors",
+        "predictions.safetensors",
         "recipe.yaml",
+        "report.html",
+        "robustness.csv",
         "robustness.json",
         "train_results.json",
     }

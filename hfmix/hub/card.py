@@ -9,10 +9,13 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hfmix.mixing import policy_from_dict
+from hfmix.robustness.findings import findings
 from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.summary import headlines, show
+from hfmix.robustness.summary import headlines
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
+_LISTED_OOD = {(score, metric) for score in ("msp", "energy") for metric in ("auroc", "fpr95_ood_positive")}
+_QUIRK_OF_ALL = {"all": "grey levels"}
 _PAPERS = {
     "mixup": "1710.09412",
     "input_mixup": "1710.09412",
@@ -76,9 +79,11 @@ def write_card(run: Path, title: str) -> None:
         headlines=headlines(report),
         num_samples=report.content["data"]["num_samples"],
         fingerprint=report.content["data"]["fingerprint_sha256"][:16],
-        axes=report.axes,
+        corruption_sentence=_corruption_sentence(report.axes["corruptions"])
+        if "corruptions" in report.axes
+        else "",
         left_out=report.content["left_out"],
-        findings=findings(report),
+        findings=findings(report, _plain),
         figures=[f"figures/{path.name}" for path in sorted((run / "figures").glob("*.png"))],
         recipe=recipe,
         results=results,
@@ -87,34 +92,6 @@ def write_card(run: Path, title: str) -> None:
         base=_plain(base) if recipe["pretrained"] else None,
     )
     card.save(run / "README.md")
-
-
-def findings(report: RobustnessReport) -> list[str]:
-    """What the figures mean, one plain sentence each: what hurts most, how far to believe it, what it misses."""
-    axes, sentences = report.axes, []
-    if "corruptions" in axes:
-        means = {
-            name: sum(found["value"] for found in by_severity.values()) / len(by_severity)
-            for name, by_severity in axes["corruptions"]["accuracy"].items()
-        }
-        worst = min(means, key=means.get)
-        at_worst = show(axes["corruptions"]["accuracy"][worst]["5"], 100, 1)
-        name = worst.replace("_", " ").capitalize()
-        sentences.append(f"{name} hurts it most: accuracy {at_worst} % at severity 5.")
-    if "calibration" in axes and "clean" in axes:
-        gap = axes["calibration"]["mean_confidence"]["value"] - axes["clean"]["accuracy"]["value"]
-        way = "over-confident" if gap > 0 else "under-confident"
-        sentences.append(
-            f"On clean input it is {way}: its mean confidence lies {100 * abs(gap):.1f} points "
-            f"{'above' if gap > 0 else 'below'} its accuracy."
-        )
-    for name, found in axes.get("ood", {}).items():
-        missed = found["msp"]["fpr95_ood_positive"]
-        sentences.append(
-            f"To notice 95 % of {_plain(name)} by low confidence, it would flag "
-            f"{show(missed, 100, 1)} % of the proper input too."
-        )
-    return sentences
 
 
 def dataset_name(recipe: dict[str, Any]) -> str:
@@ -142,9 +119,11 @@ def _sampling_rate(run: Path) -> int | None:
 
 
 def _eval_results(report: RobustnessReport, dataset: str, task: str) -> list[EvalResult]:
-    """Every figure for the model-index; corruption and severity are kept apart in config and metric name."""
+    """Figures for the model-index, the others being in ``robustness.json``; each has a name of its own."""
     results = []
     for path, found in report.figures():
+        if not _is_listed(path):
+            continue
         axis, *rest = path.split("/")
         if axis == "corruptions" and rest[0] == "accuracy":
             config, metric = rest[1], f"accuracy at severity {rest[2]}"
@@ -167,6 +146,31 @@ def _eval_results(report: RobustnessReport, dataset: str, task: str) -> list[Eva
             )
         )
     return results
+
+
+def _is_listed(path: str) -> bool:
+    """Whether a figure goes into the model-index, which would grow too long with all of them."""
+    axis, *rest = path.split("/")
+    if axis == "ood":
+        return tuple(rest[-2:]) in _LISTED_OOD
+    return axis in ("clean", "calibration", "corruptions") or path == "selective/aurc"
+
+
+def _corruption_sentence(corruptions: dict[str, Any]) -> str:
+    """How the corrupted input came about: what it follows, what of that is known to be off, and whose frost."""
+    texts = [f"corrupted accuracy is the mean over {len(corruptions['accuracy'])} corruptions at 5 severities"]
+    quirks = ", ".join(_QUIRK_OF_ALL.get(name, name.replace("_", " ")) for name in corruptions.get("quirks", {}))
+    if quirks:
+        texts[0] += " ([arXiv 1903.12261](https://arxiv.org/abs/1903.12261))"
+        followed = corruptions["mode"] == "parity"
+        texts.append(
+            f"where ImageNet-C's code departs from its paper ({quirks}) "
+            f"{'the code is followed' if followed else 'the paper is followed'}, see `quirks` in `robustness.json`"
+        )
+    if corruptions.get("frost"):
+        drawn = corruptions["frost"] == "procedural"
+        texts.append(f"the frost is {'drawn' if drawn else 'photographed'} (`{corruptions['frost']}`)")
+    return "; ".join(texts)
 
 
 def _plain(text: str) -> str:

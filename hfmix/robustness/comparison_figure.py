@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -85,9 +86,8 @@ def _compare_detection(ax: Axes, reports: Reports) -> None:
             found = report.axes.get("ood", {}).get(key)
             x = j + (i - (len(reports) - 1) / 2) * width
             _bar(ax, x, width * 0.92, found and found["msp"]["auroc"], colour, annotate=annotate)
-    ax.set_xticks(range(len(sets)), [short(key) for key in sets])
-    if sum(len(short(key)) for key in sets) > 40:
-        ax.tick_params("x", rotation=25)
+    room = max(8, 42 // len(sets))  # letters below a group of bars
+    ax.set_xticks(range(len(sets)), [fill(short(key), room) for key in sets])
     ax.set(ylabel="AUROC (confidence), %", title="Noticing out-of-distribution input")
     ax.axhline(50, linestyle="--", linewidth=1, color=GREY)
     ax.set(xlabel="dashed: chance")
@@ -111,8 +111,9 @@ def _bar(
     error = [[max(value - low, 0)], [max(high - value, 0)]]
     ax.bar(x, value, width, color=colour, alpha=alpha, yerr=error, error_kw={"elinewidth": 1, "ecolor": "#444444"})
     if annotate:
-        top = (x, max(value, high))
-        ax.annotate(f"{value:.1f}", top, (0, 2), textcoords="offset points", ha="center", fontsize=9)
+        behind = {"facecolor": "white", "alpha": 0.7, "pad": 0.5, "linewidth": 0}  # lines do not cross the figure
+        text = {"ha": "center", "fontsize": 9, "bbox": behind}
+        ax.annotate(f"{value:.1f}", (x, max(value, high)), (0, 3), textcoords="offset points", **text)
 
 
 def _colours(reports: Reports) -> list[str]:

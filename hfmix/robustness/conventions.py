@@ -3,7 +3,10 @@
 # name to unit ("%" for what lies in [0, 1]) and convention
 CONVENTIONS: dict[str, tuple[str, str]] = {
     "accuracy": ("%", "share of the examples whose largest logit is the label's; Wilson's interval"),
-    "top5_accuracy": ("%", "share of the examples whose label is among the five largest logits; Wilson's interval"),
+    "top5_accuracy": (
+        "%",
+        "share of the examples whose label is among the five largest logits; Wilson's interval",
+    ),
     "nll": ("", "mean negative log-likelihood of the label, in nats"),
     "ece_15": ("%", "expected calibration error of the largest probability, 15 equal-width bins (lo, hi]"),
     "adaptive_ece_15": ("%", "the same with 15 bins of equal mass"),

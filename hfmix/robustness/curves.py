@@ -33,11 +33,13 @@ def draw_risk_coverage(selective: dict[str, Any]) -> Figure:
     for key, found in selective.items():
         if key.startswith("risk_at_coverage_"):
             at, (low, high) = int(key.rsplit("_", 1)[1]), (100 * bound for bound in found["ci95"])
-            ax.plot([at, at], [low, high], color=COLOURS[0], alpha=0.4, linewidth=4)
+            ax.plot([at, at], [low, high], color=COLOURS[0], alpha=0.4, linewidth=4, label="95 % interval")
     ax.set(xlabel="coverage, % of the examples, most confident first", ylabel="error rate among them, %")
-    ax.set(xlim=(0, 100), ylim=(0, None))
+    ax.set(xlim=(0, 100))
     ax.set_title(f"Selective prediction: AURC {100 * selective['aurc']['value']:.2f} %")
-    ax.legend(loc="upper left", fontsize=9)
+    named = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))  # one for all intervals
+    ax.legend(named.values(), named.keys(), loc="upper left", fontsize=9)
+    ax.set_ylim(0, 1.3 * ax.get_ylim()[1])
     return figure
 
 
@@ -45,7 +47,7 @@ def draw_roc(ood: dict[str, Any]) -> Figure:
     """One panel for each OOD set of a report's ood axis, with a curve for each score, best AUROC first."""
     columns = min(2, len(ood))
     rows = -(-len(ood) // columns)
-    figure = Figure(figsize=(WIDTH if columns > 1 else 4.6, 4.3 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH if columns > 1 else 4.6, 4.7 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, (name, found) in zip(panels, ood.items(), strict=False):
         ax.plot([0, 100], [0, 100], linestyle="--", linewidth=1, color=GREY)
@@ -56,8 +58,9 @@ def draw_roc(ood: dict[str, Any]) -> Figure:
             ax.plot(fpr, tpr, color=colours[score], linewidth=1.5, label=label)
         ax.set(xlabel=f"{short(name)} accepted, %", ylabel="test set accepted, %")
         ax.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
-        ax.set_title(f"Telling {short(name)} from the test set")
-        ax.legend(loc="lower right", fontsize=9, title="AUROC, %", title_fontsize=9, alignment="left")
+        ax.set_title(f"ROC: {short(name)}")
+        below = {"loc": "upper left", "bbox_to_anchor": (-0.02, -0.15), "ncols": 2, "columnspacing": 1}
+        ax.legend(fontsize=9, title="AUROC, %", title_fontsize=9, alignment="left", handlelength=1.2, **below)
     for ax in panels[len(ood) :]:
         ax.remove()
     return figure

@@ -26,7 +26,7 @@ def draw_report(report: RobustnessReport, folder: Path) -> dict[str, list[Path]]
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, list[Path]] = {}
-    for file, axis, draw in _FIGURES:
+    for file, axis, draw in FIGURES:
         if axis in report.axes:
             with matplotlib.rc_context(STYLE):
                 draw(report.axes).savefig(folder / file)
@@ -43,14 +43,15 @@ def _draw_reliability(axes: dict[str, Any]) -> Figure:
     if "temperature_scaled" in calibration:
         scaled = calibration["temperature_scaled"]
         panels = {"As it is": calibration, f"Logits ÷ {scaled['temperature']:.3g}": scaled}
-    figure = Figure(figsize=(WIDTH if len(panels) > 1 else 4.6, 4.8), layout="constrained")
+    figure = Figure(figsize=(WIDTH if len(panels) > 1 else 4.8, 4.9), layout="constrained")
     grid = figure.subplots(2, len(panels), sharex=True, sharey="row", height_ratios=[3, 1], squeeze=False)
     for (top, bottom), (title, found) in zip(grid.T, panels.items(), strict=True):
         _reliability(top, bottom, found)
         top.set_title(f"{title}: ECE {_percent(found['ece_15'])}")
         bottom.set_xlabel("confidence in the predicted class")
     grid[0, 0].set_ylabel("accuracy")
-    grid[0, 0].legend(loc="upper left", fontsize=9)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    figure.get_layout_engine().set(wspace=0.06)
     grid[1, 0].set_ylabel("share of\nexamples")
     return figure
 
@@ -64,9 +65,8 @@ def _reliability(top: Axes, bottom: Axes, calibration: dict[str, Any]) -> None:
     intervals = np.array([wilson_interval(round(a * n), n) for a, n in zip(accuracy, count, strict=True) if n]).T
     top.plot([0, 1], [0, 1], linestyle="--", color=GREY, label="perfect")
     top.vlines(confidence[filled], *intervals, color=COLOURS[0], alpha=0.4, linewidth=4, label="95 % interval")
-    top.plot(
-        confidence[filled], accuracy[filled], "o", color=COLOURS[0], markersize=5, label="share that is right"
-    )
+    dots = {"color": COLOURS[0], "markersize": 5, "clip_on": False}
+    top.plot(confidence[filled], accuracy[filled], "o", label="share that is right", **dots)
     top.set(ylim=(-0.02, 1.02), xlim=(0, 1))
     bottom.bar(centre, count / count.sum(), width=0.94 * edges[1], color=GREY)
     bottom.set(ylim=(0, 1))
@@ -123,12 +123,13 @@ def _draw_ood(axes: dict[str, Any]) -> Figure:
     for ax, (name, found) in zip(panels, sets.items(), strict=False):
         histogram = found["msp_histogram"]
         edges = np.array(histogram["edges"])
-        for key, label, colour in (("id", "test set", COLOURS[0]), ("ood", short(name), COLOURS[1])):
+        for key, label, colour in (("id", "test set", COLOURS[0]), ("ood", short(name, 18), COLOURS[1])):
             share = np.array(histogram[key]) / sum(histogram[key])
             ax.stairs(share, edges, fill=True, alpha=0.5, color=colour, label=label)
         ax.set(xlabel="confidence (largest probability)", ylabel="share", xlim=(0, 1))
-        ax.set_title(f"Out-of-distribution: AUROC {_percent(found['msp']['auroc'])}")
-        ax.legend(loc="upper left")
+        ax.set_title(f"{short(name, 18)}: AUROC {_percent(found['msp']['auroc'])}")
+        ax.legend(loc="upper left", ncols=2, fontsize=9, columnspacing=1)
+        ax.set_ylim(0, 1.25 * ax.get_ylim()[1])
     for ax in panels[len(sets) :]:
         ax.remove()
     return figure
@@ -138,7 +139,7 @@ def _percent(found: dict[str, Any]) -> str:
     return f"{100 * found['value']:.1f} %"
 
 
-_FIGURES: tuple[tuple[str, str, Callable[[dict[str, Any]], Figure]], ...] = (
+FIGURES: tuple[tuple[str, str, Callable[[dict[str, Any]], Figure]], ...] = (
     ("reliability.png", "calibration", _draw_reliability),
     ("risk_coverage.png", "selective", lambda axes: draw_risk_coverage(axes["selective"])),
     ("corruptions.png", "corruptions", _draw_corruptions),

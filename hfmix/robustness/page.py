@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from hfmix.robustness.conventions import CONVENTIONS, SCORES, convention_of
+from hfmix.robustness.findings import findings
 from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.summary import headlines
 
@@ -23,7 +24,8 @@ _TITLES = {
     "ood_groups": "Groups of out-of-distribution sets",
     "ood_full_spectrum": "Out-of-distribution input against clean and shifted input",
 }
-_ALL_CLASSES = 50  # more rows than these nobody reads
+_ALL = {"all": "all corruptions"}
+_MAX_CLASSES = 50  # more rows than these nobody reads
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def page(report: RobustnessReport, figures: Mapping[str, Sequence[Path]]) -> str
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         content=report.content,
         headlines=headlines(report),
+        findings=findings(report),
         sections=[
             {
                 "title": _TITLES.get(axis, words(axis)),
@@ -78,7 +81,7 @@ def page(report: RobustnessReport, figures: Mapping[str, Sequence[Path]]) -> str
         ],
         applied=corruptions.get("applied"),
         mode=corruptions.get("mode"),
-        quirks={words(name): text for name, text in corruptions.get("quirks", {}).items()},
+        quirks={words(_ALL.get(name, name)): text for name, text in corruptions.get("quirks", {}).items()},
         frost=corruptions.get("frost"),
         temperature=report.axes.get("calibration", {}).get("temperature_scaled", {}).get("temperature"),
         groups={name: group["sets"] for name, group in report.axes.get("ood_groups", {}).items()},
@@ -171,7 +174,7 @@ def _by_class(content: Mapping[str, Any], names: Sequence[str]) -> list[tuple[st
     known = [(row, name) for name, *row in zip(names, *columns, strict=False) if row[0] is not None]
     return [
         (name, Cell(row[0], f"{100 * row[0]:.2f} %", f"[{100 * row[1]:.2f}, {100 * row[2]:.2f}]", row[3]))
-        for row, name in sorted(known)[:_ALL_CLASSES]
+        for row, name in sorted(known)[:_MAX_CLASSES]
     ]
 
 

@@ -67,9 +67,9 @@ class RobustnessReport:
         return self.content
 
     def save(self, folder: str | Path) -> None:
-        """Writes ``robustness.json``, ``robustness.csv``, ``report.html``, ``predictions.safetensors``, ``figures/``.
+        """Writes ``robustness.json``, ``robustness.csv``, ``report.html``, ``figures/`` and `predictions`.
 
-        The table has one row a figure, with the columns `CSV_COLUMNS`; the page needs no other file.
+        The CSV has one row a figure, with the columns `CSV_COLUMNS`; the page needs no other file.
         """
         from hfmix.robustness.figures import draw_report
         from hfmix.robustness.page import page

@@ -79,17 +79,18 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
 
 
 def _differences(reports: Mapping[str, RobustnessReport]) -> dict[str, dict[str, Any]]:
-    """By run, for those that have predictions where the first has them too."""
+    """By run, for those that have predictions where the first has them too; of figures that both reports have."""
     from hfmix.robustness.paired import paired_differences
 
-    first, *others = reports.values()
-    if first.predictions is None:
-        return {}
-    return {
-        name: paired_differences(first.predictions, other.predictions, first.content["seed"])
-        for name, other in zip(list(reports)[1:], others, strict=True)
-        if other.predictions is not None
-    }
+    (_, first), *others = reports.items()
+    ours, found = dict(first.figures()), {}
+    for name, other in others:
+        if first.predictions is None or other.predictions is None:
+            continue
+        theirs = dict(other.figures())
+        paired = paired_differences(first.predictions, other.predictions, first.content["seed"])
+        found[name] = {path: paired[path] for path in ours if path in theirs and path in paired}
+    return found
 
 
 def _difference_text(names: Sequence[str], differences: Mapping[str, Mapping[str, Any]]) -> str:

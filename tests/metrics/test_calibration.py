@@ -8,7 +8,7 @@ import torch
 from predictions import softmax_and_labels
 
 from hfmix import metrics
-from hfmix.metrics.calibration import ClasswiseBins
+from hfmix.metrics.calibration import ClasswiseBins, calibration_errors, reliability_bins
 
 GUO = np.array([[0.05, 0.95], [0.0, 1.0]]), np.array([1, 0])  # one right at .95, one wrong at 1
 
@@ -52,6 +52,17 @@ def test_bins_are_open_below_and_closed_above():
     above = np.nextafter(edges[:-1], 1)
     assert metrics.reliability_bins(above, np.ones(9), 10).count.tolist() == [0] + [1] * 9
     assert metrics.reliability_bins(np.zeros(1), np.ones(1), 10).count[0] == 1
+
+
+def test_ece_of_resamples_equals_that_of_their_examples():
+    """Confidences on the bins' edges among them."""
+    rng = np.random.default_rng(0)
+    confidence = np.concatenate([rng.random(40), np.arange(1, 16) / 15])
+    correct = rng.random(55) < confidence
+    drawn = rng.integers(55, size=(6, 55))
+    counts = np.array([np.bincount(index, minlength=55) for index in drawn])
+    expected = [reliability_bins(confidence[i], correct[i]).calibration_error() for i in drawn]
+    assert calibration_errors(confidence, correct, counts) == pytest.approx(expected, abs=1e-12)
 
 
 def adaptive_by_loop(probs, labels, num_bins, drop_smallest):

@@ -36,7 +36,7 @@ def test_roc_curves_have_their_auroc_in_the_legend():
     inside, outside = (ood_scores(softmax_and_labels(100, seed=seed)[0].numpy() * (2 - seed)) for seed in (0, 1))
     axis = ood_axis(inside, outside, seed=0)
     figure = draw_roc({"near": axis, "far_away": axis})
-    assert [ax.get_title() for ax in figure.axes][1] == "Telling far away from the test set"
+    assert [ax.get_title() for ax in figure.axes][1] == "ROC: far away"
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert len(labels) == 5 and labels == sorted(labels, reverse=True)  # all but Dempster–Shafer
     label = f"{100 * axis['energy']['auroc']['value']:.1f}  energy"

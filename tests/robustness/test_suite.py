@@ -98,7 +98,30 @@ def test_a_report_says_what_it_rests_on_and_what_it_left_out(backbone, report, t
         assert low <= figure["value"] <= high and figure["n"] > 0, name
     report.save(tmp_path)
     assert RobustnessReport.load(tmp_path) == report
-    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"reliability.png", "corruptions.png", "ood.png"}
+
+
+def test_predictions_are_those_that_the_figures_rest_on(backbone, report):
+    kept, axes = report.predictions, report.axes
+    logits = logits_of(backbone, pictures()["image"][:])
+    assert kept["label"].tolist() == pictures()["label"]
+    assert kept["predicted"].tolist() == logits.argmax(1).tolist()
+    assert kept["confidence"] == pytest.approx(logits.softmax(1).max(1).values.numpy(), rel=1e-5)
+    assert (kept["predicted"] == kept["label"]).mean() == axes["clean"]["accuracy"]["value"]
+    assert kept["nll"].mean() == pytest.approx(axes["clean"]["nll"]["value"], rel=1e-12)
+    assert kept["corrupted_accuracy"].mean() == pytest.approx(axes["corruptions"]["mean_accuracy"]["value"])
+    assert kept["corrupted_row"].tolist() == list(range(30))
+    assert auroc(kept["confidence"], kept["msp/other"]) == axes["ood"]["other"]["msp"]["auroc"]["value"]
+
+
+def test_a_sample_of_corrupted_examples_says_whose_they_are(backbone):
+    """Alone or among others, an example is corrupted by its place among those that are taken."""
+    some = evaluate_robustness(
+        *backbone, pictures(), ["corruptions"], corruptions=["contrast"], corruption_samples=7, progress=False
+    )
+    every = evaluate_robustness(*backbone, pictures(), ["corruptions"], corruptions=["contrast"], progress=False)
+    rows = some.predictions["corrupted_row"]  # contrast draws nothing
+    assert len(set(rows.tolist())) == 7
+    assert (some.predictions["corrupted_accuracy"] == every.predictions["corrupted_accuracy"][rows]).all()
 
 
 def test_the_model_is_left_as_it_was(backbone):
