@@ -19,6 +19,7 @@ from hfmix.robustness.conventions import CONVENTIONS, convention_of
 from hfmix.robustness.figures import FIGURES
 from hfmix.robustness.style import STYLE
 
+LONG = "a_name_as_long_as_a_sentence_that_says_all_there_is_to_say"
 SCRIPT = "<script>alert('x')</script> & $x_1$"
 
 
@@ -32,7 +33,7 @@ def report() -> RobustnessReport:
         *backbone,
         test,
         ood={
-            name: pictures(20, seed=i) for i, name in enumerate(["near", "a_name_as_long_as_a_sentence", SCRIPT])
+            name: pictures(20, seed=i) for i, name in enumerate(["near", LONG, SCRIPT])
         },
         shift={"later": test, SCRIPT: test},
         validation=test,
