@@ -37,6 +37,9 @@ class ModelArguments:
     num_mel_bins: int | None = field(
         default=None, metadata={"help": "Bands of the spectrograms that hfmix's own nets take. [64]"}
     )
+    freeze_feature_encoder: bool = field(
+        default=False, metadata={"help": "Leave the convolutions of wav2vec2 and its kin as they are."}
+    )
     model_args: dict | str | None = field(
         default=None,
         metadata={

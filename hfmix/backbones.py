@@ -134,6 +134,17 @@ def load_backbone(
         raise hub_error(error, f"model {name!r}") from error
 
 
+def freeze_feature_encoder(model: PreTrainedModel) -> None:
+    """Keeps the convolutions of wav2vec2 and its kin as they are.
+
+    Raises:
+        ValueError: the model has none.
+    """
+    if not hasattr(model, "freeze_feature_encoder"):
+        raise ValueError(f"freeze_feature_encoder is for wav2vec2 and its kin, not for {type(model).__name__}")
+    model.freeze_feature_encoder()
+
+
 def is_audio(config: PreTrainedConfig) -> bool:
     """Whether models of this config take sound."""
     return type(config) in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING

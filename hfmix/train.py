@@ -17,7 +17,7 @@ from transformers import TimmWrapperForImageClassification, set_seed
 from transformers.trainer_utils import EvalPrediction
 from transformers.utils import logging
 
-from hfmix.backbones import is_audio, load_backbone, save_backbone
+from hfmix.backbones import freeze_feature_encoder, is_audio, load_backbone, save_backbone
 from hfmix.data.examples import Examples, transform_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import preprocessor_for
@@ -71,6 +71,8 @@ def train(recipe: Recipe) -> None:
         num_mel_bins=recipe.model.num_mel_bins,
         model_args=recipe.model.model_args,
     )
+    if recipe.model.freeze_feature_encoder:
+        freeze_feature_encoder(model)
     kind = "audio" if is_audio(model.config) else "image"
     if splits["train"].kind != kind:
         raise ValueError(f"{recipe.model.model_name_or_path} takes {kind}, the data is {splits['train'].kind}")

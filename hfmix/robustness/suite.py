@@ -22,6 +22,7 @@ from hfmix.metrics import fit_temperature
 from hfmix.robustness import AXES
 from hfmix.robustness.alexnet import ALEXNET_ERRORS
 from hfmix.robustness.calibration import calibration_axis, clean_axis
+from hfmix.robustness.cifar_c import CifarC
 from hfmix.robustness.corrupting import check_names, how_applied
 from hfmix.robustness.corruption_axis import against_alexnet, corruption_axis
 from hfmix.robustness.corruptions import SEVERITIES
@@ -31,6 +32,7 @@ from hfmix.robustness.pieces import Pieces
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport
 from hfmix.robustness.runner import Outputs, Runner
 from hfmix.robustness.selective import selective_axis
+from hfmix.robustness.shards import num_processes
 
 Data = Dataset | LabelledData
 # features of more training examples than these change k-NN and Mahalanobis little and cost as many passes
@@ -54,6 +56,7 @@ def evaluate_robustness(
     corruptions: Sequence[str] | None = None,
     corruption_samples: int | None = None,
     mode: Literal["parity", "corrected"] = "parity",
+    corrupted: str | Path | None = None,
     batch_size: int = 128,
     seed: int = 0,
     name: str | None = None,
@@ -84,6 +87,7 @@ def evaluate_robustness(
         corruptions: names of `hfmix.corruption_names`; None takes the fifteen of ImageNet-C, or all of sound.
         corruption_samples: corrupt so many test examples, drawn by `seed`; None takes all.
         mode: see `hfmix.corrupt`.
+        corrupted: a folder in CIFAR-10-C's layout, of the same test set; its images are taken instead.
         batch_size: examples a forward pass.
         seed: of corruption, draws and bootstrap.
         name: of the model, for the report.
@@ -99,10 +103,15 @@ def evaluate_robustness(
         raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")
     columns = Columns(image_column, audio_column, label_column)
     test = _labelled(dataset, columns, "test")
+    stored = None if corrupted is None else CifarC(corrupted)
     corruptions = check_names(corruptions, test.kind)
+    if stored is not None:
+        stored.check_labels(test)
+        corruptions = [name for name in corruptions if name in stored.names]
     sets = _Sets(
         test=test,
         corrupted=test.sample(corruption_samples, seed) if "corruptions" in axes else None,
+        stored=stored,
         validation=None if validation is None else _labelled(validation, columns, "validation", test.class_names),
         reference=None if reference is None else _labelled(reference, columns, "reference", test.class_names),
         ood=open_ood(ood or {}) if "ood" in axes else {},
@@ -112,7 +121,8 @@ def evaluate_robustness(
     runner = Runner(model, preprocessor_for(test.kind, processor), batch_size, Pieces(keep, model))
     if progress:
         _say_how_long(runner, sets, corruptions, seed, mode)
-    with tqdm(total=sets.passes(len(corruptions)), unit="example", desc="robustness", disable=not progress) as bar:
+    own = sets.passes(len(corruptions)) // num_processes()
+    with tqdm(total=own, unit="example", desc="robustness", disable=not progress) as bar:
         measured, left_out, fingerprint = _measure(runner, sets, axes, corruptions, groups or {}, seed, mode, bar)
     runner.pieces.clear()
     return RobustnessReport(
@@ -139,6 +149,7 @@ class _Sets:
 
     test: LabelledData
     corrupted: LabelledData | None
+    stored: CifarC | None
     validation: LabelledData | None
     reference: LabelledData | None
     ood: Mapping[str, LabelledData]
@@ -190,14 +201,14 @@ def _measure(
     if "selective" in axes:
         measured["selective"] = selective_axis(log_prob, labels, seed)
     if sets.corrupted is not None:
-        found = runner.under_corruption(sets.corrupted, corruptions, seed, mode, bar)
+        found = runner.under_corruption(sets.corrupted, corruptions, seed, mode, bar, sets.stored)
         axis = corruption_axis(found.correct, found.confidence, found.nll, corruptions, seed)
         if clean.logits.shape[1] == 1000 and set(ALEXNET_ERRORS) <= set(corruptions):
             position = {row: i for i, row in enumerate(sets.test.rows.tolist())}
             taken = [position[row] for row in sets.corrupted.rows.tolist()]
             clean_correct = (log_prob.argmax(1) == labels)[taken]
             axis |= against_alexnet(found.correct, clean_correct, corruptions, seed)
-        measured["corruptions"] = {**how_applied(runner.preprocessor, corruptions, mode), **axis}
+        measured["corruptions"] = {**how_applied(runner.preprocessor, corruptions, mode, sets.stored), **axis}
     shifted = {key: runner.outputs(data, bar, with_features) for key, data in sets.shift.items()}
     if shifted:
         measured["shift"] = {
@@ -272,7 +283,9 @@ def _say_how_long(
 ) -> None:
     """Prints an estimate from a few timed batches of few examples."""
     few = sets.test.select(np.arange(min(len(sets.test), 2 * runner.batch_size, 64)))
-    untimed = Runner(runner.model, runner.preprocessor, min(runner.batch_size, 32), Pieces(None, runner.model))
+    untimed = Runner(
+        runner.model, runner.preprocessor, min(runner.batch_size, 32), Pieces(None, runner.model), alone=True
+    )
     with tqdm(disable=True) as bar:
         untimed.outputs(few.select(np.arange(min(len(few), 4))), bar)  # what is done once
         start = time.perf_counter()
@@ -281,9 +294,9 @@ def _say_how_long(
         seconds = each * sum(map(len, sets.plain()))
         if sets.corrupted is not None:
             one = few.select(np.arange(min(len(few), 8)))
-            untimed.under_corruption(one, corruptions, seed, mode, bar)
+            untimed.under_corruption(one, corruptions, seed, mode, bar, sets.stored)
             start = time.perf_counter()
-            untimed.under_corruption(one, corruptions, seed, mode, bar)
+            untimed.under_corruption(one, corruptions, seed, mode, bar, sets.stored)
             seconds += (time.perf_counter() - start) / len(one) * len(sets.corrupted)
     if seconds > 60:
         print(f"robustness: this takes about {_duration(seconds)}", file=sys.stderr, flush=True)
