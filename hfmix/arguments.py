@@ -56,26 +56,26 @@ class ModelArguments:
 
 @dataclass
 class DataArguments:
-    """Which images or clips to train and to measure on, and how they are augmented."""
+    """Which images, clips or tables to train and to measure on, and how they are augmented."""
 
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "A Hub id, a folder of images or sound (one subfolder a class, or Parquet files inside), "
-            f"or what comes with hfmix: {', '.join(EMBEDDED)}."
+            "help": "A Hub id, a folder of images or sound (one subfolder a class, or Parquet files inside) or of "
+            f"CSV files, or what comes with hfmix: {', '.join(EMBEDDED)}."
         },
     )
     dataset_config_name: str | None = field(
         default=None, metadata={"help": "The configuration of a Hub data set that has several."}
     )
     train_file: list[str] | None = field(
-        default=None, metadata={"help": "One or more Parquet files to train on, instead of --dataset_name."}
+        default=None, metadata={"help": "One or more Parquet or CSV files to train on, instead of --dataset_name."}
     )
     validation_file: list[str] | None = field(
-        default=None, metadata={"help": "Parquet files to watch the training with."}
+        default=None, metadata={"help": "Parquet or CSV files to watch the training with."}
     )
     test_file: list[str] | None = field(
-        default=None, metadata={"help": "Parquet files that the robustness report is measured on."}
+        default=None, metadata={"help": "Parquet or CSV files that the robustness report is measured on."}
     )
     image_column_name: str | None = field(
         default=None, metadata={"help": "The column of images. [the column `image`, or the only one with images]"}
@@ -85,7 +85,15 @@ class DataArguments:
     )
     label_column_name: str | None = field(
         default=None,
-        metadata={"help": "The column of classes. [the column `label`, or the only one with classes]"},
+        metadata={
+            "help": "The column of classes. [the column `label`, or the only one with classes, or a table's last]"
+        },
+    )
+    feature_column_names: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Tables: the columns to learn from, numbers or words (a category each). [all but the label's]"
+        },
     )
     test_split: str = field(
         default="test",

@@ -11,20 +11,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from accelerate import PartialState
-from transformers import TimmWrapperForImageClassification, set_seed
+from transformers import PreTrainedModel, TimmWrapperForImageClassification, set_seed
 from transformers.trainer_utils import EvalPrediction
 from transformers.utils import logging
 
-from hfmix.backbones import is_audio, load_backbone, save_backbone
+from hfmix.backbones import TABLE_NETS, kind_of, load_backbone, save_backbone
 from hfmix.data.examples import Examples, transform_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import preprocessor_for
+from hfmix.data.sources import Split
 from hfmix.data.splits import load_splits, open_ood
+from hfmix.data.table_processor import TableProcessor, missing_cells
 from hfmix.environment import environment
 from hfmix.errors import report_errors
 from hfmix.hub.card import write_card
+from hfmix.mixing import Policy
 from hfmix.recipe import Recipe, parse
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
@@ -59,19 +63,8 @@ def train(recipe: Recipe) -> None:
         splits = load_splits(recipe.data, args.seed)
         ood = open_ood(recipe.data.ood or {})  # now, so that a wrong path is found before the training
     set_seed(args.seed)  # of a new head, or of all weights where training starts from none
-    model, processor = load_backbone(
-        recipe.model.model_name_or_path,
-        splits["train"].class_names,
-        recipe.model.pretrained,
-        recipe.model.image_size,
-        sampling_rate=recipe.model.sampling_rate,
-        clip_seconds=recipe.model.clip_seconds,
-        num_mel_bins=recipe.model.num_mel_bins,
-        model_args=recipe.model.model_args,
-    )
-    kind = "audio" if is_audio(model.config) else "image"
-    if splits["train"].kind != kind:
-        raise ValueError(f"{recipe.model.model_name_or_path} takes {kind}, the data is {splits['train'].kind}")
+    model, processor = load_model(recipe, splits)
+    kind = splits["train"].kind
     if args.ddp_find_unused_parameters is None and isinstance(model, TimmWrapperForImageClassification):
         args.ddp_find_unused_parameters = False  # timm's nets use all of theirs: no search each step
     train, watched = splits["train"], splits.get("validation")
@@ -91,6 +84,54 @@ def train(recipe: Recipe) -> None:
     if not trainer.is_world_process_zero():
         return  # measuring is the main process's alone
     finish(recipe, trainer, processor, splits["test"], ood, result.metrics)
+
+
+def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData]) -> tuple[PreTrainedModel, Any]:
+    """The recipe's model for the classes of the training data, and its processor, a table's fitted to it.
+
+    Raises:
+        ValueError, ConnectionError: see `load_backbone`; or the model takes another kind of data.
+    """
+    asked, train = recipe.model, splits["train"]
+    name, model_args = asked.model_name_or_path, asked.model_args
+    table = None
+    if train.kind == "table" and name in TABLE_NETS:
+        table = TableProcessor.fit(train)
+        model_args = {"in_chans": table.num_features, **(model_args or {})}
+    model, processor = load_backbone(
+        name,
+        train.class_names,
+        asked.pretrained,
+        asked.image_size,
+        sampling_rate=asked.sampling_rate,
+        clip_seconds=asked.clip_seconds,
+        num_mel_bins=asked.num_mel_bins,
+        model_args=model_args,
+    )
+    if train.kind != (kind := kind_of(model.config)):
+        words = {"image": "images", "audio": "sound", "table": "tables"}
+        raise ValueError(f"{name} takes {words[kind]}, the data is {words[train.kind]}")
+    if kind == "table":
+        processor = table or processor  # a trained model keeps the statistics that it was trained with
+        in_chans = model.config.model_args["in_chans"]
+        if in_chans != processor.num_features:
+            raise ValueError(
+                f"the table has {processor.num_features} features, model_args sets in_chans {in_chans}"
+            )
+        _check_mixing(recipe.training.policy(), processor.num_features)
+        for name, split in sorted(splits.items(), reverse=True):
+            processor.check(split)
+            if missing := missing_cells(split, name):
+                say(recipe.training, missing)
+    return model, processor
+
+
+def _check_mixing(policy: Policy, num_features: int) -> None:
+    """Raises a ValueError, before the training starts, where rows of a table cannot be mixed, as by boxes."""
+    try:
+        policy.sample(2, (num_features,), labels=torch.tensor([0, 1]), inputs=torch.zeros(2, num_features))
+    except ValueError as error:
+        raise ValueError(f"{policy.name} does not mix the rows of a table: {error}") from error
 
 
 def finish(

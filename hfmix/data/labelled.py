@@ -1,4 +1,4 @@
-"""One split of a data set: images or clips that are decoded when they are asked for, and a class for each."""
+"""One split of a data set: images, clips or rows, decoded when they are asked for, and a class for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Cells(Protocol):
-    """The inputs of a data set as they are stored: `ImageCells`, `SoundCells`."""
+    """The inputs of a data set as they are stored: `ImageCells`, `SoundCells`, `TableCells`."""
 
     kind: str
 
@@ -46,11 +46,11 @@ class LabelledData:
 
     @property
     def kind(self) -> str:
-        """ "image" or "audio"."""
+        """ "image", "audio" or "table"."""
         return self.cells.kind
 
     def example(self, position: int) -> Any:
-        """An input, decoded: a PIL image in RGB, or a `Sound`.
+        """An input, decoded: a PIL image in RGB, a `Sound`, or a table's row.
 
         Raises:
             ValueError: it cannot be read; the row is named.

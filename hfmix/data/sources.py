@@ -1,4 +1,4 @@
-"""Opens a data set: a Hub id, a folder, Parquet files, or what comes with a dependency."""
+"""Opens a data set: a Hub id, a folder, Parquet or CSV files, or what comes with a dependency."""
 
 import re
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from pyarrow.parquet import read_metadata
 
 from hfmix.arguments import DataArguments
 from hfmix.data.embedded import EMBEDDED
+from hfmix.data.tables import read_csv
 from hfmix.hub.connection import hub_error, hub_reachable, no_connection
 
 Split = Literal["train", "validation", "test"]
@@ -23,7 +24,7 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
 def open_dataset(source: str, config: str | None = None) -> DatasetDict:
-    """All splits of `source`: an embedded data set's name, a folder, a Parquet file or a Hub id.
+    """All splits of `source`: an embedded data set's name, a folder, a Parquet or CSV file, or a Hub id.
 
     Raises:
         ValueError: there is nothing under that name, or nothing in the folder.
@@ -35,7 +36,7 @@ def open_dataset(source: str, config: str | None = None) -> DatasetDict:
     if path.is_dir():
         return _folder(path)
     if path.is_file():
-        return DatasetDict({"test": _parquet([source])})
+        return DatasetDict({"test": _rows([source])})
     near = get_close_matches(source, EMBEDDED, n=1)
     if near or not _HUB_ID.fullmatch(source):
         hint = f"did you mean {near[0]!r}?" if near else "there is no such file or folder"
@@ -52,16 +53,12 @@ def open_dataset(source: str, config: str | None = None) -> DatasetDict:
 def open_files(args: DataArguments) -> DatasetDict:
     """The splits of `train_file`, `validation_file` and `test_file`."""
     files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
-    return DatasetDict({split: _parquet(names) for split, names in files.items() if names})
+    return DatasetDict({split: _rows(names) for split, names in files.items() if names})
 
 
 def _folder(path: Path) -> DatasetDict:
-    parquet = sorted(path.rglob("*.parquet"))
-    if parquet:
-        splits: dict[str, list[str]] = {}
-        for file in parquet:
-            splits.setdefault(split_of(file.relative_to(path)), []).append(str(file))
-        return DatasetDict({split: _parquet(files) for split, files in splits.items()})
+    if parquet := sorted(path.rglob("*.parquet")):
+        return _by_split(path, parquet)
     suffixes = {file.suffix.lower() for file in path.rglob("*")}
     for builder, known in (
         ("imagefolder", PILImage.registered_extensions()),
@@ -69,7 +66,16 @@ def _folder(path: Path) -> DatasetDict:
     ):
         if suffixes & set(known):
             return load_dataset(builder, data_dir=str(path))
-    raise ValueError(f"no images, no sound and no Parquet files in the folder {str(path)!r}")
+    if tables := sorted(path.rglob("*.csv")):  # last, for a folder of images can have a metadata.csv
+        return _by_split(path, tables)
+    raise ValueError(f"no images, no sound, no Parquet and no CSV files in the folder {str(path)!r}")
+
+
+def _by_split(folder: Path, files: Sequence[Path]) -> DatasetDict:
+    splits: dict[str, list[str]] = {}
+    for file in files:
+        splits.setdefault(split_of(file.relative_to(folder)), []).append(str(file))
+    return DatasetDict({split: _rows(names) for split, names in splits.items()})
 
 
 def _sound_extensions() -> set[str]:
@@ -85,21 +91,34 @@ def split_of(file: Path) -> Split:
             "test": "test",
             "validation": "validation",
             "val": "validation",
+            "valid": "validation",
         }.items():
             if word in words:
                 return split
     return "train"
 
 
-def _parquet(files: Sequence[str]) -> Dataset:
-    rows = 0
+def _rows(files: Sequence[str]) -> Dataset:
+    """The rows of Parquet files, or of CSV files."""
     for file in files:
         if not Path(file).is_file():
             raise ValueError(f"no file {file!r}")
+    is_csv = {Path(file).suffix.lower() == ".csv" for file in files}
+    if len(is_csv) == 2:
+        raise ValueError(f"files of one set are all CSV or all Parquet, not {', '.join(files)}")
+    dataset = read_csv(files) if True in is_csv else _parquet(files)
+    if not len(dataset):
+        raise ValueError(f"no rows in {', '.join(files)}")
+    return dataset
+
+
+def _parquet(files: Sequence[str]) -> Dataset:
+    rows = 0
+    for file in files:
         try:
             rows += read_metadata(file).num_rows
         except ArrowInvalid as error:
             raise ValueError(f"{file} is not a Parquet file: {error}") from error
-    if not rows:
-        raise ValueError(f"no rows in {', '.join(files)}")
+    if not rows:  # which datasets cannot read
+        return Dataset.from_dict({})
     return load_dataset("parquet", data_files=[str(file) for file in files], split="train")

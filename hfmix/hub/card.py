@@ -13,6 +13,11 @@ from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.summary import headlines, show
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
+TASKS = {
+    "image": "image-classification",
+    "audio": "audio-classification",
+    "table": "tabular-classification",
+}
 _PAPERS = {
     "mixup": "1710.09412",
     "input_mixup": "1710.09412",
@@ -37,6 +42,7 @@ def write_card(run: Path, title: str) -> None:
     )
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     policy, dataset = results["policy"], dataset_name(recipe)
+    kind = report.kind
     is_timm = config["model_type"] == "timm_wrapper"
     base = recipe["model_name_or_path"]
     architecture = config.get("architecture") or config["architectures"][0]
@@ -47,19 +53,26 @@ def write_card(run: Path, title: str) -> None:
     )
     data = ModelCardData(
         library_name="timm" if is_timm else "transformers",
-        pipeline_tag="image-classification",
-        tags=["hfmix", policy["name"], "image-classification", "robustness"],
+        pipeline_tag=TASKS[kind],
+        tags=["hfmix", policy["name"], TASKS[kind], "robustness"],
         datasets=[dataset] if _is_hub_dataset(recipe) else None,
         base_model=hub_base,
         metrics=["accuracy"],
         model_name=title,
-        eval_results=_eval_results(report, dataset),
+        eval_results=_eval_results(report, dataset, TASKS[kind]),
     )
     card = ModelCard.from_template(
         data,
         template_path=str(TEMPLATE),
         title=_plain(title),
         architecture=_plain(architecture),
+        kind=kind,
+        task=TASKS[kind],
+        auto_model={"image": "AutoModelForImageClassification", "audio": "AutoModelForAudioClassification"}.get(
+            kind
+        ),
+        auto_processor={"image": "AutoImageProcessor", "audio": "AutoFeatureExtractor"}.get(kind),
+        row=_example_row(run) if kind == "table" else None,
         is_timm=is_timm,
         needs_hfmix=_is_ours(architecture),
         dataset=_plain(dataset),
@@ -97,9 +110,10 @@ def findings(report: RobustnessReport) -> list[str]:
         sentences.append(f"{name} hurts it most: accuracy {at_worst} % at severity 5.")
     if "calibration" in axes and "clean" in axes:
         gap = axes["calibration"]["mean_confidence"]["value"] - axes["clean"]["accuracy"]["value"]
+        what = "images" if report.kind == "image" else "input"
         way = "over-confident" if gap > 0 else "under-confident"
         sentences.append(
-            f"On clean images it is {way}: its mean confidence lies {100 * abs(gap):.1f} points "
+            f"On clean {what} it is {way}: its mean confidence lies {100 * abs(gap):.1f} points "
             f"{'above' if gap > 0 else 'below'} its accuracy."
         )
     for name, found in axes.get("ood", {}).items():
@@ -119,6 +133,15 @@ def dataset_name(recipe: dict[str, Any]) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
+def _example_row(run: Path) -> str:
+    """A row as the model's processor takes it, in Python, of at most six columns."""
+    processor = json.loads((run / "preprocessor_config.json").read_text())
+    row = {column: float(f"{found['median']:.4g}") for column, found in processor["numbers"].items()}
+    row |= {column: categories[0] for column, categories in processor["words"].items() if categories}
+    cells = [f"{column!r}: {value!r}" for column, value in row.items()]
+    return "{" + ", ".join(cells[:6]) + ("}" if len(cells) <= 6 else f", ...}}  # {len(cells)} columns")
+
+
 def _is_hub_dataset(recipe: dict[str, Any]) -> bool:
     name = recipe.get("dataset_name") or ""
     return "/" in name and not recipe.get("train_file") and not Path(name).is_dir()
@@ -130,7 +153,7 @@ def _is_ours(architecture: str) -> bool:
     return architecture in hfmix.models.__all__
 
 
-def _eval_results(report: RobustnessReport, dataset: str) -> list[EvalResult]:
+def _eval_results(report: RobustnessReport, dataset: str, task: str) -> list[EvalResult]:
     """Every figure for the model-index; corruption and severity are kept apart in config and metric name."""
     results = []
     for path, found in report.figures():
@@ -145,7 +168,7 @@ def _eval_results(report: RobustnessReport, dataset: str) -> list[EvalResult]:
             config, metric = "clean", rest[-1]
         results.append(
             EvalResult(
-                task_type="image-classification",
+                task_type=task,
                 dataset_type=dataset,
                 dataset_name=f"{dataset}, {config.replace('_', ' ')}",
                 dataset_config=config,

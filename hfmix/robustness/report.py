@@ -28,6 +28,11 @@ class RobustnessReport:
         """What was measured, by axis."""
         return self.content["axes"]
 
+    @property
+    def kind(self) -> str:
+        """What was measured on: "image", which reports from before the others don't say, "audio" or "table"."""
+        return self.content.get("data", {}).get("kind", "image")
+
     def figures(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """All figures, each under its path in `axes`, such as ``corruptions/contrast/5/accuracy``."""
         yield from _figures(self.axes, ())

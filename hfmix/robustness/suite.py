@@ -36,6 +36,7 @@ def evaluate_robustness(
     image_column: str | None = None,
     audio_column: str | None = None,
     label_column: str | None = None,
+    feature_columns: Sequence[str] | None = None,
     corruptions: Sequence[str] | None = None,
     corruption_samples: int | None = None,
     batch_size: int = 128,
@@ -43,7 +44,7 @@ def evaluate_robustness(
     name: str | None = None,
     progress: bool = True,
 ) -> RobustnessReport:
-    """Measures a classifier on clean, corrupted and out-of-distribution images or sound.
+    """Measures a classifier on clean, corrupted and out-of-distribution images, sound or rows.
 
     Corruption comes after the processor's resize and crop and before its normalisation; where the processor does
     not tell its normalisation, before the processor, and the report says so.
@@ -51,12 +52,13 @@ def evaluate_robustness(
     Args:
         model: gives logits, or an output with `.logits`, for ``model(pixel_values)``; used on its own device.
         processor: any callable ``(images=..., return_tensors="pt")`` that gives ``pixel_values``; for sound a
-            feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``.
+            feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``; for a table
+            a `TableProcessor`, or any callable ``(rows, return_tensors="pt")``.
         dataset: the test set; labels compare with the logits by index.
         axes: of "clean", "calibration", "corruptions", "ood".
         ood: name to data set, or to what `hfmix evaluate --ood` takes (a folder, Parquet file, Hub id).
-        image_column, audio_column, label_column: None takes `image` or `audio`, and `label`, or the only column
-            of that kind.
+        image_column, audio_column, label_column, feature_columns: None takes `image` or `audio`, and `label`, or
+            the only column of that kind; of a table the last as label, and all others as features.
         corruptions: names of `hfmix.corruption_names`; None takes all.
         corruption_samples: corrupt so many test images, drawn by `seed`; None takes all.
         batch_size: images a forward pass.
@@ -74,15 +76,17 @@ def evaluate_robustness(
     if unknown := [c for c in corruptions if c not in corruption_names("image")]:
         raise ValueError(f"unknown corruption {unknown[0]!r}: there are {', '.join(corruption_names('image'))}")
     if not isinstance(dataset, LabelledData):
-        dataset = as_labelled(dataset, Columns(image_column, audio_column, label_column), name="test")
+        dataset = as_labelled(
+            dataset, Columns(image_column, audio_column, label_column, feature_columns), name="test"
+        )
     outside = open_ood(ood or {}) if "ood" in axes else {}
     if others := [key for key, data in outside.items() if data.kind != dataset.kind]:
         raise ValueError(f"ood {others[0]} is {outside[others[0]].kind}, the test set is {dataset.kind}")
     runner = _Runner(model, preprocessor_for(dataset.kind, processor), batch_size)
     measured: dict[str, Any] = {}
     left_out: dict[str, str] = {axis: "not asked for" for axis in AXES if axis not in axes}
-    if dataset.kind == "audio" and "corruptions" in axes:
-        left_out["corruptions"] = "there are corruptions of images alone"
+    if dataset.kind != "image" and "corruptions" in axes:
+        left_out["corruptions"] = f"there are none of {'sound' if dataset.kind == 'audio' else 'tables'}"
         axes = [axis for axis in axes if axis != "corruptions"]
     corrupted = dataset.sample(corruption_samples, seed)
     passes = len(SEVERITIES) * len(corruptions) * len(corrupted) if "corruptions" in axes else 0
@@ -111,6 +115,7 @@ def evaluate_robustness(
             "schema_version": SCHEMA_VERSION,
             "model": {"name": name, "num_parameters": sum(p.numel() for p in model.parameters())},
             "data": {
+                "kind": dataset.kind,
                 "num_samples": len(dataset),
                 "class_names": dataset.class_names,
                 "fingerprint_sha256": fingerprint,
