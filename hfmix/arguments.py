@@ -86,7 +86,8 @@ class DataArguments:
     label_column_name: str | None = field(
         default=None,
         metadata={
-            "help": "The column of classes. [the column `label`, or the only one with classes, or a table's last]"
+            "help": "The column of classes, one an example or a list of any number. [the column `label`, or the only "
+            "one with classes, or a table's last]"
         },
     )
     feature_column_names: list[str] | None = field(

@@ -30,6 +30,7 @@ from hfmix.errors import report_errors
 from hfmix.hub.card import write_card
 from hfmix.mixing import Policy
 from hfmix.recipe import Recipe, parse
+from hfmix.robustness.multi_label import mean_average_precision
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
@@ -65,6 +66,8 @@ def train(recipe: Recipe) -> None:
     set_seed(args.seed)  # of a new head, or of all weights where training starts from none
     model, processor = load_model(recipe, splits)
     kind = splits["train"].kind
+    if splits["train"].is_multi_label:
+        model.config.problem_type = "multi_label_classification"  # the loss is a binary cross entropy a class
     if args.ddp_find_unused_parameters is None and isinstance(model, TimmWrapperForImageClassification):
         args.ddp_find_unused_parameters = False  # timm's nets use all of theirs: no search each step
     train, watched = splits["train"], splits.get("validation")
@@ -74,7 +77,7 @@ def train(recipe: Recipe) -> None:
         train_dataset=Examples(train, transform_for(train, processor, recipe.data), args.seed),
         eval_dataset=Examples(watched, transform_for(watched, processor)) if watched is not None else None,
         data_collator=preprocessor_for(kind, processor).collate,
-        compute_metrics=accuracy,
+        compute_metrics=average_precision if train.is_multi_label else accuracy,
     )
     if args.process_index == 0:
         begin(run, recipe.run.overwrite)
@@ -178,6 +181,11 @@ def finish(
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:
     """The share of examples whose largest logit is the label's."""
     return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
+
+
+def average_precision(prediction: EvalPrediction) -> dict[str, float]:
+    """The mean over the classes of their average precision, of examples with several classes."""
+    return {"mean_average_precision": mean_average_precision(prediction.predictions, prediction.label_ids)}
 
 
 def say(args: MixTrainingArguments, message: str) -> None:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-from datasets import Audio, ClassLabel, Dataset, Image, Value
+from datasets import Audio, ClassLabel, Dataset, Image, LargeList, List, Value
 
 from hfmix.data.images import ImageCells
 from hfmix.data.labelled import Cells
@@ -86,7 +86,7 @@ def kind_of(dataset: Dataset, columns: Columns) -> str:
 
 
 def read_labels(dataset: Dataset, columns: Columns, name: str) -> tuple[np.ndarray, list[str]]:
-    """(N,) class indices and the names of the classes.
+    """(N,) class indices and the names of the classes; of lists of classes (N, C), float32, 1 where one is listed.
 
     Whole numbers are indices, except in a table, where they are names.
 
@@ -98,6 +98,8 @@ def read_labels(dataset: Dataset, columns: Columns, name: str) -> tuple[np.ndarr
     feature, values = dataset.features[column], list(dataset.with_format(None)[column])
     if None in values:
         raise ValueError(f"column {column!r} of the {name} set has no class in row {values.index(None)}")
+    if isinstance(feature, List | LargeList):
+        return _multi_hot(feature.feature, values, column, name)
     if isinstance(feature, ClassLabel):
         class_names, labels = list(feature.names), np.array(values)
     elif is_table and (classes := _whole_numbers(feature, values)) is not None:
@@ -114,6 +116,31 @@ def read_labels(dataset: Dataset, columns: Columns, name: str) -> tuple[np.ndarr
     if labels.min() < 0:
         raise ValueError(f"column {column!r} of the {name} set has class {labels.min()} in row {labels.argmin()}")
     return labels.astype(np.int64), class_names
+
+
+def _multi_hot(feature: Any, values: list[list[Any]], column: str, name: str) -> tuple[np.ndarray, list[str]]:
+    """(N, C) float32 from lists of classes, which may be empty."""
+    listed = [label for labels in values for label in labels]
+    if None in listed:
+        row = next(i for i, labels in enumerate(values) if None in labels)
+        raise ValueError(f"column {column!r} of the {name} set lists no class but nothing in row {row}")
+    if isinstance(feature, ClassLabel):
+        class_names, index = list(feature.names), {i: i for i in range(feature.num_classes)}
+    elif isinstance(feature, Value) and feature.dtype in ("string", "large_string"):
+        class_names = sorted(set(listed))
+        index = {class_name: i for i, class_name in enumerate(class_names)}
+    elif isinstance(feature, Value) and "int" in feature.dtype:
+        class_names = [str(i) for i in range(max(listed, default=-1) + 1)]
+        index = {i: i for i in range(len(class_names))}
+    else:
+        raise ValueError(f"column {column!r} of the {name} set does not hold lists of classes but of {feature}")
+    labels = np.zeros((len(values), len(class_names)), dtype=np.float32)
+    for row, classes in enumerate(values):
+        for label in classes:
+            if label not in index:
+                raise ValueError(f"column {column!r} of the {name} set has class {label} in row {row}")
+            labels[row, index[label]] = 1.0
+    return labels, class_names
 
 
 def columns_like(dataset: Dataset, columns: Columns, name: str) -> Columns:
@@ -166,7 +193,12 @@ def _holds_sound(dataset: Dataset) -> bool:
 def _find(dataset: Dataset, wanted: str | None, usual: str, kind: type, name: str) -> str:
     columns = dataset.column_names
     if wanted is None:
-        alike = [column for column, feature in dataset.features.items() if isinstance(feature, kind)]
+        within = ClassLabel if usual == "label" else ()
+        alike = [
+            column
+            for column, feature in dataset.features.items()
+            if isinstance(feature, kind) or isinstance(getattr(feature, "feature", None), within)
+        ]
         wanted = usual if usual in columns or len(alike) != 1 else alike[0]
     if wanted not in columns:
         near = get_close_matches(wanted, columns, n=1)

@@ -49,7 +49,7 @@ class Examples(Dataset):
         else:
             with keyed_randomness(self.seed, int(self._epoch), int(self.data.rows[position])):
                 inputs = self.transform(example)
-        return {**inputs, "labels": int(label)}
+        return {**inputs, "labels": torch.from_numpy(label) if self.data.is_multi_label else int(label)}
 
 
 def transform_for(

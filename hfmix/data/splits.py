@@ -92,7 +92,7 @@ def as_labelled(
 
     Args:
         dataset: with a column of images or sound, or a table's columns, and one of classes: ClassLabel,
-            strings or integers.
+            strings or integers, or lists of them where an example can have several.
         columns: which they are.
         class_names: the classes to use, matched by name; None takes the set's own.
         name: for messages.
@@ -136,9 +136,14 @@ def load_test(
 
 
 def _hold_out(data: LabelledData, fraction: float) -> tuple[LabelledData, LabelledData]:
-    """Two random parts with equal shares of classes where each class has enough examples."""
+    """Two random parts with equal shares of classes where each class has enough examples, and each example one."""
+    if data.is_multi_label:
+        return _parts(data, fraction, None)
     counts = np.bincount(data.labels)
     enough = counts[counts > 0].min() > 1 and len(data) * min(fraction, 1 - fraction) >= len(counts)
-    stratify = data.labels if enough else None
+    return _parts(data, fraction, data.labels if enough else None)
+
+
+def _parts(data: LabelledData, fraction: float, stratify: np.ndarray | None) -> tuple[LabelledData, LabelledData]:
     parts = train_test_split(np.arange(len(data)), test_size=fraction, stratify=stratify, random_state=0)
     return data.select(np.sort(parts[0])), data.select(np.sort(parts[1]))

@@ -43,6 +43,7 @@ def write_card(run: Path, title: str) -> None:
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     policy, dataset = results["policy"], dataset_name(recipe)
     kind = report.kind
+    is_multi_label = config.get("problem_type") == "multi_label_classification"
     is_timm = config["model_type"] == "timm_wrapper"
     base = recipe["model_name_or_path"]
     architecture = config.get("architecture") or config["architectures"][0]
@@ -57,7 +58,7 @@ def write_card(run: Path, title: str) -> None:
         tags=["hfmix", policy["name"], TASKS[kind], "robustness"],
         datasets=[dataset] if _is_hub_dataset(recipe) else None,
         base_model=hub_base,
-        metrics=["accuracy"],
+        metrics=["mean_average_precision" if is_multi_label else "accuracy"],
         model_name=title,
         eval_results=_eval_results(report, dataset, TASKS[kind]),
     )
@@ -74,6 +75,7 @@ def write_card(run: Path, title: str) -> None:
         auto_processor={"image": "AutoImageProcessor", "audio": "AutoFeatureExtractor"}.get(kind),
         row=_example_row(run) if kind == "table" else None,
         is_timm=is_timm,
+        is_multi_label=is_multi_label,
         needs_hfmix=_is_ours(architecture),
         dataset=_plain(dataset),
         class_names=[_plain(name) for name in report.content["data"]["class_names"]],

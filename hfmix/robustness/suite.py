@@ -22,6 +22,7 @@ from hfmix.metrics import mean_interval, wilson_interval
 from hfmix.robustness import AXES
 from hfmix.robustness.calibration import calibration_axis, clean_axis
 from hfmix.robustness.corruptions import SEVERITIES, corrupt, corruption_names
+from hfmix.robustness.multi_label import clean_axis_of_several
 from hfmix.robustness.ood import ood_axis
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport, figure
 
@@ -88,6 +89,10 @@ def evaluate_robustness(
     if dataset.kind != "image" and "corruptions" in axes:
         left_out["corruptions"] = f"there are none of {'sound' if dataset.kind == 'audio' else 'tables'}"
         axes = [axis for axis in axes if axis != "corruptions"]
+    if dataset.is_multi_label:
+        several = "for examples of one class; these have several"
+        left_out |= {axis: several for axis in axes if axis != "clean"}
+        axes, outside = [axis for axis in axes if axis == "clean"], {}
     corrupted = dataset.sample(corruption_samples, seed)
     passes = len(SEVERITIES) * len(corruptions) * len(corrupted) if "corruptions" in axes else 0
     total = len(dataset) + sum(map(len, outside.values())) + passes
@@ -96,7 +101,8 @@ def evaluate_robustness(
         _check_head(logits, dataset)
         log_prob = torch.from_numpy(logits).log_softmax(1).numpy()
         if "clean" in axes:
-            measured["clean"] = clean_axis(log_prob, dataset.labels, seed)
+            axis = clean_axis_of_several if dataset.is_multi_label else clean_axis
+            measured["clean"] = axis(logits if dataset.is_multi_label else log_prob, dataset.labels, seed)
         if "calibration" in axes:
             measured["calibration"] = calibration_axis(log_prob, dataset.labels, seed)
         if "corruptions" in axes:
@@ -142,6 +148,7 @@ class _Runner:
         rows, fingerprint = [], hashlib.sha256()
         for start, batch in self._batches(data):
             for example, label in zip(batch, data.labels[start : start + len(batch)], strict=True):
+                label = f"{np.flatnonzero(label) if data.is_multi_label else label}"
                 fingerprint.update(f"{label};".encode() + data.cells.content(example))
             rows.append(self._forward(self.preprocessor.inputs(batch)))
             bar.update(len(batch))
@@ -214,7 +221,11 @@ def _check_head(logits: np.ndarray, dataset: LabelledData) -> None:
     if not np.isfinite(logits).all():
         row = int(np.flatnonzero(~np.isfinite(logits).all(1))[0])
         raise ValueError(f"the model gives logits that are not finite, first for test example {row}")
-    if dataset.labels.max() >= logits.shape[1]:
+    if dataset.is_multi_label and dataset.labels.shape[1] != logits.shape[1]:
+        raise ValueError(f"the test set has {dataset.labels.shape[1]} classes, the model {logits.shape[1]}")
+    if dataset.is_multi_label and not dataset.labels.any():
+        raise ValueError("no example of the test set has a class: there is no precision to measure")
+    if not dataset.is_multi_label and dataset.labels.max() >= logits.shape[1]:
         raise ValueError(f"the test set has label {dataset.labels.max()}, the model {logits.shape[1]} classes")
 
 
