@@ -15,7 +15,7 @@ import torch
 import yaml
 from accelerate import PartialState
 from transformers import PreTrainedModel, TimmWrapperForImageClassification, set_seed
-from transformers.trainer_utils import EvalPrediction
+from transformers.trainer_utils import EvalPrediction, has_length
 from transformers.utils import logging
 
 from hfmix.backbones import TABLE_NETS, kind_of, load_backbone, save_backbone
@@ -24,6 +24,7 @@ from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.sources import Split
 from hfmix.data.splits import load_splits, open_ood
+from hfmix.data.streams import StreamedData, StreamedExamples, load_streams
 from hfmix.data.table_processor import TableProcessor, missing_cells
 from hfmix.environment import environment
 from hfmix.errors import report_errors
@@ -61,7 +62,7 @@ def train(recipe: Recipe) -> None:
     with args.main_process_first(local=False, desc="preparing the run's folder and the data"):
         if args.process_index == 0:
             check_free(run, recipe.resume, recipe.run.overwrite)
-        splits = load_splits(recipe.data, args.seed)
+        splits = load_streams(recipe.data) if recipe.data.streaming else load_splits(recipe.data, args.seed)
         ood = open_ood(recipe.data.ood or {})  # now, so that a wrong path is found before the training
     set_seed(args.seed)  # of a new head, or of all weights where training starts from none
     model, processor = load_model(recipe, splits)
@@ -74,7 +75,7 @@ def train(recipe: Recipe) -> None:
     trainer = MixTrainer(
         model=model,
         args=args,
-        train_dataset=Examples(train, transform_for(train, processor, recipe.data), args.seed),
+        train_dataset=_training_examples(recipe, train, processor),
         eval_dataset=Examples(watched, transform_for(watched, processor)) if watched is not None else None,
         data_collator=preprocessor_for(kind, processor).collate,
         compute_metrics=average_precision if train.is_multi_label else accuracy,
@@ -89,7 +90,16 @@ def train(recipe: Recipe) -> None:
     finish(recipe, trainer, processor, splits["test"], ood, result.metrics)
 
 
-def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData]) -> tuple[PreTrainedModel, Any]:
+def _training_examples(
+    recipe: Recipe, train: LabelledData | StreamedData, processor: Any
+) -> Examples | StreamedExamples:
+    transform = transform_for(train, processor, recipe.data)
+    if isinstance(train, StreamedData):
+        return StreamedExamples(train, transform, recipe.training.seed, recipe.data.shuffle_buffer)
+    return Examples(train, transform, recipe.training.seed)
+
+
+def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData]) -> tuple[PreTrainedModel, Any]:
     """The recipe's model for the classes of the training data, and its processor, a table's fitted to it.
 
     Raises:
@@ -150,7 +160,7 @@ def finish(
     run = Path(args.output_dir)
     results = {
         "policy": trainer.policy.to_dict(),
-        "num_train_samples": len(trainer.train_dataset),
+        "num_train_samples": len(trainer.train_dataset) if has_length(trainer.train_dataset) else None,
         "num_changed_labels": trainer.train_dataset.data.num_changed_labels,
         "metrics": metrics,
         "log_history": trainer.state.log_history,

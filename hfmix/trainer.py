@@ -306,6 +306,8 @@ class MixTrainer(Trainer):
             "per_device_train_batch_size": self._train_batch_size,
             "gradient_accumulation_steps": self.args.gradient_accumulation_steps,
         }
+        if not has_length(self.train_dataset):  # workers share a stream, and its order follows from them
+            facts["dataloader_num_workers"] = self.args.dataloader_num_workers
         if self.args.auto_find_batch_size:
             del facts["per_device_train_batch_size"]  # the stock Trainer takes it from the checkpoint
         return facts

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-from datasets import Audio, ClassLabel, Dataset, Image, LargeList, List, Value
+from datasets import Audio, ClassLabel, Dataset, Image, IterableDataset, LargeList, List, Value
 
 from hfmix.data.images import ImageCells
 from hfmix.data.labelled import Cells
@@ -67,10 +67,10 @@ def read_cells(dataset: Dataset, columns: Columns, name: str, labelled: bool = T
     if kind == "table":
         return TableCells.of(dataset, _table_columns(dataset, columns, name, labelled), name)
     cells, feature = _KINDS[kind]
-    return cells.of(dataset, _find(dataset, getattr(columns, kind), kind, feature, name), name)
+    return cells.of(dataset, find_column(dataset, getattr(columns, kind), kind, feature, name), name)
 
 
-def kind_of(dataset: Dataset, columns: Columns) -> str:
+def kind_of(dataset: Dataset | IterableDataset, columns: Columns) -> str:
     """ "image", "audio" or "table": what `columns` name, or else what there is."""
     for kind, given in (("image", columns.image), ("audio", columns.audio), ("table", columns.features)):
         if given is not None:
@@ -167,7 +167,7 @@ def _table_columns(dataset: Dataset, columns: Columns, name: str, labelled: bool
         there = set(dataset.column_names)
         for column in columns.features:
             if column not in there:
-                _find(dataset, column, "feature", Value, name)  # which says so
+                find_column(dataset, column, "feature", Value, name)  # which says so
         return list(columns.features)
     if not labelled:
         return [c for c, feature in dataset.features.items() if is_numeric(feature) or is_words(feature)]
@@ -180,17 +180,22 @@ def _label_column(dataset: Dataset, columns: Columns, name: str, is_table: bool)
     with_classes = any(isinstance(feature, ClassLabel) for feature in dataset.features.values())
     if is_table and wanted is None and "label" not in dataset.column_names and not with_classes:
         wanted = dataset.column_names[-1]
-    return _find(dataset, wanted, "label", ClassLabel, name)
+    return find_column(dataset, wanted, "label", ClassLabel, name)
 
 
-def _holds_sound(dataset: Dataset) -> bool:
+def _holds_sound(dataset: Dataset | IterableDataset) -> bool:
     if "image" in dataset.column_names or "audio" in dataset.column_names:
         return "image" not in dataset.column_names
     kinds = [type(feature) for feature in dataset.features.values()]
     return Audio in kinds and Image not in kinds
 
 
-def _find(dataset: Dataset, wanted: str | None, usual: str, kind: type, name: str) -> str:
+def find_column(dataset: Dataset | IterableDataset, wanted: str | None, usual: str, kind: type, name: str) -> str:
+    """A column's name: `wanted`, else `usual`, else the only one whose feature is of a kind.
+
+    Raises:
+        ValueError: there is no such column; `name` says in which set.
+    """
     columns = dataset.column_names
     if wanted is None:
         within = ClassLabel if usual == "label" else ()

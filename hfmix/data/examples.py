@@ -12,6 +12,7 @@ from hfmix.data.augment import ToPixels, keyed_randomness
 from hfmix.data.augment_sound import ToFeatures
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import TablePreprocessor
+from hfmix.data.streams import StreamedData
 
 
 class Examples(Dataset):
@@ -53,7 +54,7 @@ class Examples(Dataset):
 
 
 def transform_for(
-    data: LabelledData, processor: Any, augment: DataArguments | None = None
+    data: LabelledData | StreamedData, processor: Any, augment: DataArguments | None = None
 ) -> Callable[[Any], dict[str, Tensor]]:
     """What makes a model's inputs of the examples, changed at random as `augment` says; None for evaluation."""
     if data.kind == "table":

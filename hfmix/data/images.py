@@ -43,6 +43,11 @@ class ImageCells:
             ValueError: it cannot be read, or has more than 8 bits a channel; `where` names the row.
         """
         (cell,) = self.cells[row].values()
+        return self.decode(cell, where)
+
+    @staticmethod
+    def decode(cell: dict[str, Any], where: str) -> PILImage.Image:
+        """A cell, ``{"bytes": …, "path": …}``. Raises: as `read`."""
         return _decode(cell, where)
 
     @staticmethod

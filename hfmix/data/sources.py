@@ -1,13 +1,13 @@
 """Opens a data set: a Hub id, a folder, Parquet or CSV files, or what comes with a dependency."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 import soundfile
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict, load_dataset
 from huggingface_hub import constants
 from PIL import Image as PILImage
 from pyarrow import ArrowInvalid
@@ -23,8 +23,12 @@ Split = Literal["train", "validation", "test"]
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
-def open_dataset(source: str, config: str | None = None) -> DatasetDict:
+def open_dataset(
+    source: str, config: str | None = None, streaming: bool = False
+) -> DatasetDict | IterableDatasetDict:
     """All splits of `source`: an embedded data set's name, a folder, a Parquet or CSV file, or a Hub id.
+
+    With `streaming` the splits are read when they are iterated, and nothing is stored.
 
     Raises:
         ValueError: there is nothing under that name, or nothing in the folder.
@@ -32,11 +36,12 @@ def open_dataset(source: str, config: str | None = None) -> DatasetDict:
     """
     path = Path(source)
     if source in EMBEDDED:
-        return EMBEDDED[source]()
+        splits = EMBEDDED[source]()
+        return _as_streams(splits) if streaming else splits
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, streaming)
     if path.is_file():
-        return DatasetDict({"test": _rows([source])})
+        return _files({"test": [source]}, streaming)
     near = get_close_matches(source, EMBEDDED, n=1)
     if near or not _HUB_ID.fullmatch(source):
         hint = f"did you mean {near[0]!r}?" if near else "there is no such file or folder"
@@ -45,37 +50,48 @@ def open_dataset(source: str, config: str | None = None) -> DatasetDict:
     if not hub_reachable() and not constants.HF_HUB_OFFLINE:  # offline on purpose: what is cached will do
         raise no_connection(what)
     try:
-        return load_dataset(source, config)
+        return load_dataset(source, config, streaming=streaming)
     except (OSError, ValueError) as error:
         raise hub_error(error, what) from error
 
 
-def open_files(args: DataArguments) -> DatasetDict:
+def open_files(args: DataArguments, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
     """The splits of `train_file`, `validation_file` and `test_file`."""
     files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
-    return DatasetDict({split: _rows(names) for split, names in files.items() if names})
+    return _files({split: names for split, names in files.items() if names}, streaming)
 
 
-def _folder(path: Path) -> DatasetDict:
+def _folder(path: Path, streaming: bool) -> DatasetDict | IterableDatasetDict:
     if parquet := sorted(path.rglob("*.parquet")):
-        return _by_split(path, parquet)
+        return _files(_by_split(path, parquet), streaming)
     suffixes = {file.suffix.lower() for file in path.rglob("*")}
     for builder, known in (
         ("imagefolder", PILImage.registered_extensions()),
         ("audiofolder", _sound_extensions()),
     ):
         if suffixes & set(known):
-            return load_dataset(builder, data_dir=str(path))
+            return load_dataset(builder, data_dir=str(path), streaming=streaming)
     if tables := sorted(path.rglob("*.csv")):  # last, for a folder of images can have a metadata.csv
-        return _by_split(path, tables)
+        return _files(_by_split(path, tables), streaming)
     raise ValueError(f"no images, no sound, no Parquet and no CSV files in the folder {str(path)!r}")
 
 
-def _by_split(folder: Path, files: Sequence[Path]) -> DatasetDict:
-    splits: dict[str, list[str]] = {}
+def _by_split(folder: Path, files: Sequence[Path]) -> dict[Split, list[str]]:
+    splits: dict[Split, list[str]] = {}
     for file in files:
         splits.setdefault(split_of(file.relative_to(folder)), []).append(str(file))
-    return DatasetDict({split: _rows(names) for split, names in splits.items()})
+    return splits
+
+
+def _files(files: Mapping[Split, Sequence[str]], streaming: bool) -> DatasetDict | IterableDatasetDict:
+    splits = DatasetDict({split: _rows(names, streaming) for split, names in files.items()})
+    return IterableDatasetDict(splits) if streaming else splits
+
+
+def _as_streams(splits: DatasetDict) -> IterableDatasetDict:
+    return IterableDatasetDict(
+        {name: split.to_iterable_dataset(num_shards=min(4, len(split))) for name, split in splits.items()}
+    )
 
 
 def _sound_extensions() -> set[str]:
@@ -98,7 +114,7 @@ def split_of(file: Path) -> Split:
     return "train"
 
 
-def _rows(files: Sequence[str]) -> Dataset:
+def _rows(files: Sequence[str], streaming: bool) -> Dataset | IterableDataset:
     """The rows of Parquet files, or of CSV files."""
     for file in files:
         if not Path(file).is_file():
@@ -106,13 +122,12 @@ def _rows(files: Sequence[str]) -> Dataset:
     is_csv = {Path(file).suffix.lower() == ".csv" for file in files}
     if len(is_csv) == 2:
         raise ValueError(f"files of one set are all CSV or all Parquet, not {', '.join(files)}")
-    dataset = read_csv(files) if True in is_csv else _parquet(files)
-    if not len(dataset):
-        raise ValueError(f"no rows in {', '.join(files)}")
-    return dataset
+    if streaming and True in is_csv:
+        raise ValueError(f"{files[0]} is a table, which is read as a whole: leave streaming out")
+    return read_csv(files) if True in is_csv else _parquet(files, streaming)
 
 
-def _parquet(files: Sequence[str]) -> Dataset:
+def _parquet(files: Sequence[str], streaming: bool) -> Dataset | IterableDataset:
     rows = 0
     for file in files:
         try:
@@ -120,5 +135,5 @@ def _parquet(files: Sequence[str]) -> Dataset:
         except ArrowInvalid as error:
             raise ValueError(f"{file} is not a Parquet file: {error}") from error
     if not rows:  # which datasets cannot read
-        return Dataset.from_dict({})
-    return load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+        raise ValueError(f"no rows in {', '.join(files)}")
+    return load_dataset("parquet", data_files=[str(file) for file in files], split="train", streaming=streaming)

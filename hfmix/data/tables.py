@@ -102,6 +102,8 @@ def read_csv(files: Sequence[str]) -> Dataset:
         ValueError: a file is not CSV, or has other columns than the first.
     """
     tables = [_read_csv(file) for file in files]
+    if not sum(map(len, tables)):
+        raise ValueError(f"no rows in {', '.join(files)}")
     for file, table in zip(files, tables, strict=True):
         if table.column_names != tables[0].column_names:
             raise ValueError(
