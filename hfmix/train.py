@@ -67,6 +67,9 @@ def train(recipe: Recipe) -> None:
     set_seed(args.seed)  # of a new head, or of all weights where training starts from none
     model, processor = load_model(recipe, splits)
     kind = splits["train"].kind
+    if kind == "table":
+        for data in ood.values():
+            processor.check(data)
     if splits["train"].is_multi_label:
         model.config.problem_type = "multi_label_classification"  # the loss is a binary cross entropy a class
     if args.ddp_find_unused_parameters is None and isinstance(model, TimmWrapperForImageClassification):

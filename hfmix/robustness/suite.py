@@ -47,6 +47,8 @@ def evaluate_robustness(
 ) -> RobustnessReport:
     """Measures a classifier on clean, corrupted and out-of-distribution images, sound or rows.
 
+    Where examples have any number of classes, the clean axis alone is measured, by the mean average precision.
+
     Corruption comes after the processor's resize and crop and before its normalisation; where the processor does
     not tell its normalisation, before the processor, and the report says so.
 

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from hfmix import evaluate_robustness, load_backbone, load_pretrained
 from hfmix.arguments import DataArguments
 from hfmix.backbones import save_backbone
+from hfmix.cli import main as hfmix_command
 from hfmix.data.columns import Columns
 from hfmix.data.examples import transform_for
 from hfmix.data.sources import open_dataset
@@ -274,11 +275,22 @@ def test_iris_is_learned_and_the_run_can_be_used(tmp_path, mix):
     snippet = card.split("```python\n")[1].split("```")[0].replace("path/to/this/folder", str(tmp_path / "run"))
     exec(compile(snippet, "card", "exec"), {})
     assert (json.loads((tmp_path / "run" / "preprocessor_config.json").read_text()))["words"] == {}
-    # measured again on the whole table, and against rows that are no irises
+    # measured again by the command on a file with the class first, by the call, and against other rows
     iris = open_dataset("iris")["train"]
+    names = iris.features["label"].names
+    lines = [f"{names[row.pop('label')]},{','.join(map(str, row.values()))}" for row in iris]
+    columns = ",".join(name for name in iris.column_names if name != "label")
+    (tmp_path / "iris.csv").write_text("\n".join([f"label,{columns}", *lines]) + "\n")
+    options = ["--dataset", str(tmp_path / "iris.csv"), "--out", str(tmp_path / "again")]
+    assert hfmix_command(["evaluate", str(tmp_path / "run"), *options]) == 0
+    by_command = json.loads((tmp_path / "again" / "robustness.json").read_text())["axes"]["clean"]["accuracy"]
     far = iris.remove_columns("label").map(lambda row: {name: value + 100 for name, value in row.items()})
     again = evaluate_robustness(model, processor, iris, ood={"far": far}, progress=False)
-    assert again.axes["clean"]["accuracy"]["n"] == 150 and again.axes["ood"]["far"]["n_ood"] == 150
+    assert (
+        again.axes["clean"]["accuracy"] == by_command
+        and by_command["n"] == 150
+        and again.axes["ood"]["far"]["n_ood"] == 150
+    )
 
 
 @pytest.mark.parametrize("mix", ["regmixup", "manifold_mixup", "cutmix"])
@@ -309,3 +321,11 @@ def test_a_run_says_what_is_missing(tmp_path, shared_data, capfd):
 def test_a_net_that_does_not_fit_is_one_line(tmp_path, options, message, one_line):
     assert main([RECIPE, "--output_dir", str(tmp_path / "run"), *options]) == 1
     assert message in one_line()
+
+
+def test_rows_from_elsewhere_are_checked_before_the_training(tmp_path, one_line):
+    (tmp_path / "other.csv").write_text("petal_length,kind\n1.5,a\n")
+    options = ["--ood", json.dumps({"other": str(tmp_path / "other.csv")})]
+    assert main([RECIPE, "--output_dir", str(tmp_path / "run"), *options]) == 1
+    assert "held numbers in training, the ood other set has no such column" in one_line()
+    assert not (tmp_path / "run").exists()
