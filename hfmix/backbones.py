@@ -1,7 +1,7 @@
 """Models and their processors, from timm, the Hub or a folder, with the right class names."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -127,14 +127,16 @@ def load_backbone(
         else:
             config.update(dict(model_args or {}))
         if pretrained:
-            model = auto_class(config).from_pretrained(
+            model, found = auto_class(config).from_pretrained(
                 checkpoint,
                 config=config,
-                ignore_mismatched_sizes=True,  # the head's
+                ignore_mismatched_sizes=True,  # the head's; others are refused below
+                output_loading_info=True,
                 use_safetensors=True,
                 dtype=torch.float32,
                 **where,
             )
+            _check_only_the_head_differs(found["mismatched_keys"], name, len(labels))
         else:
             model = _untrained(config)
         return model, load_processor(config, checkpoint, **where)
@@ -214,6 +216,16 @@ def _timm_checkpoint(name: str, architecture: str) -> str:
     if cfg is None or not cfg.hf_hub_id:
         raise ValueError(f"{name} has no pretrained weights: set pretrained to false")
     return cfg.hf_hub_id
+
+
+def _check_only_the_head_differs(mismatched: Iterable[tuple], name: str, num_labels: int) -> None:
+    """Refuses a checkpoint of which other weights than the head's would be drawn at random."""
+    for key, stored, built in mismatched:
+        if stored[1:] != built[1:] or built[0] != num_labels:
+            raise ValueError(
+                f"model_args change the shape of {key} from {tuple(stored)} to {tuple(built)}, so that the "
+                f"weights of {name} do not fit: leave them out, or set pretrained to false"
+            )
 
 
 def _classes(labels: list[str]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The command line. Parsing is cheap: a command's own imports happen when it runs."""
 
 import argparse
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from hfmix import __version__
@@ -43,48 +43,29 @@ def _train(argv: list[str]) -> None:
         from hfmix.recipe import parse
 
         parse(["--help"])
-    from hfmix.launch import launch
+    from hfmix.launch import launch_training
 
-    launch(argv)
+    launch_training(argv)
 
 
 def _evaluate(arguments: Namespace) -> None:
-    import torch
+    if arguments.num_processes > 1 and "RANK" not in os.environ:
+        import torch
 
-    from hfmix.data.columns import Columns
-    from hfmix.data.splits import load_test
-    from hfmix.hub.pretrained import load_pretrained
-    from hfmix.robustness.suite import evaluate_robustness
-    from hfmix.robustness.summary import headline
-    from hfmix.run_folder import is_finished
+        from hfmix.launch import launch, take_num_processes
 
-    if arguments.out and is_finished(Path(arguments.out)):
-        raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
-    columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
-    test = load_test(arguments.dataset, arguments.split, columns, arguments.test_fraction)
-    model, processor, _ = load_pretrained(arguments.model)
-    names = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    if set(test.class_names) <= set(names):
-        test = test.with_classes(names)
-    else:
-        print("the data's class names are not the model's: labels compare by index", file=sys.stderr)
-    if torch.cuda.is_available():
-        model.to("cuda")
-    report = evaluate_robustness(
-        model,
-        processor,
-        test.sample(arguments.max_samples, arguments.seed),
-        axes=arguments.axes or AXES,
-        ood=dict(arguments.ood),
-        corruption_samples=arguments.corruption_samples,
-        batch_size=arguments.batch_size,
-        seed=arguments.seed,
-        name=arguments.model,
-    )
-    print(headline(report))
-    if arguments.out:
-        report.save(arguments.out)
-        print(f"{arguments.out}/robustness.json has every figure, {arguments.out}/figures the drawings")
+        _, options = take_num_processes(sys.argv[1:])
+        return launch("hfmix", options, arguments.num_processes, not torch.cuda.is_available())
+    from hfmix.evaluate import evaluate
+
+    evaluate(arguments)
+
+
+def _corrupt(arguments: Namespace) -> None:
+    from hfmix.corrupt_folder import corrupt_folder
+
+    count = corrupt_folder(arguments.source, arguments.out, arguments.name, arguments.severity, arguments.seed)
+    print(f"{arguments.out} holds {count} corrupted files")
 
 
 def _compare(arguments: Namespace) -> None:
@@ -140,11 +121,32 @@ def _parser() -> ArgumentParser:
     evaluate.add_argument(
         "--ood", nargs="+", type=_named, default=[], metavar="NAME=SOURCE", help="out-of-distribution data"
     )
-    evaluate.add_argument("--max_samples", type=_count, help="measure on so many images [all]")
-    evaluate.add_argument("--corruption_samples", type=_count, help="corrupt so many images [all]")
-    evaluate.add_argument("--batch_size", type=_count, default=128, help="images a forward pass [128]")
+    evaluate.add_argument("--near", nargs="+", default=[], metavar="NAME", help="which of --ood are near")
+    evaluate.add_argument("--far", nargs="+", default=[], metavar="NAME", help="which of --ood are far")
+    evaluate.add_argument(
+        "--shift", nargs="+", type=_named, default=[], metavar="NAME=SOURCE", help="further labelled data"
+    )
+    evaluate.add_argument("--validation", metavar="SOURCE", help="data to fit the temperature on")
+    evaluate.add_argument(
+        "--reference", metavar="SOURCE", help="training data, whose features k-NN and Mahalanobis compare with"
+    )
+    evaluate.add_argument(
+        "--corruptions", nargs="+", metavar="NAME", help="which corruptions [the 15 of ImageNet-C; all of sound]"
+    )
+    evaluate.add_argument(
+        "--mode",
+        choices=("parity", "corrected"),
+        default="parity",
+        help="with or without ImageNet-C's slips [parity]",
+    )
+    evaluate.add_argument("--max_samples", type=_count, help="measure on so many examples [all]")
+    evaluate.add_argument("--corruption_samples", type=_count, help="corrupt so many examples [all]")
+    evaluate.add_argument("--batch_size", type=_count, default=128, help="examples a forward pass [128]")
     evaluate.add_argument("--seed", type=int, default=0, help="of corruption and draws [0]")
-    evaluate.add_argument("--out", help="a folder for robustness.json and the figures")
+    evaluate.add_argument("--num_processes", type=_count, default=1, help="share the work among so many [1]")
+    evaluate.add_argument(
+        "--out", help="a folder for robustness.json and the figures; started again, it goes on from where it was"
+    )
     evaluate.set_defaults(command=_evaluate)
 
     compare = commands.add_parser(
@@ -153,6 +155,16 @@ def _parser() -> ArgumentParser:
     compare.add_argument("runs", metavar="RUN", nargs="+", help="folders with a robustness.json")
     compare.add_argument("--out", help="a folder for the table and the figure")
     compare.set_defaults(command=_compare)
+
+    corrupt = commands.add_parser(
+        "corrupt", help="corrupt a folder of images or sound, or CIFAR-10-C's layout", allow_abbrev=False
+    )
+    corrupt.add_argument("source", metavar="IN", help="a folder of images or sound")
+    corrupt.add_argument("out", metavar="OUT", help="a folder for the corrupted files, under the same names")
+    corrupt.add_argument("--name", required=True, help="which corruption, such as fog")
+    corrupt.add_argument("--severity", type=int, default=3, choices=range(1, 6), help="1 to 5 [3]")
+    corrupt.add_argument("--seed", type=int, default=0, help="of the noise [0]")
+    corrupt.set_defaults(command=_corrupt)
 
     push = commands.add_parser("push", help="publish a finished run on the Hub, in one commit", allow_abbrev=False)
     push.add_argument("run", metavar="RUN", help="the run's folder")

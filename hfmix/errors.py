@@ -44,6 +44,9 @@ def _without_debug(argv: list[str]) -> tuple[list[str], bool]:
 def _print(error: Exception, debug: bool) -> None:
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # the first process says it for all
+    if "tqdm" in sys.modules:  # else the line would go on where a progress bar stopped
+        for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
+            bar.close()
     if debug:
         traceback.print_exception(error)
     expected = isinstance(error, ValueError | OSError | RuntimeError)

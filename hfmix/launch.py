@@ -1,4 +1,4 @@
-"""`hfmix train`: the training script through accelerate's launcher."""
+"""Commands in several processes, through accelerate's launcher."""
 
 import os
 import signal
@@ -8,8 +8,8 @@ import sys
 from hfmix.errors import UsageError
 
 
-def launch(argv: list[str]) -> None:
-    """Checks the recipe, then starts it in `--num_processes` processes (1 by default) and waits.
+def launch_training(argv: list[str]) -> None:
+    """Checks the recipe, then starts the script in `--num_processes` processes (1 by default) and waits.
 
     Raises:
         UsageError: a wrong option, recipe key or value.
@@ -17,28 +17,42 @@ def launch(argv: list[str]) -> None:
     """
     from hfmix.recipe import parse
 
-    num_processes, options = _num_processes(argv)
+    num_processes, options = take_num_processes(argv)
     # here and not in the workers only: a wrong recipe should be one line, not one a process and the launcher's
-    args = parse(options).training
+    on_cpu = parse(options).training.device.type == "cpu"
+    if num_processes > 1 and on_cpu:
+        options += ["--use_cpu", "true"]
+    launch("hfmix.train", options, num_processes, on_cpu)
+
+
+def launch(module: str, options: list[str], num_processes: int, on_cpu: bool) -> None:
+    """Runs ``python -m module`` with these options in so many processes and waits.
+
+    Raises:
+        SystemExit: it failed; it has said why.
+    """
     environment = dict(os.environ)
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={num_processes}"]
     launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
     if num_processes > 1:
         launcher.append("--multi_gpu")
-        if args.device.type == "cpu":
+        if on_cpu:
             # with --cpu the launcher starts a single process, whatever the number asked for
             environment["ACCELERATE_USE_CPU"] = "true"
-            options += ["--use_cpu", "true"]
-    with subprocess.Popen([*launcher, "-m", "hfmix.train", *options], env=environment) as script:
-        # else a stopped `hfmix train` would leave its workers writing into the run's folder
+    with subprocess.Popen([*launcher, "-m", module, *options], env=environment) as script:
+        # else a command that is stopped would leave its workers writing
         signal.signal(signal.SIGTERM, lambda *_: script.terminate())
         status = script.wait()
     if status:
         sys.exit(1 if status > 0 else 128 - status)
 
 
-def _num_processes(argv: list[str]) -> tuple[int, list[str]]:
-    """The launcher's own option, and what is left for the script."""
+def take_num_processes(argv: list[str]) -> tuple[int, list[str]]:
+    """The launcher's own option, and what is left for the command.
+
+    Raises:
+        UsageError: it is not a number from 1.
+    """
     count, rest, arguments = "1", [], iter(argv)
     for argument in arguments:
         name, equals, value = argument.partition("=")

@@ -279,7 +279,8 @@ def _check_distributions(labels: Tensor) -> None:
         row = int(off.any(1).nonzero()[0])
         raise ValueError(
             f"soft labels {tuple(labels.shape)} sum to {float(sums[row][off[row]][0]):.6g} in row {row}, a "
-            f"cross-entropy takes 1: for multi-hot labels there is mixed_binary_cross_entropy"
+            f"cross-entropy takes 1: for multi-hot labels there is mixed_binary_cross_entropy, in MixTrainer "
+            f"with loss_kind binary_cross_entropy"
         )
 
 

@@ -30,7 +30,8 @@ path or a list of them, it starts from other recipes: later ones win over earlie
 # of one start, not of the recipe; a token belongs in no file
 _NOT_KEPT = {"overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
 
-# what transformers' run_image_classification.py and timm's train.py call it, or where it went
+# what transformers' run_image_classification.py and run_audio_classification.py and timm's train.py call it, or
+# where it went
 _ELSEWHERE = {
     "train_dir": "set dataset_name to the folder, or train_file",
     "validation_dir": "set dataset_name to a folder with train/ and validation/ in it, or validation_file",
@@ -39,6 +40,17 @@ _ELSEWHERE = {
     "model_type": "set model_name_or_path",
     "config_name": "a model comes with its own config: set model_name_or_path",
     "image_processor_name": "a model comes with its own processor: set model_name_or_path",
+    "feature_extractor_name": "a model comes with its own processor: set model_name_or_path",
+    "model_revision": "set model_name_or_path to the folder that `hf download NAME --revision REVISION` prints",
+    "eval_file": "it is validation_file",
+    "train_split_name": "the split `train` is trained on: rename it in the data, or set train_file",
+    "eval_split_name": "the split `validation` watches the training, and test_split names the one for the report",
+    "audio_column_name": "recipes are for images: for sound, use hfmix.MixTrainer in a script",
+    "max_length_seconds": "recipes are for images: for sound, use hfmix.MixTrainer in a script",
+    "freeze_feature_encoder": "recipes are for images: for sound, use hfmix.MixTrainer in a script",
+    "attention_mask": "recipes are for images: for sound, use hfmix.MixTrainer in a script",
+    "push_to_hub_model_id": "it is hub_model_id",
+    "use_auth_token": "run `hf auth login`, or set the environment variable HF_TOKEN",
     "cache_dir": "set the environment variable HF_HOME",
     "token": "run `hf auth login`, or set the environment variable HF_TOKEN",
     "trust_remote_code": "code from the Hub is never run: leave it out",

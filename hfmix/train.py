@@ -29,9 +29,10 @@ from hfmix.data.table_processor import TableProcessor, missing_cells
 from hfmix.environment import environment
 from hfmix.errors import report_errors
 from hfmix.hub.card import write_card
+from hfmix.metrics import mean_average_precision
 from hfmix.mixing import Policy
 from hfmix.recipe import Recipe, parse
-from hfmix.robustness.multi_label import mean_average_precision
+from hfmix.robustness.ood_scores import NEIGHBOURS
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
@@ -90,7 +91,7 @@ def train(recipe: Recipe) -> None:
         _leave_group(trainer)
     if not trainer.is_world_process_zero():
         return  # measuring is the main process's alone
-    finish(recipe, trainer, processor, splits["test"], ood, result.metrics)
+    finish(recipe, trainer, processor, splits, ood, result.metrics)
 
 
 def _training_examples(
@@ -154,13 +155,13 @@ def finish(
     recipe: Recipe,
     trainer: MixTrainer,
     processor: Any,
-    test: LabelledData,
+    splits: Mapping[Split, LabelledData | StreamedData],
     ood: Mapping[str, LabelledData],
     metrics: Mapping[str, float],
 ) -> None:
     """Measures the trained model and writes the finished run; on the main process only."""
     args, model = recipe.training, trainer.accelerator.unwrap_model(trainer.model)
-    run = Path(args.output_dir)
+    run, train = Path(args.output_dir), splits["train"]
     results = {
         "policy": trainer.policy.to_dict(),
         "num_train_samples": len(trainer.train_dataset) if has_length(trainer.train_dataset) else None,
@@ -174,8 +175,10 @@ def finish(
             report = evaluate_robustness(
                 model,
                 processor,
-                test,
+                splits["test"],
                 ood=ood,
+                validation=splits.get("validation"),
+                reference=train if isinstance(train, LabelledData) and len(train) >= NEIGHBOURS else None,
                 corruption_samples=recipe.run.corruption_samples,
                 batch_size=args.per_device_eval_batch_size,
                 name=run.resolve().name,

@@ -1,7 +1,6 @@
 """A transformers.Trainer that mixes its training batches on the device."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +8,29 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel, Trainer, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, has_length
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
 from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.manifold import find_layer
-from hfmix.mixing.plan import LENGTH_NAMES, MASK_NAMES
-from hfmix.mixing.targets import check_classes
 from hfmix.training.ema import WeightAverage
 from hfmix.training.epochs import TellEpoch
+from hfmix.training.inputs import mixed_inputs
+from hfmix.training.last_batch import is_shared, without_repeats
 from hfmix.training.log import TrainingLog
 from hfmix.training.lr_drops import dropping
-from hfmix.training.restore import check_run_facts, checkpoint_to_resume, restore_weights, write_run_facts
+from hfmix.training.options import check_trainer, notice_hooks, own_smoothing
+from hfmix.training.restore import (
+    check_run_facts,
+    checkpoint_to_resume,
+    restore_weights,
+    run_facts,
+    write_run_facts,
+)
 
-_JOINED = frozenset(MASK_NAMES + LENGTH_NAMES)
+_LOSSES = {"cross_entropy": mixed_cross_entropy, "binary_cross_entropy": mixed_binary_cross_entropy}
 
 
 class MixTrainer(Trainer):
@@ -41,8 +47,8 @@ class MixTrainer(Trainer):
         *args, **kwargs: the stock Trainer's.
 
     Raises:
-        ValueError: a `compute_loss_func` is given, several GPUs are used without a launcher, or the policy mixes
-            at a layer that the model lacks.
+        ValueError: a `compute_loss_func` is given, the policy mixes at a layer that the model lacks, or an option
+            does not go with a mixed loss (`hfmix.training.options.check_trainer`).
     """
 
     # the loss is normalised over the accumulated batch, so that the Trainer must not divide it once more
@@ -51,24 +57,36 @@ class MixTrainer(Trainer):
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
         if kwargs.pop("compute_loss_func", None) is not None:
             raise ValueError("MixTrainer computes the loss of mixed rows itself: leave compute_loss_func out")
-        # given to the stock Trainer, which then counts the examples of an accumulated batch for it
-        super().__init__(*args, **kwargs, compute_loss_func=self._loss)
+        with own_smoothing(args[1] if len(args) > 1 else kwargs.get("args")):
+            # given to the stock Trainer, which then counts the examples of an accumulated batch for it
+            super().__init__(*args, **kwargs, compute_loss_func=self._loss)
         self.model_accepts_loss_kwargs = False
+        # of a model that is none of transformers' there are none, and it would be given the labels in evaluation
+        self.label_names = self.label_names or ["labels"]
         self.add_callback(TellEpoch())
-        if self.args.n_gpu > 1:
-            raise ValueError(
-                f"{self.args.n_gpu} GPUs in one process: use hfmix.MixTrainingArguments, which takes one, "
-                f"or start one process a GPU with `accelerate launch`"
-            )
-        from_args: Callable[[], Policy] = getattr(self.args, "policy", ERM)
-        self.policy = policy if policy is not None else from_args()
-        for part in self.policy.parts():
-            for layer in part.layers if isinstance(part, ManifoldMixup) else ():
-                if layer != "input":
-                    find_layer(self.model, layer)
+        check_trainer(self.args, self.model, self.eval_dataset)
+        self._given_policy = policy
+        self._own_arguments = {
+            name: value for name, value in vars(self.args).items() if name == "mix" or name[:4] in ("mix_", "ema_")
+        }
+        self._average: WeightAverage | None = None
+        self._take_arguments()
         self._micro_step = (-1, 0)
-        self._unchecked_labels = True
+        self._until_backward: ExitStack | None = None
+        self._is_first_batch = True
         self._log = TrainingLog()
+
+    def _take_arguments(self) -> None:
+        """Sets what follows from the arguments, which each trial of a search changes."""
+        self.policy = self._given_policy if self._given_policy is not None else _policy_of(self.args)
+        parts = [part for part in self.policy.parts() if isinstance(part, ManifoldMixup)]
+        hidden = {name for part in parts for name in part.layers} - {"input"}
+        for layer in sorted(hidden):
+            find_layer(self.model, layer)
+        if hidden:
+            notice_hooks(self.accelerator)
+        if self._average is not None:
+            self.remove_callback(self._average)
         decay = getattr(self.args, "ema_decay", None)
         self._average = None if decay is None else WeightAverage(decay)
         if self._average is not None:
@@ -84,7 +102,7 @@ class MixTrainer(Trainer):
         """
         if resume_from_checkpoint:
             resume_from_checkpoint = checkpoint_to_resume(self.args.output_dir, resume_from_checkpoint)
-            check_run_facts(resume_from_checkpoint, self._run_facts())
+            check_run_facts(resume_from_checkpoint, run_facts(self))
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def compute_loss(
@@ -102,21 +120,30 @@ class MixTrainer(Trainer):
             raise ValueError(
                 f"the batch's {name!r} are {kind}: MixTrainer takes (N,) class indices, (N, C) soft or multi-hot"
             )
+        if self._is_first_batch:
+            self._meet(labels)
         inputs = {key: value for key, value in inputs.items() if key != name}
-        num_classes = getattr(getattr(self.model, "config", None), "num_labels", None)
-        if self._unchecked_labels and labels.ndim == 1 and labels.device.type != "cpu" and num_classes:
-            # once, for it waits for the device; on the CPU the loss checks every batch
-            check_classes(labels, num_classes)
-            self._unchecked_labels = False
         if model.training:
             plan = self._draw_plan(inputs, labels)
-            inputs = self._mixed(plan, inputs)
+            inputs = mixed_inputs(plan, inputs, self._main_input_name)
         else:
-            plan = self._without_repeats(ERM().sample(len(labels)))
+            plan = ERM().sample(len(labels))
+            if is_shared(self.accelerator):
+                plan = without_repeats(plan, self.accelerator)
         inputs = {**inputs, "labels": plan.targets(labels)}
         self._plan = plan
-        with mixing_at(model, plan):
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        mixing = mixing_at(model, plan)
+        if model.training and self._until_backward is not None:
+            # activation checkpointing runs the layer once more in the backward pass
+            self._until_backward.enter_context(mixing)
+            mixing = nullcontext()
+        with mixing:
+            loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if not model.training and is_shared(self.accelerator):
+            loss = self.accelerator.reduce(loss)
+        if not isinstance(outputs, dict):
+            outputs = {"logits": logits_of(outputs)}  # of a tuple the stock Trainer takes the first for the loss
+        return (loss, outputs) if return_outputs else loss
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
@@ -124,9 +151,18 @@ class MixTrainer(Trainer):
         """Forward and backward of one micro-batch. See `transformers.Trainer.training_step`.
 
         Raises:
+            TypeError: a subclass has a `compute_loss` that leaves MixTrainer's out.
             FloatingPointError: on the CPU, the loss is not finite; on other devices the next log line raises it.
         """
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._plan = None
+        with ExitStack() as self._until_backward:
+            self._until_backward.callback(setattr, self, "_until_backward", None)
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        if self._plan is None:
+            raise TypeError(
+                f"{type(self).__name__}.compute_loss leaves MixTrainer's out, so that nothing is mixed: "
+                f"call super().compute_loss in it, or use transformers.Trainer"
+            )
         if loss.device.type == "cpu":
             self._stop_where_not_finite()
         return loss
@@ -173,31 +209,18 @@ class MixTrainer(Trainer):
             progress=step / self.state.max_steps if self.state.max_steps else 0.0,
         )
 
-    def _mixed(self, plan: MixPlan, inputs: dict[str, Any]) -> dict[str, Any]:
-        main = self._main_input_name
-        others = sorted(name for name, value in inputs.items() if name != main and not _can_mix(name, value))
-        if others:
-            raise ValueError(
-                f"the batch holds {', '.join(others)} beside {main} and labels: hfmix mixes floating-point inputs "
-                f"and joins masks and lengths called {', '.join(MASK_NAMES + LENGTH_NAMES)}; remove the rest in "
-                f"the data set or the collator"
-            )
-        if plan.layer is None:
-            return plan.apply(inputs)
-        # the layer mixes what comes out of the inputs; what counts there is where any of a row's sources is real
-        return {**inputs, **plan.apply({name: inputs[name] for name in _JOINED & inputs.keys()})}
-
-    def _without_repeats(self, plan: MixPlan) -> MixPlan:
-        """The plan of a batch of evaluation, with weight 0 for examples that only fill up the last batch.
-
-        Of several processes each has a full last batch, with examples from the beginning again. The Trainer leaves
-        their predictions out, but counts a process's mean loss once for each example that is new.
-        """
-        state, rows = self.accelerator.gradient_state, plan.num_rows
-        if self.args.world_size == 1 or not state.end_of_dataloader or state.remainder <= 0:
-            return plan
-        new = min(max(state.remainder - self.args.process_index * rows, 0), rows)
-        return replace(plan, row_weight=(torch.arange(rows) < new) * (rows / max(new, 1)))
+    def _meet(self, labels: Tensor) -> None:
+        """What is looked at once, in the first batch."""
+        config = getattr(self.model, "config", None)
+        num_classes = getattr(config, "num_labels", None)
+        if labels.device.type != "cpu" and num_classes:
+            # it waits for the device; on the CPU the loss checks every batch
+            targets = ERM().sample(len(labels)).targets(labels.cpu())
+            _LOSSES[self._loss_kind](torch.zeros(len(labels), num_classes), targets)
+        if labels.ndim == 2 and self._loss_kind == "binary_cross_entropy" and config is not None:
+            # saved with the model, it makes a pipeline's scores the sigmoids that were trained
+            config.problem_type = config.problem_type or "multi_label_classification"
+        self._is_first_batch = False
 
     @property
     def _label_name(self) -> str:
@@ -209,8 +232,7 @@ class MixTrainer(Trainer):
 
     def _loss(self, outputs: Any, targets: MixedTargets, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         logits, training = logits_of(outputs), self.model.training
-        losses = {"cross_entropy": mixed_cross_entropy, "binary_cross_entropy": mixed_binary_cross_entropy}
-        rows = losses[self._loss_kind](
+        rows = _LOSSES[self._loss_kind](
             logits,
             targets,
             weight=self._class_weights(logits.device),
@@ -246,6 +268,32 @@ class MixTrainer(Trainer):
             self._weights = torch.tensor([float(weight) for weight in given], device=device)
         return self._weights
 
+    def call_model_init(self, trial: Any = None) -> nn.Module:
+        """The model of `model_init`, after a trial's seed where a search sets one. See `transformers.Trainer`."""
+        if trial is not None:
+            self._hp_search_setup(trial)
+            set_seed(self.args.seed)
+        return super().call_model_init(trial)
+
+    def _hp_search_setup(self, trial: Any) -> None:
+        if trial is not None:
+            vars(self.args).update(self._own_arguments)  # not those of the trial before
+        before = _policy_of(self.args)
+        super()._hp_search_setup(trial)
+        if self._given_policy is not None and _policy_of(self.args) != before:
+            raise ValueError("the search sets mix arguments, and MixTrainer was given a policy: leave policy out")
+        if trial is not None and self.model is not None:
+            self._take_arguments()
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        # anew where auto_find_batch_size begins again with a smaller batch
+        self._micro_step, self._log = (-1, 0), TrainingLog()
+        is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        if self.args.world_size > 1 and self.model_wrapped is self.model and not is_sharded:
+            # an evaluation has marked the net as prepared: it would not become DistributedDataParallel any more
+            self.model._is_accelerate_prepared = False
+        return super()._inner_training_loop(*args, **kwargs)
+
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Evaluates or predicts, with the average of the weights where `ema_decay` is set."""
         if self._average is None:
@@ -265,7 +313,7 @@ class MixTrainer(Trainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         if self.args.should_save:  # first, so that no whole checkpoint is without
             folder = Path(self._get_output_dir(trial=trial), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
-            write_run_facts(folder, self._run_facts())
+            write_run_facts(folder, run_facts(self))
         super()._save_checkpoint(model, trial)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
@@ -295,24 +343,6 @@ class MixTrainer(Trainer):
             and getattr(self.model, "hf_quantizer", None) is None
         )
 
-    def _run_facts(self) -> dict[str, Any]:
-        """What the order of the data and the draws of a run follow from."""
-        facts = {
-            "policy": self.policy.to_dict(),
-            "num_train_examples": len(self.train_dataset) if has_length(self.train_dataset) else None,
-            "seed": self.args.seed,
-            "data_seed": self.args.data_seed,
-            "world_size": self.args.world_size,
-            "per_device_train_batch_size": self._train_batch_size,
-            "gradient_accumulation_steps": self.args.gradient_accumulation_steps,
-        }
-        if not has_length(self.train_dataset):  # workers share a stream, and its order follows from them
-            facts["dataloader_num_workers"] = self.args.dataloader_num_workers
-        if self.args.auto_find_batch_size:
-            del facts["per_device_train_batch_size"]  # the stock Trainer takes it from the checkpoint
-        return facts
 
-
-def _can_mix(name: str, value: Any) -> bool:
-    """Whether a model's input beside the main one has a mixture: token ids, flags and unknown masks have none."""
-    return name in _JOINED or (isinstance(value, Tensor) and value.is_floating_point() and "mask" not in name)
+def _policy_of(args: Any) -> Policy:
+    return getattr(args, "policy", ERM)()

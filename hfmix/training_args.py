@@ -8,6 +8,7 @@ from transformers import TrainingArguments
 
 from hfmix.mixing import Policy, get_policy, policy_names
 from hfmix.training.lr_drops import check_drops
+from hfmix.training.options import check_device, check_options
 
 
 @dataclass
@@ -81,9 +82,14 @@ class MixTrainingArguments(TrainingArguments):
             raise ValueError(f"ema_decay lies in [0, 1), such as 0.999, not {self.ema_decay}")
         if self.class_weights is not None and not all(0 <= float(w) < float("inf") for w in self.class_weights):
             raise ValueError(f"class_weights are finite and not negative, not {self.class_weights}")
+        for name in ("mix_alpha", "mix_eta"):
+            if isinstance(getattr(self, name), int):  # a search would round its trials to the default's type
+                setattr(self, name, float(getattr(self, name)))
         # before the parent, which reaches for devices: a wrong policy should fail first
         self.policy()
+        check_options(self)
         super().__post_init__()
+        check_device(self)
         check_drops(self)
 
     @property

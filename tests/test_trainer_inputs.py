@@ -8,6 +8,7 @@ from zoo import ZOO
 
 from hfmix import ManifoldMixup, MixTrainer, MixTrainingArguments, Mixup, RegMixup, mixed_cross_entropy
 from hfmix.mixing import keyed_generator, mixing_at
+from hfmix.training.inputs import mixed_inputs
 
 WITH_MASK = next(animal for animal in ZOO if animal.name == "Wav2Vec2 (mask)")
 
@@ -51,15 +52,14 @@ def test_a_mixed_clip_is_as_long_as_its_longest_source(tmp_path, policy):
     assert own is None or logged != pytest.approx(own.item(), rel=1e-4)
 
 
-def test_other_floating_point_inputs_are_mixed_too(tmp_path):
-    trainer = tiny_trainer(tmp_path)
+def test_other_floating_point_inputs_are_mixed_too():
     plan = Mixup(1.0).sample(4, generator=torch.Generator().manual_seed(0))
     batch = {
         "pixel_values": torch.randn(4, 3, 16, 16),
         "age": torch.randn(4, 1),
         "lengths": torch.tensor([1, 2, 3, 4]),
     }
-    mixed = trainer._mixed(plan, batch)
+    mixed = mixed_inputs(plan, batch, "pixel_values")
     assert mixed.keys() == batch.keys()
     torch.testing.assert_close(mixed["age"], plan.apply(batch["age"]))
     assert mixed["lengths"].tolist() == [int(batch["lengths"][row].max()) for row in plan.source]

@@ -2,7 +2,8 @@
 
 import io
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
 
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PILImage
@@ -46,9 +47,11 @@ class ImageCells:
         return self.decode(cell, where)
 
     @staticmethod
-    def decode(cell: dict[str, Any], where: str) -> PILImage.Image:
+    def decode(cell: dict[str, Any] | None, where: str) -> PILImage.Image:
         """A cell, ``{"bytes": …, "path": …}``. Raises: as `read`."""
-        return _decode(cell, where)
+        if not cell or (cell["bytes"] is None and not cell["path"]):
+            raise ValueError(f"{where} is not an image that can be read: it is empty")
+        return read_image(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"], where)
 
     @staticmethod
     def content(image: PILImage.Image) -> bytes:
@@ -61,13 +64,18 @@ def _readable(features: Features, column: str) -> bool:
     return isinstance(feature, Image) or (isinstance(feature, Value) and feature.dtype in ("string", "binary"))
 
 
-def _decode(cell: dict[str, Any], where: str) -> PILImage.Image:
+def read_image(source: str | Path | BinaryIO, where: str) -> PILImage.Image:
+    """An image, decoded to RGB and turned as its EXIF data say.
+
+    Raises:
+        ValueError: it cannot be read, or has more than 8 bits a channel; `where` names it.
+    """
     try:
-        image = PILImage.open(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"])
+        image = PILImage.open(source)
         image.load()
         image = ImageOps.exif_transpose(image)
     except Exception as error:  # Pillow's decoders raise many kinds
-        path = f" ({cell['path']})" if cell and cell.get("path") else ""
+        path = f" ({source})" if isinstance(source, str) else ""
         raise ValueError(f"{where}{path} is not an image that can be read: {error}") from error
     if image.mode.startswith(("I", "F")):
         raise ValueError(

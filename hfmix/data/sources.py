@@ -4,10 +4,20 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import soundfile
-from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict, load_dataset
+from datasets import (
+    Audio,
+    ClassLabel,
+    Dataset,
+    DatasetDict,
+    Features,
+    IterableDataset,
+    IterableDatasetDict,
+    Value,
+    load_dataset,
+)
 from huggingface_hub import constants
 from PIL import Image as PILImage
 from pyarrow import ArrowInvalid
@@ -20,6 +30,7 @@ from hfmix.hub.connection import hub_error, hub_reachable, no_connection
 
 Split = Literal["train", "validation", "test"]
 
+SOUND_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
@@ -50,9 +61,21 @@ def open_dataset(
     if not hub_reachable() and not constants.HF_HUB_OFFLINE:  # offline on purpose: what is cached will do
         raise no_connection(what)
     try:
-        return load_dataset(source, config, streaming=streaming)
+        return _load(source, config, streaming)
     except (OSError, ValueError) as error:
         raise hub_error(error, what) from error
+
+
+def _load(source: str, config: str | None, streaming: bool) -> DatasetDict | IterableDatasetDict:
+    """A data set of the Hub; one that is still a script through the Hub's own copy in Parquet: no code is run."""
+    try:
+        return load_dataset(source, config, streaming=streaming)
+    except ImportError as error:  # from torchcodec, for loose files of sound
+        raise ValueError(f"reading it takes a package that is not here: {error}") from error
+    except RuntimeError as error:
+        if "scripts are no longer supported" not in str(error):
+            raise
+    return load_dataset(source, config, revision="refs/convert/parquet", streaming=streaming)
 
 
 def open_files(args: DataArguments, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
@@ -64,15 +87,14 @@ def open_files(args: DataArguments, streaming: bool = False) -> DatasetDict | It
 def _folder(path: Path, streaming: bool) -> DatasetDict | IterableDatasetDict:
     if parquet := sorted(path.rglob("*.parquet")):
         return _files(_by_split(path, parquet), streaming)
-    suffixes = {file.suffix.lower() for file in path.rglob("*")}
-    for builder, known in (
-        ("imagefolder", PILImage.registered_extensions()),
-        ("audiofolder", _sound_extensions()),
-    ):
-        if suffixes & set(known):
-            return load_dataset(builder, data_dir=str(path), streaming=streaming)
-    if tables := sorted(path.rglob("*.csv")):  # last, for a folder of images can have a metadata.csv
-        return _files(_by_split(path, tables), streaming)
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    if any(file.suffix.lower() in PILImage.registered_extensions() for file in files):
+        return load_dataset("imagefolder", data_dir=str(path), streaming=streaming)
+    if clips := [file for file in files if file.suffix.lower() in SOUND_SUFFIXES]:
+        splits = _sound_folder(path, clips)
+        return _as_streams(splits) if streaming else splits
+    if tables := [file for file in files if file.suffix.lower() == ".csv"]:
+        return _files(_by_split(path, tables), streaming)  # last: a folder of images can have a metadata.csv
     raise ValueError(f"no images, no sound, no Parquet and no CSV files in the folder {str(path)!r}")
 
 
@@ -94,8 +116,29 @@ def _as_streams(splits: DatasetDict) -> IterableDatasetDict:
     )
 
 
-def _sound_extensions() -> set[str]:
-    return {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
+def _sound_folder(path: Path, clips: Sequence[Path]) -> DatasetDict:
+    """What `load_dataset("audiofolder")` gives; that needs torchcodec and FFmpeg even where nothing is decoded."""
+    splits: dict[Split, list[Path]] = {}
+    for file in clips:
+        *above, class_name, _ = ("", *file.relative_to(path).parts)
+        if not class_name or (len(above) == 1 and class_name in get_args(Split)):
+            raise ValueError(f"{file} is in no subfolder of its class: sort the clips into one subfolder a class")
+        splits.setdefault(split_of(Path(*above, "_")), []).append(file)
+    class_names = sorted({file.parent.name for file in clips})
+    stored = {"bytes": Value("binary"), "path": Value("string")}
+    features = Features({"audio": stored, "label": ClassLabel(names=class_names)})
+    return DatasetDict(
+        {
+            split: Dataset.from_dict(
+                {
+                    "audio": [{"bytes": None, "path": str(file)} for file in files],
+                    "label": [file.parent.name for file in files],
+                },
+                features=features,
+            ).cast_column("audio", Audio(decode=False))
+            for split, files in splits.items()
+        }
+    )
 
 
 def split_of(file: Path) -> Split:

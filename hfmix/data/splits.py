@@ -82,6 +82,24 @@ def open_ood(sources: Mapping[str, "Dataset | LabelledData | str | Path"]) -> di
     return opened
 
 
+def open_labelled(
+    sources: Mapping[str, "Dataset | LabelledData | str | Path"], columns: Columns = USUAL
+) -> dict[str, LabelledData]:
+    """Further labelled sets by name, such as shifted ones, from data sets or from what `open_dataset` takes.
+
+    Raises:
+        ValueError, ConnectionError: as `open_dataset` and `as_labelled`.
+    """
+    opened = {}
+    for name, source in sources.items():
+        if isinstance(source, str | Path):
+            splits = open_dataset(str(source))
+            source = splits.get("test", next(iter(splits.values())))
+        is_labelled = isinstance(source, LabelledData)
+        opened[name] = source if is_labelled else as_labelled(source, columns, name=f"shift {name}")
+    return opened
+
+
 def as_labelled(
     dataset: Dataset,
     columns: Columns = USUAL,
@@ -133,6 +151,18 @@ def load_test(
     if split != "test" or "train" not in splits:
         raise ValueError(f"{source} has no split {split!r}, only {', '.join(splits)}: set --split")
     return _hold_out(as_labelled(splits["train"], columns, name="train"), test_fraction)[1]
+
+
+def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData:
+    """One split of a source, or its only one.
+
+    Raises:
+        ValueError, ConnectionError: as `open_dataset` and `as_labelled`; or there is no such split among several.
+    """
+    splits = open_dataset(source)
+    if split not in splits and len(splits) > 1:
+        raise ValueError(f"{source} has no split {split!r}, only {', '.join(splits)}")
+    return as_labelled(splits.get(split, next(iter(splits.values()))), columns, name=split)
 
 
 def _hold_out(data: LabelledData, fraction: float) -> tuple[LabelledData, LabelledData]:

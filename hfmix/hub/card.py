@@ -13,11 +13,6 @@ from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.summary import headlines, show
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
-TASKS = {
-    "image": "image-classification",
-    "audio": "audio-classification",
-    "table": "tabular-classification",
-}
 _PAPERS = {
     "mixup": "1710.09412",
     "input_mixup": "1710.09412",
@@ -42,8 +37,6 @@ def write_card(run: Path, title: str) -> None:
     )
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     policy, dataset = results["policy"], dataset_name(recipe)
-    kind = report.kind
-    is_multi_label = config.get("problem_type") == "multi_label_classification"
     is_timm = config["model_type"] == "timm_wrapper"
     base = recipe["model_name_or_path"]
     architecture = config.get("architecture") or config["architectures"][0]
@@ -52,31 +45,32 @@ def write_card(run: Path, title: str) -> None:
         if recipe["pretrained"] and re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).is_dir()
         else None
     )
+    kind = report.content["data"]["kind"]
+    task = f"{'tabular' if kind == 'table' else kind}-classification"
+    is_multi_label = config.get("problem_type") == "multi_label_classification"
     data = ModelCardData(
         library_name="timm" if is_timm else "transformers",
-        pipeline_tag=TASKS[kind],
-        tags=["hfmix", policy["name"], TASKS[kind], "robustness"],
+        pipeline_tag=task,
+        tags=["hfmix", policy["name"], task, "robustness"],
         datasets=[dataset] if _is_hub_dataset(recipe) else None,
         base_model=hub_base,
         metrics=["mean_average_precision" if is_multi_label else "accuracy"],
         model_name=title,
-        eval_results=_eval_results(report, dataset, TASKS[kind]),
+        eval_results=_eval_results(report, dataset, task),
     )
     card = ModelCard.from_template(
         data,
         template_path=str(TEMPLATE),
         title=_plain(title),
         architecture=_plain(architecture),
-        kind=kind,
-        task=TASKS[kind],
-        auto_model={"image": "AutoModelForImageClassification", "audio": "AutoModelForAudioClassification"}.get(
-            kind
-        ),
-        auto_processor={"image": "AutoImageProcessor", "audio": "AutoFeatureExtractor"}.get(kind),
-        row=_example_row(run) if kind == "table" else None,
         is_timm=is_timm,
+        kind=kind,
+        task=task,
+        examples={"audio": "clips", "table": "rows"}.get(kind, "images"),
+        row=_example_row(run) if kind == "table" else None,
         is_multi_label=is_multi_label,
-        needs_hfmix=_is_ours(architecture),
+        sampling_rate=_sampling_rate(run),
+        needs_hfmix=_is_ours(architecture) or config["model_type"].startswith("hfmix"),
         dataset=_plain(dataset),
         class_names=[_plain(name) for name in report.content["data"]["class_names"]],
         policy=policy,
@@ -112,10 +106,9 @@ def findings(report: RobustnessReport) -> list[str]:
         sentences.append(f"{name} hurts it most: accuracy {at_worst} % at severity 5.")
     if "calibration" in axes and "clean" in axes:
         gap = axes["calibration"]["mean_confidence"]["value"] - axes["clean"]["accuracy"]["value"]
-        what = "images" if report.kind == "image" else "input"
         way = "over-confident" if gap > 0 else "under-confident"
         sentences.append(
-            f"On clean {what} it is {way}: its mean confidence lies {100 * abs(gap):.1f} points "
+            f"On clean input it is {way}: its mean confidence lies {100 * abs(gap):.1f} points "
             f"{'above' if gap > 0 else 'below'} its accuracy."
         )
     for name, found in axes.get("ood", {}).items():
@@ -135,15 +128,6 @@ def dataset_name(recipe: dict[str, Any]) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
-def _example_row(run: Path) -> str:
-    """A row as the model's processor takes it, in Python, of at most six columns."""
-    processor = json.loads((run / "preprocessor_config.json").read_text())
-    row = {column: float(f"{found['median']:.4g}") for column, found in processor["numbers"].items()}
-    row |= {column: categories[0] for column, categories in processor["words"].items() if categories}
-    cells = [f"{column!r}: {value!r}" for column, value in row.items()]
-    return "{" + ", ".join(cells[:6]) + ("}" if len(cells) <= 6 else f", ...}}  # {len(cells)} columns")
-
-
 def _is_hub_dataset(recipe: dict[str, Any]) -> bool:
     name = recipe.get("dataset_name") or ""
     return "/" in name and not recipe.get("train_file") and not Path(name).is_dir()
@@ -153,6 +137,20 @@ def _is_ours(architecture: str) -> bool:
     import hfmix.models
 
     return architecture in hfmix.models.__all__
+
+
+def _example_row(run: Path) -> str:
+    """A row as the model's processor takes it, in Python, of at most six columns."""
+    processor = json.loads((run / "preprocessor_config.json").read_text())
+    row = {column: float(f"{found['median']:.4g}") for column, found in processor["numbers"].items()}
+    row |= {column: categories[0] for column, categories in processor["words"].items() if categories}
+    cells = [f"{column!r}: {value!r}" for column, value in row.items()]
+    return "{" + ", ".join(cells[:6]) + ("}" if len(cells) <= 6 else f", ...}}  # {len(cells)} columns")
+
+
+def _sampling_rate(run: Path) -> int | None:
+    file = run / "preprocessor_config.json"
+    return json.loads(file.read_text()).get("sampling_rate") if file.is_file() else None
 
 
 def _eval_results(report: RobustnessReport, dataset: str, task: str) -> list[EvalResult]:
@@ -167,7 +165,7 @@ def _eval_results(report: RobustnessReport, dataset: str, task: str) -> list[Eva
         elif axis == "ood":
             config, metric = f"against {rest[0]}", " ".join(rest[1:])
         else:
-            config, metric = "clean", rest[-1]
+            config, metric = "clean", " ".join(rest)
         results.append(
             EvalResult(
                 task_type=task,

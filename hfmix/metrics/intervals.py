@@ -1,10 +1,12 @@
 """95 % confidence intervals of what is measured on a finite test set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
 Z95 = 1.959963984540054
+_BLOCK_ELEMENTS = 2**20  # of counts: 8 MiB
 
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
@@ -12,7 +14,7 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
     p, z2 = successes / total, Z95**2
     centre = (p + z2 / (2 * total)) / (1 + z2 / total)
     half = Z95 / (1 + z2 / total) * np.sqrt(p * (1 - p) / total + z2 / (4 * total**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    return min(p, max(0.0, float(centre - half))), max(p, min(1.0, float(centre + half)))
 
 
 def mean_interval(values: np.ndarray, bounds: tuple[float, float] = (-np.inf, np.inf)) -> tuple[float, float]:
@@ -40,17 +42,48 @@ def bootstrap_interval(
         draws: number of resamples.
         bounds: what the statistic can be; the interval is cut to it.
     """
-    rng = np.random.default_rng(seed)
     values = []
+    for indices in _resamples([len(sample[0]) for sample in samples], seed, draws):
+        pairs = zip(samples, indices, strict=True)
+        values.append(statistic(*(array[index] for sample, index in pairs for array in sample)))
+    return interval_of_draws(statistic(*(array for sample in samples for array in sample)), values, bounds)
+
+
+def interval_of_draws(
+    value: float, draws: Sequence[float] | np.ndarray, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float]:
+    """`bootstrap_interval` of a statistic's value, from what it is on (D,) resamples."""
+    low, median, high = np.quantile(draws, [0.025, 0.5, 0.975])
+    return _within(bounds, value + (low - median), value + (high - median))
+
+
+def bootstrap_counts(*sizes: int, seed: int, draws: int = 400) -> Iterator[tuple[np.ndarray, ...]]:
+    """The resamples of `bootstrap_interval` with the same seed, as how often each example is drawn.
+
+    A statistic of sorted or binned examples needs no second sort or binning from counts; that is what makes the
+    intervals of ranking metrics fast.
+
+    Args:
+        sizes: of the samples, N of the first and so on.
+        seed, draws: as for `bootstrap_interval`.
+
+    Yields:
+        (D, N), (D, M), … for blocks of D resamples; the blocks' D add up to `draws`.
+    """
+    block = max(1, _BLOCK_ELEMENTS // max(sizes))
+    resamples = _resamples(sizes, seed, draws)
+    for start in range(0, draws, block):
+        counts = tuple(np.empty((min(block, draws - start), size)) for size in sizes)
+        for row, indices in enumerate(islice(resamples, block)):
+            for count, index, size in zip(counts, indices, sizes, strict=True):
+                count[row] = np.bincount(index, minlength=size)
+        yield counts
+
+
+def _resamples(sizes: Sequence[int], seed: int, draws: int) -> Iterator[list[np.ndarray]]:
+    rng = np.random.default_rng(seed)
     for _ in range(draws):
-        arrays = []
-        for sample in samples:
-            index = rng.integers(len(sample[0]), size=len(sample[0]))
-            arrays += [array[index] for array in sample]
-        values.append(statistic(*arrays))
-    low, median, high = np.quantile(values, [0.025, 0.5, 0.975])
-    value = statistic(*(array for sample in samples for array in sample))
-    return _within(bounds, value + low - median, value + high - median)
+        yield [rng.integers(size, size=size) for size in sizes]
 
 
 def _within(bounds: tuple[float, float], low: float, high: float) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from hfmix.mixing.plan import MixPlan
@@ -16,20 +17,28 @@ def mixing_at(model: nn.Module, plan: MixPlan) -> Iterator[None]:
 
     ``with mixing_at(model, plan): logits = model(x)``, then the loss of ``plan.targets(labels)``. The module
     returns a tensor (N, *shape), or a tuple or ModelOutput that begins with one. It mixes once: in a module that
-    the forward pass calls again, the first call's output.
+    the forward pass calls again, the first call's output. With activation checkpointing the backward pass belongs
+    into the block too, for it runs the module once more.
 
     Raises:
-        ValueError: the model has no such module, or the module did not run.
+        ValueError: the model has no such module, the module did not run, or it ran several times and activation
+            checkpointing runs it once more.
     """
     if plan.layer is None:
         yield
         return
-    module, mixed = find_layer(model, plan.layer), []
+    module, forward_calls = find_layer(model, plan.layer), []
 
     def mix(_: nn.Module, __: Any, output: Any) -> Any:
-        if mixed:
-            return output
-        mixed.append(True)
+        if not _in_backward():
+            forward_calls.append(True)
+            if len(forward_calls) > 1:
+                return output
+        elif len(forward_calls) > 1:
+            raise ValueError(
+                f"layer {plan.layer!r} runs several times in a forward pass: mixing there does not go with "
+                f"activation checkpointing"
+            )
         if isinstance(output, Tensor):
             return plan.apply(output)
         if isinstance(output, tuple):
@@ -45,8 +54,15 @@ def mixing_at(model: nn.Module, plan: MixPlan) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-    if not mixed:
-        raise ValueError(f"layer {plan.layer!r} did not run in the model's forward pass: nothing was mixed")
+    if not forward_calls:
+        raise ValueError(
+            f"layer {plan.layer!r} did not run in the model's forward pass: nothing was mixed; name one that runs "
+            f"(with activation checkpointing it may be only those within it)"
+        )
+
+
+def _in_backward() -> bool:
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:

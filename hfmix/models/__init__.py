@@ -1,4 +1,4 @@
-"""Nets that the papers used and timm lacks. Importing this module registers them with timm."""
+"""Nets that the papers used and timm lacks. Importing this module registers them with timm and transformers."""
 
 from hfmix.models.audio import lenet_audio, vgg11_audio
 from hfmix.models.densenet_bc import densenet_bc_190
@@ -6,8 +6,11 @@ from hfmix.models.mlp import mlp_table
 from hfmix.models.preact_resnet import preact_resnet18, preact_resnet18_mixup
 from hfmix.models.resnet_cifar import resnet20_cifar, resnet50_cifar
 from hfmix.models.wide_resnet import wrn16_4, wrn28_10
+from hfmix.models.wrappers import SpectrogramNetConfig, SpectrogramNetForAudioClassification
 
 __all__ = [
+    "SpectrogramNetConfig",
+    "SpectrogramNetForAudioClassification",
     "densenet_bc_190",
     "lenet_audio",
     "mlp_table",

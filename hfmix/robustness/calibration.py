@@ -3,44 +3,121 @@
 from typing import Any
 
 import numpy as np
+import torch
 
 from hfmix.metrics import bootstrap_interval, mean_interval, reliability_bins, wilson_interval
-from hfmix.metrics.calibration import brier_terms
+from hfmix.metrics.calibration import ClasswiseBins, adaptive_error_of_sorted
+from hfmix.metrics.classification import brier_terms, in_top_k
+from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.robustness.report import figure
 
 NUM_BINS = 15
 
 
 def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """Accuracy (Wilson's interval) and NLL in nats (bootstrap), from (N, C) log-probabilities and (N,) labels."""
+    """Accuracy, top-5 accuracy where there are more classes, NLL in nats, and the accuracy of each class.
+
+    Accuracies have Wilson's interval, the NLL a bootstrap interval. ``accuracy_by_class`` holds lists in the order
+    of the classes: the share that is right, the ends of its interval, and how many examples there are; a class
+    without examples has null.
+
+    Args:
+        log_prob: (N, C).
+        labels: (N,) integers.
+        seed: of the bootstrap.
+    """
+    n, num_classes = log_prob.shape
     correct = log_prob.argmax(1) == labels
-    nll = -log_prob[np.arange(len(labels)), labels]
-    return {
-        "accuracy": figure(correct.mean(), wilson_interval(int(correct.sum()), len(labels)), len(labels)),
-        "nll": figure(nll.mean(), bootstrap_interval(np.mean, (nll,), seed=seed, bounds=(0, np.inf)), len(labels)),
-    }
+    nll = -log_prob[np.arange(n), labels]
+    axis = {"accuracy": _proportion(correct)}
+    if num_classes > 5:
+        axis["top5_accuracy"] = _proportion(in_top_k(log_prob, labels, 5))
+    axis["nll"] = figure(nll.mean(), bootstrap_interval(np.mean, (nll,), seed=seed, bounds=(0, np.inf)), n)
+    axis["accuracy_by_class"] = _accuracy_by_class(correct, labels, num_classes)
+    return axis
 
 
-def calibration_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """ECE with 15 equal-width bins (bootstrap interval), Brier score, mean confidence, and the bins themselves."""
+def calibration_axis(
+    log_prob: np.ndarray, labels: np.ndarray, seed: int, temperature: float | None = None
+) -> dict[str, Any]:
+    """ECE, adaptive and classwise ECE with 15 bins, Brier score, mean confidence, and the bins of the ECE.
+
+    Args:
+        log_prob: (N, C).
+        labels: (N,) integers.
+        seed: of the bootstrap, which gives all intervals but that of the mean confidence.
+        temperature: fitted on validation logits (`hfmix.metrics.fit_temperature`); ``temperature_scaled`` then
+            holds it, the NLL, and the same figures for ``log_prob / temperature``.
+    """
+    axis = _calibration_figures(log_prob, labels, seed)
+    if temperature is not None:
+        scaled = (torch.from_numpy(log_prob) / temperature).log_softmax(1).numpy()
+        axis["temperature_scaled"] = {
+            "temperature": temperature,
+            "nll": clean_axis(scaled, labels, seed)["nll"],
+            **_calibration_figures(scaled, labels, seed),
+        }
+    return axis
+
+
+def _calibration_figures(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
     prob = np.exp(log_prob)
     confidence, correct = prob.max(1), prob.argmax(1) == labels
     bins = reliability_bins(confidence, correct, NUM_BINS)
+    brier = brier_terms(prob, labels)
 
     def ece(confidence: np.ndarray, correct: np.ndarray) -> float:
         return reliability_bins(confidence, correct, NUM_BINS).calibration_error()
 
-    brier = brier_terms(prob, labels)
-    interval = bootstrap_interval(ece, (confidence, correct), seed=seed, bounds=(0, 1))
+    n = len(labels)
+    ece_interval = bootstrap_interval(ece, (confidence, correct), seed=seed, bounds=(0, 1))
+    brier_interval = bootstrap_interval(np.mean, (brier,), seed=seed, bounds=(0, 2))
     return {
-        "ece_15": figure(bins.calibration_error(), interval, len(labels)),
-        "brier": figure(
-            brier.mean(), bootstrap_interval(np.mean, (brier,), seed=seed, bounds=(0, 2)), len(labels)
-        ),
-        "mean_confidence": figure(confidence.mean(), mean_interval(confidence, (0, 1)), len(labels)),
+        "ece_15": figure(bins.calibration_error(), ece_interval, n),
+        **_other_calibration_errors(prob, labels, seed),
+        "brier": figure(brier.mean(), brier_interval, n),
+        "mean_confidence": figure(confidence.mean(), mean_interval(confidence, (0, 1)), n),
         "reliability_bins": {
             "count": bins.count.tolist(),
             "accuracy": bins.accuracy.tolist(),
             "confidence": bins.confidence.tolist(),
         },
     }
+
+
+def _other_calibration_errors(prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    """Adaptive and classwise ECE; sorted and binned once, for all resamples."""
+    n = len(labels)
+    order = np.argsort(prob.max(1))
+    confidence, correct = prob.max(1)[order], (prob.argmax(1) == labels)[order]
+    classwise = ClasswiseBins.of(prob, labels, NUM_BINS)
+    draws: dict[str, list[float]] = {"adaptive": [], "classwise": []}
+    for (counts,) in bootstrap_counts(n, seed=seed):
+        draws["classwise"] += classwise.calibration_errors(counts).tolist()
+        for drawn in counts[:, order].astype(int):
+            resample = np.repeat(confidence, drawn), np.repeat(correct, drawn)
+            draws["adaptive"].append(adaptive_error_of_sorted(*resample, NUM_BINS))
+    values = {
+        "adaptive": adaptive_error_of_sorted(confidence, correct, NUM_BINS),
+        "classwise": classwise.calibration_error(),
+    }
+    return {
+        f"{key}_ece_15": figure(value, interval_of_draws(value, draws[key], (0, 1)), n)
+        for key, value in values.items()
+    }
+
+
+def _accuracy_by_class(correct: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, list[Any]]:
+    count = np.bincount(labels, minlength=num_classes).tolist()
+    right = np.bincount(labels, weights=correct, minlength=num_classes).astype(int).tolist()
+    intervals = [wilson_interval(r, c) if c else (None, None) for r, c in zip(right, count, strict=True)]
+    return {
+        "accuracy": [r / c if c else None for r, c in zip(right, count, strict=True)],
+        "low": [low for low, _ in intervals],
+        "high": [high for _, high in intervals],
+        "count": count,
+    }
+
+
+def _proportion(hits: np.ndarray) -> dict[str, Any]:
+    return figure(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))

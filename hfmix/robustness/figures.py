@@ -12,22 +12,10 @@ from matplotlib.figure import Figure
 
 from hfmix.metrics import wilson_interval
 from hfmix.robustness.report import RobustnessReport
+from hfmix.robustness.style import COLOURS, GREY, STYLE
 
-# Okabe & Ito's palette: told apart also with colour-vision deficiency
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_GREY = "#8a8a8a"
 # light enough for black figures on every colour
 _BAD_TO_GOOD = LinearSegmentedColormap.from_list("bad_to_good", ["#e8895a", "#fbf3e4", "#8fc4e0"])
-_STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "figure.dpi": 150,
-}
 
 
 def draw_report(report: RobustnessReport, folder: Path) -> None:
@@ -37,13 +25,13 @@ def draw_report(report: RobustnessReport, folder: Path) -> None:
     files = {"calibration": "reliability.png", "corruptions": "corruptions.png", "ood": "ood.png"}
     for axis, draw in drawings.items():
         if axis in report.axes:
-            with matplotlib.rc_context(_STYLE):
+            with matplotlib.rc_context(STYLE):
                 draw(report.axes).savefig(folder / files[axis])
 
 
 def draw_comparison(reports: Mapping[str, RobustnessReport], path: Path) -> None:
     """Writes one figure with the models side by side: accuracy by severity, calibration, OOD detection."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(12, 3.9), layout="constrained")
         severity, reliability, detection = figure.subplots(1, 3)
         _compare_severity(severity, reports)
@@ -63,7 +51,7 @@ def _draw_reliability(axes: dict[str, Any]) -> Figure:
     intervals = np.array([wilson_interval(round(a * n), n) for a, n in zip(accuracy, count, strict=True) if n]).T
     figure = Figure(figsize=(4.6, 4.8), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    top.plot([0, 1], [0, 1], linestyle="--", color=_GREY, label="perfect")
+    top.plot([0, 1], [0, 1], linestyle="--", color=GREY, label="perfect")
     top.vlines(confidence[filled], *intervals, color=COLOURS[0], alpha=0.4, linewidth=4, label="95 % interval")
     top.plot(
         confidence[filled], accuracy[filled], "o", color=COLOURS[0], markersize=5, label="share that is right"
@@ -71,7 +59,7 @@ def _draw_reliability(axes: dict[str, Any]) -> Figure:
     top.set(ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1))
     top.set_title(f"Reliability: {_percent(calibration['ece_15'])} ECE")
     top.legend(loc="upper left", fontsize=8)
-    bottom.bar(centre, count / count.sum(), width=0.94 * edges[1], color=_GREY)
+    bottom.bar(centre, count / count.sum(), width=0.94 * edges[1], color=GREY)
     bottom.set(xlabel="confidence in the predicted class", ylabel="share of\nexamples", ylim=(0, 1))
     return figure
 
@@ -145,7 +133,7 @@ def _compare_detection(ax: Axes, reports: Mapping[str, RobustnessReport]) -> Non
             )
     ax.set_xticks(range(len(sets)), [key.replace("_", " ") for key in sets])
     ax.set(ylabel="AUROC (confidence), %", title="Noticing out-of-distribution input")
-    ax.axhline(50, linestyle="--", linewidth=1, color=_GREY)
+    ax.axhline(50, linestyle="--", linewidth=1, color=GREY)
     ax.set(xlabel="dashed: chance")
     ax.set_ylim(0, 108)  # room for a figure above the highest bar
     ax.set_yticks(range(0, 101, 20))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from hfmix.metrics import bootstrap_interval
+from hfmix.metrics import bootstrap_interval, mean_average_precision
 from hfmix.robustness.report import figure
 
 
@@ -16,27 +16,3 @@ def clean_axis_of_several(logits: np.ndarray, labels: np.ndarray, seed: int) -> 
 
     interval = bootstrap_interval(resampled, (logits, labels), seed=seed, bounds=(0, 1))
     return {"mean_average_precision": figure(mean_average_precision(logits, labels), interval, len(labels))}
-
-
-def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The mean over the classes of Σ (R_k − R_{k−1}) P_k, precision and recall where the k best are taken.
-
-    As scikit-learn's `average_precision_score` has it: equal scores are taken together, and nothing is
-    interpolated. Classes without an example are left out; NaN where there is none with one.
-
-    Args:
-        scores: (N, C), higher for what is more likely.
-        labels: (N, C) zeros and ones.
-    """
-    precisions = [
-        _average_precision(scores[:, c], labels[:, c] > 0) for c in range(labels.shape[1]) if labels[:, c].any()
-    ]
-    return float(np.mean(precisions)) if precisions else float("nan")
-
-
-def _average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
-    order = np.argsort(-scores)
-    falling, positive = -scores[order], positive[order]
-    taken = np.searchsorted(falling, falling, side="right")  # how many score as high as each, or higher
-    precision = np.cumsum(positive)[taken - 1] / taken
-    return precision[positive].mean()

@@ -29,9 +29,9 @@ class RobustnessReport:
         return self.content["axes"]
 
     @property
-    def kind(self) -> str:
-        """What was measured on: "image", which reports from before the others don't say, "audio" or "table"."""
-        return self.content.get("data", {}).get("kind", "image")
+    def temperature(self) -> float | None:
+        """What to divide the logits by for calibrated probabilities, where it was fitted on validation data."""
+        return self.axes.get("calibration", {}).get("temperature_scaled", {}).get("temperature")
 
     def figures(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """All figures, each under its path in `axes`, such as ``corruptions/contrast/5/accuracy``."""

@@ -1,222 +1,322 @@
 """How will this model hold up? One call that measures every axis."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import product
-from typing import Any
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from datasets import Dataset
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from hfmix.data.columns import Columns
 from hfmix.data.labelled import LabelledData
-from hfmix.data.preprocess import ImagePreprocessor, Preprocessor, preprocessor_for
-from hfmix.data.splits import as_labelled, open_ood
+from hfmix.data.preprocess import preprocessor_for
+from hfmix.data.splits import as_labelled, open_labelled, open_ood
 from hfmix.environment import versions
-from hfmix.metrics import mean_interval, wilson_interval
+from hfmix.metrics import fit_temperature
 from hfmix.robustness import AXES
+from hfmix.robustness.alexnet import ALEXNET_ERRORS
 from hfmix.robustness.calibration import calibration_axis, clean_axis
-from hfmix.robustness.corruptions import SEVERITIES, corrupt, corruption_names
+from hfmix.robustness.corrupting import check_names, how_applied
+from hfmix.robustness.corruption_axis import against_alexnet, corruption_axis
+from hfmix.robustness.corruptions import SEVERITIES
 from hfmix.robustness.multi_label import clean_axis_of_several
-from hfmix.robustness.ood import ood_axis
-from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport, figure
+from hfmix.robustness.ood import ood_axis, ood_groups
+from hfmix.robustness.ood_scores import FeatureReference, Scores, full_spectrum, ood_scores
+from hfmix.robustness.pieces import Pieces
+from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport
+from hfmix.robustness.runner import Outputs, Runner
+from hfmix.robustness.selective import selective_axis
+
+Data = Dataset | LabelledData
+# features of more training examples than these change k-NN and Mahalanobis little and cost as many passes
+_REFERENCE_SAMPLES = 5_000
 
 
 def evaluate_robustness(
     model: nn.Module,
     processor: Any,
-    dataset: Dataset | LabelledData,
+    dataset: Data,
     axes: Sequence[str] = AXES,
-    ood: Mapping[str, Dataset | LabelledData | str] | None = None,
+    ood: Mapping[str, Data | str | Path] | None = None,
     *,
+    shift: Mapping[str, Data | str | Path] | None = None,
+    validation: Data | None = None,
+    reference: Data | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
     image_column: str | None = None,
     audio_column: str | None = None,
     label_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
     corruptions: Sequence[str] | None = None,
     corruption_samples: int | None = None,
+    mode: Literal["parity", "corrected"] = "parity",
     batch_size: int = 128,
     seed: int = 0,
     name: str | None = None,
+    keep: str | Path | None = None,
     progress: bool = True,
 ) -> RobustnessReport:
-    """Measures a classifier on clean, corrupted and out-of-distribution images, sound or rows.
+    """Measures a classifier on clean, corrupted, shifted and out-of-distribution images, sound or rows.
 
     Where examples have any number of classes, the clean axis alone is measured, by the mean average precision.
 
-    Corruption comes after the processor's resize and crop and before its normalisation; where the processor does
-    not tell its normalisation, before the processor, and the report says so.
+    Corruption of images comes after the processor's resize and crop and before its normalisation; where the
+    processor does not tell its normalisation, before the processor, and the report says so. Clips are corrupted
+    at their own sampling rate. Where torch's process group is up, each process takes its share of the batches,
+    and every one returns the whole report.
 
     Args:
         model: gives logits, or an output with `.logits`, for ``model(pixel_values)``; used on its own device.
         processor: any callable ``(images=..., return_tensors="pt")`` that gives ``pixel_values``; for sound a
-            feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``; for a table
-            a `TableProcessor`, or any callable ``(rows, return_tensors="pt")``.
+            feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``;
+            for a table a `TableProcessor`, or any callable ``(rows, return_tensors="pt")``.
         dataset: the test set; labels compare with the logits by index.
-        axes: of "clean", "calibration", "corruptions", "ood".
+        axes: of "clean", "calibration", "selective", "corruptions", "ood", "shift".
         ood: name to data set, or to what `hfmix evaluate --ood` takes (a folder, Parquet file, Hub id).
+        shift: name to a further labelled set, matched to the test set's classes by name. Where it holds some of
+            them only, the model chooses among these.
+        validation: fits the temperature of the calibration axis; never the test set.
+        reference: training examples, of which up to 5,000 give the features for k-NN and Mahalanobis.
+        groups: group to names of `ood`, such as ``{"near": [...], "far": [...]}``.
         image_column, audio_column, label_column, feature_columns: None takes `image` or `audio`, and `label`, or
             the only column of that kind; of a table the last as label, and all others as features.
-        corruptions: names of `hfmix.corruption_names`; None takes all.
-        corruption_samples: corrupt so many test images, drawn by `seed`; None takes all.
-        batch_size: images a forward pass.
+        corruptions: names of `hfmix.corruption_names`; None takes the fifteen of ImageNet-C, or all of sound.
+        corruption_samples: corrupt so many test examples, drawn by `seed`; None takes all.
+        mode: see `hfmix.corrupt`.
+        batch_size: examples a forward pass.
         seed: of corruption, draws and bootstrap.
         name: of the model, for the report.
-        progress: show a bar.
+        keep: a folder for finished pieces, from which an evaluation that was stopped goes on; they are removed
+            when it is done.
+        progress: say how long it will take, and show a bar.
 
     Raises:
-        ValueError: an unknown axis or corruption, an empty set, an image that cannot be read, a label outside the
-            head, logits that are not finite.
+        ValueError: an unknown axis or corruption, an empty set, an example that cannot be read, a label outside
+            the head, logits that are not finite.
     """
     if unknown := [axis for axis in axes if axis not in AXES]:
         raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")
-    corruptions = list(corruptions if corruptions is not None else corruption_names("image"))
-    if unknown := [c for c in corruptions if c not in corruption_names("image")]:
-        raise ValueError(f"unknown corruption {unknown[0]!r}: there are {', '.join(corruption_names('image'))}")
-    if not isinstance(dataset, LabelledData):
-        dataset = as_labelled(
-            dataset, Columns(image_column, audio_column, label_column, feature_columns), name="test"
-        )
-    outside = open_ood(ood or {}) if "ood" in axes else {}
-    if others := [key for key, data in outside.items() if data.kind != dataset.kind]:
-        raise ValueError(f"ood {others[0]} is {outside[others[0]].kind}, the test set is {dataset.kind}")
-    runner = _Runner(model, preprocessor_for(dataset.kind, processor), batch_size)
-    measured: dict[str, Any] = {}
-    left_out: dict[str, str] = {axis: "not asked for" for axis in AXES if axis not in axes}
-    if dataset.kind != "image" and "corruptions" in axes:
-        left_out["corruptions"] = f"there are none of {'sound' if dataset.kind == 'audio' else 'tables'}"
-        axes = [axis for axis in axes if axis != "corruptions"]
-    if dataset.is_multi_label:
+    columns = Columns(image_column, audio_column, label_column, feature_columns)
+    test = _labelled(dataset, columns, "test")
+    left_out = {axis: "not asked for" for axis in AXES if axis not in axes}
+    if test.is_multi_label:
         several = "for examples of one class; these have several"
         left_out |= {axis: several for axis in axes if axis != "clean"}
-        axes, outside = [axis for axis in axes if axis == "clean"], {}
-    corrupted = dataset.sample(corruption_samples, seed)
-    passes = len(SEVERITIES) * len(corruptions) * len(corrupted) if "corruptions" in axes else 0
-    total = len(dataset) + sum(map(len, outside.values())) + passes
-    with _evaluating(model), tqdm(total=total, unit="example", desc="robustness", disable=not progress) as bar:
-        logits, fingerprint = runner.logits(dataset, bar)
-        _check_head(logits, dataset)
-        log_prob = torch.from_numpy(logits).log_softmax(1).numpy()
-        if "clean" in axes:
-            axis = clean_axis_of_several if dataset.is_multi_label else clean_axis
-            measured["clean"] = axis(logits if dataset.is_multi_label else log_prob, dataset.labels, seed)
-        if "calibration" in axes:
-            measured["calibration"] = calibration_axis(log_prob, dataset.labels, seed)
-        if "corruptions" in axes:
-            correct = runner.correct_under(corrupted, corruptions, seed, bar)
-            measured["corruptions"] = _corruption_axis(correct, corruptions, runner.preprocessor.separable)
-        if outside:
-            measured["ood"] = {}
-            for key, images in outside.items():
-                ood_logits, ood_fingerprint = runner.logits(images, bar)
-                found = ood_axis(logits, ood_logits, seed)
-                measured["ood"][key] = {"fingerprint_sha256": ood_fingerprint, **found}
-        elif "ood" in axes:
-            left_out["ood"] = "no out-of-distribution data given (ood=)"
+    elif test.kind == "table" and "corruptions" in axes:
+        left_out["corruptions"] = "there are none of tables"
+    axes = [axis for axis in axes if axis not in left_out]
+    corruptions = check_names(corruptions, test.kind) if "corruptions" in axes else []
+    sets = _Sets(
+        test=test,
+        corrupted=test.sample(corruption_samples, seed) if "corruptions" in axes else None,
+        validation=None if validation is None else _labelled(validation, columns, "validation", test.class_names),
+        reference=None if reference is None else _labelled(reference, columns, "reference", test.class_names),
+        ood=open_ood(ood or {}) if "ood" in axes else {},
+        shift=open_labelled(shift or {}, columns) if "shift" in axes else {},
+    )
+    sets.check()
+    runner = Runner(model, preprocessor_for(test.kind, processor), batch_size, Pieces(keep, model))
+    if progress:
+        _say_how_long(runner, sets, corruptions, seed, mode)
+    with tqdm(total=sets.passes(len(corruptions)), unit="example", desc="robustness", disable=not progress) as bar:
+        measured, missing, fingerprint = _measure(runner, sets, axes, corruptions, groups or {}, seed, mode, bar)
+    runner.pieces.clear()
     return RobustnessReport(
         {
             "schema_version": SCHEMA_VERSION,
             "model": {"name": name, "num_parameters": sum(p.numel() for p in model.parameters())},
             "data": {
-                "kind": dataset.kind,
-                "num_samples": len(dataset),
-                "class_names": dataset.class_names,
+                "kind": test.kind,
+                "num_samples": len(test),
+                "class_names": test.class_names,
                 "fingerprint_sha256": fingerprint,
             },
             "seed": seed,
             "versions": versions(),
-            "axes": measured,
-            "left_out": left_out,
+            "axes": {axis: measured[axis] for axis in (*AXES, *measured) if axis in measured},
+            "left_out": left_out | missing,
         }
     )
 
 
-class _Runner:
-    """Forward passes over a set, in batches, on the model's device."""
+@dataclass(frozen=True)
+class _Sets:
+    """The data of an evaluation."""
 
-    def __init__(self, model: nn.Module, preprocessor: Preprocessor, batch_size: int) -> None:
-        self.model = model
-        self.preprocessor = preprocessor
-        self.batch_size = min(batch_size, preprocessor.max_batch_size or batch_size)
-        self.device = next(model.parameters()).device
+    test: LabelledData
+    corrupted: LabelledData | None
+    validation: LabelledData | None
+    reference: LabelledData | None
+    ood: Mapping[str, LabelledData]
+    shift: Mapping[str, LabelledData]
 
-    def logits(self, data: LabelledData, bar: tqdm) -> tuple[np.ndarray, str]:
-        """(N, C) float64, and the SHA-256 of the decoded examples and their labels in order."""
-        rows, fingerprint = [], hashlib.sha256()
-        for start, batch in self._batches(data):
-            for example, label in zip(batch, data.labels[start : start + len(batch)], strict=True):
-                label = f"{np.flatnonzero(label) if data.is_multi_label else label}"
-                fingerprint.update(f"{label};".encode() + data.cells.content(example))
-            rows.append(self._forward(self.preprocessor.inputs(batch)))
-            bar.update(len(batch))
-        return torch.cat(rows).double().cpu().numpy(), fingerprint.hexdigest()
+    def plain(self) -> list[LabelledData]:
+        """Those that the model sees as they are."""
+        reference = None if self.reference is None or not self.ood else self.reference
+        return [
+            data
+            for data in (self.test, self.validation, reference, *self.ood.values(), *self.shift.values())
+            if data is not None
+        ]
 
-    def correct_under(self, images: LabelledData, corruptions: Sequence[str], seed: int, bar: tqdm) -> np.ndarray:
-        """(corruptions, severities, N) booleans; each batch is decoded once and then corrupted in every way."""
-        correct = np.zeros((len(corruptions), len(SEVERITIES), len(images)), dtype=bool)
-        for start, batch in self._batches(images):
-            span = slice(start, start + len(batch))
-            labels = torch.from_numpy(images.labels[span]).to(self.device)
-            corrupted = self._corrupter(self.preprocessor, batch, seed, start)
-            for (i, name), (j, severity) in product(enumerate(corruptions), enumerate(SEVERITIES)):
-                correct[i, j, span] = self._correct(corrupted(name, severity), labels)
-                bar.update(len(batch))
-        return correct
+    def passes(self, num_corruptions: int) -> int:
+        """Forward passes of examples."""
+        cells = num_corruptions * len(SEVERITIES)
+        return sum(map(len, self.plain())) + (cells * len(self.corrupted) if self.corrupted is not None else 0)
 
-    def _corrupter(
-        self, preprocessor: ImagePreprocessor, batch: list[Image.Image], seed: int, first: int
-    ) -> Callable[[str, int], Tensor]:
-        """What turns a corruption and a severity into the model's input; the batch is resized and cropped once."""
-        if preprocessor.separable:
-            levels = preprocessor.levels(preprocessor.pixel_values(batch)).to(self.device)
-            return lambda name, severity: preprocessor.normalize(corrupt(levels, name, severity, seed, first))
-
-        def before_processor(name: str, severity: int) -> Tensor:
-            arrays = (corrupt(np.array(image), name, severity, seed, first + i) for i, image in enumerate(batch))
-            return preprocessor.pixel_values([Image.fromarray(array) for array in arrays])
-
-        return before_processor
-
-    def _correct(self, pixel_values: Tensor, labels: Tensor) -> np.ndarray:
-        return (self._forward({"pixel_values": pixel_values}).argmax(1) == labels).cpu().numpy()
-
-    def _forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        inputs = {name: value.to(self.device) for name, value in inputs.items()}
-        # a plain net names its input as it likes
-        output = self.model(*inputs.values()) if len(inputs) == 1 else self.model(**inputs)
-        return (output.logits if hasattr(output, "logits") else output).float()
-
-    def _batches(self, data: LabelledData) -> Iterator[tuple[int, list[Any]]]:
-        for start in range(0, len(data), self.batch_size):
-            yield start, [data.example(i) for i in range(start, min(start + self.batch_size, len(data)))]
+    def check(self) -> None:
+        """Raises a ValueError for a set of another kind than the test set."""
+        for data in self.plain():
+            if data.kind != self.test.kind:
+                raise ValueError(f"the {data.name} set holds {data.kind}, the test set {self.test.kind}")
 
 
-def _corruption_axis(correct: np.ndarray, corruptions: Sequence[str], separable: bool) -> dict[str, Any]:
-    """Accuracies from (corruptions, severities, N) booleans; means are intervals over images, not over passes."""
-    n = correct.shape[2]
+def _measure(
+    runner: Runner,
+    sets: _Sets,
+    axes: Sequence[str],
+    corruptions: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    seed: int,
+    mode: Literal["parity", "corrected"],
+    bar: tqdm,
+) -> tuple[dict[str, Any], dict[str, str], str]:
+    """The axes, why some are left out, and the test set's fingerprint."""
+    measured: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    with_features = bool(sets.ood) and sets.reference is not None
+    clean = runner.outputs(sets.test, bar, with_features)
+    _check_head(clean.logits, sets.test)
+    labels, log_prob = sets.test.labels, _log_softmax(clean.logits)
+    if "clean" in axes:
+        several = sets.test.is_multi_label
+        measured["clean"] = (
+            clean_axis_of_several(clean.logits, labels, seed) if several else clean_axis(log_prob, labels, seed)
+        )
+    if "calibration" in axes:
+        temperature = None if sets.validation is None else _temperature(runner, sets.validation, bar)
+        measured["calibration"] = calibration_axis(log_prob, labels, seed, temperature)
+    if "selective" in axes:
+        measured["selective"] = selective_axis(log_prob, labels, seed)
+    if sets.corrupted is not None:
+        found = runner.under_corruption(sets.corrupted, corruptions, seed, mode, bar)
+        axis = corruption_axis(found.correct, found.confidence, found.nll, corruptions, seed)
+        if clean.logits.shape[1] == 1000 and set(ALEXNET_ERRORS) <= set(corruptions):
+            position = {row: i for i, row in enumerate(sets.test.rows.tolist())}
+            taken = [position[row] for row in sets.corrupted.rows.tolist()]
+            clean_correct = (log_prob.argmax(1) == labels)[taken]
+            axis |= against_alexnet(found.correct, clean_correct, corruptions, seed)
+        measured["corruptions"] = {**how_applied(runner.preprocessor, corruptions, mode), **axis}
+    shifted = {key: runner.outputs(data, bar, with_features) for key, data in sets.shift.items()}
+    if shifted:
+        measured["shift"] = {
+            key: _shift_axis(found, sets.shift[key], sets.test.class_names, seed) for key, found in shifted.items()
+        }
+    elif "shift" in axes:
+        left_out["shift"] = "no further labelled data given (shift=)"
+    if sets.ood:
+        measured |= _ood_axes(runner, sets, clean, shifted, groups, seed, bar)
+    elif "ood" in axes:
+        left_out["ood"] = "no out-of-distribution data given (ood=)"
+    return measured, left_out, clean.fingerprint
 
-    def mean(part: np.ndarray) -> dict[str, Any]:
-        by_image = part.reshape(-1, n).mean(0)
-        return figure(by_image.mean(), mean_interval(by_image, (0, 1)), n)
 
+def _ood_axes(
+    runner: Runner,
+    sets: _Sets,
+    clean: Outputs,
+    shifted: Mapping[str, Outputs],
+    groups: Mapping[str, Sequence[str]],
+    seed: int,
+    bar: tqdm,
+) -> dict[str, Any]:
+    """``ood``, by set; ``ood_groups``, the means over groups; ``ood_full_spectrum``, shifted input counted in."""
+    reference = None
+    if sets.reference is not None:
+        training = sets.reference.sample(_REFERENCE_SAMPLES, seed)
+        reference = FeatureReference.fit(runner.outputs(training, bar, True).features, training.labels)
+
+    def scores(outputs: Outputs) -> Scores:
+        return ood_scores(outputs.logits, outputs.features, reference)
+
+    inside, outside, found = scores(clean), {}, {}
+    for key, data in sets.ood.items():
+        outputs = runner.outputs(data, bar, reference is not None)
+        outside[key] = scores(outputs)
+        found[key] = {"fingerprint_sha256": outputs.fingerprint, **ood_axis(inside, outside[key], seed)}
+    axes: dict[str, Any] = {"ood": found}
+    if groups:
+        axes["ood_groups"] = ood_groups(inside, outside, groups, seed)
+    if shifted:
+        wide = full_spectrum(inside, *map(scores, shifted.values()))
+        axes["ood_full_spectrum"] = {key: ood_axis(wide, other, seed) for key, other in outside.items()}
+    return axes
+
+
+def _shift_axis(outputs: Outputs, data: LabelledData, classes: Sequence[str], seed: int) -> dict[str, Any]:
+    """Accuracy, likelihood and calibration, among the classes that the set knows, such as ImageNet-R's 200."""
+    known = [index for index, name in enumerate(classes) if name in data.class_names]
+    labels = data.with_classes([classes[index] for index in known]).labels
+    log_prob = _log_softmax(outputs.logits[:, known])
+    clean, calibration = clean_axis(log_prob, labels, seed), calibration_axis(log_prob, labels, seed)
     return {
-        "applied": "after resize and crop, before normalisation" if separable else "before the processor",
-        "mode": "parity",
-        "mean_accuracy": mean(correct),
-        "mean_accuracy_by_severity": {str(s): mean(correct[:, j]) for j, s in enumerate(SEVERITIES)},
-        "accuracy": {
-            name: {
-                str(severity): figure(correct[i, j].mean(), wilson_interval(int(correct[i, j].sum()), n), n)
-                for j, severity in enumerate(SEVERITIES)
-            }
-            for i, name in enumerate(corruptions)
-        },
+        "fingerprint_sha256": outputs.fingerprint,
+        "num_classes": len(known),
+        "accuracy": clean["accuracy"],
+        "nll": clean["nll"],
+        "ece_15": calibration["ece_15"],
     }
+
+
+def _temperature(runner: Runner, validation: LabelledData, bar: tqdm) -> float | None:
+    """Fitted on the validation set; None where the model makes no error there, so that no temperature is best."""
+    logits = runner.outputs(validation, bar).logits
+    if (logits.argmax(1) == validation.labels).all():
+        return None
+    return fit_temperature(logits, validation.labels)
+
+
+def _say_how_long(
+    runner: Runner, sets: _Sets, corruptions: Sequence[str], seed: int, mode: Literal["parity", "corrected"]
+) -> None:
+    """Prints an estimate from a few timed batches of few examples."""
+    few = sets.test.select(np.arange(min(len(sets.test), 2 * runner.batch_size, 64)))
+    untimed = Runner(runner.model, runner.preprocessor, min(runner.batch_size, 32), Pieces(None, runner.model))
+    with tqdm(disable=True) as bar:
+        untimed.outputs(few.select(np.arange(min(len(few), 4))), bar)  # what is done once
+        start = time.perf_counter()
+        untimed.outputs(few, bar)
+        each = (time.perf_counter() - start) / len(few)
+        seconds = each * sum(map(len, sets.plain()))
+        if sets.corrupted is not None:
+            one = few.select(np.arange(min(len(few), 8)))
+            untimed.under_corruption(one, corruptions, seed, mode, bar)
+            start = time.perf_counter()
+            untimed.under_corruption(one, corruptions, seed, mode, bar)
+            seconds += (time.perf_counter() - start) / len(one) * len(sets.corrupted)
+    if seconds > 60:
+        print(f"robustness: this takes about {_duration(seconds)}", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
+def _labelled(data: Data, columns: Columns, name: str, classes: Sequence[str] | None = None) -> LabelledData:
+    if not isinstance(data, LabelledData):
+        return as_labelled(data, columns, classes, name=name)
+    return data if classes is None else data.with_classes(classes)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(logits).log_softmax(1).numpy()
 
 
 def _check_head(logits: np.ndarray, dataset: LabelledData) -> None:
@@ -229,15 +329,3 @@ def _check_head(logits: np.ndarray, dataset: LabelledData) -> None:
         raise ValueError("no example of the test set has a class: there is no precision to measure")
     if not dataset.is_multi_label and dataset.labels.max() >= logits.shape[1]:
         raise ValueError(f"the test set has label {dataset.labels.max()}, the model {logits.shape[1]} classes")
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the model's mode is put back."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, Trainer
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import has_length
 from transformers.utils import logging as transformers_logging
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,25 @@ def what_is_broken(checkpoint: str | Path) -> str | None:
             return f"{file.name} is cut off"
     others = (path for path in checkpoint.iterdir() if path.is_dir() or path.suffix == ".bin")
     return None if weights or any(others) else "no weights"
+
+
+def run_facts(trainer: Trainer) -> dict[str, Any]:
+    """What the order of the data and the draws of a `MixTrainer`'s run follow from."""
+    args, data = trainer.args, trainer.train_dataset
+    facts = {
+        "policy": trainer.policy.to_dict(),
+        "num_train_examples": len(data) if has_length(data) else None,
+        "seed": args.seed,
+        "data_seed": args.data_seed,
+        "world_size": args.world_size,
+        "per_device_train_batch_size": trainer._train_batch_size,
+        "gradient_accumulation_steps": args.gradient_accumulation_steps,
+    }
+    if not has_length(trainer.train_dataset):  # workers share a stream, and its order follows from them
+        facts["dataloader_num_workers"] = args.dataloader_num_workers
+    if args.auto_find_batch_size:
+        del facts["per_device_train_batch_size"]  # the stock Trainer takes it from the checkpoint
+    return facts
 
 
 def write_run_facts(checkpoint: str | Path, facts: Mapping[str, Any]) -> None:

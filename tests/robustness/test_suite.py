@@ -5,22 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, Features, Image
+from pictures import NAMES, pictures
 from PIL import Image as PILImage
 from torch import nn
 
 from hfmix import RobustnessReport, corrupt, evaluate_robustness, load_backbone
 from hfmix.data.splits import as_labelled
 from hfmix.metrics import auroc, expected_calibration_error, negative_log_likelihood, wilson_interval
-
-NAMES = ["a", "b", "c"]
-
-
-def pictures(n=30, seed=0) -> Dataset:
-    rng = np.random.default_rng(seed)
-    images = [PILImage.fromarray(rng.integers(256, size=(32, 32, 3), dtype=np.uint8)) for _ in range(n)]
-    features = Features({"image": Image(), "label": ClassLabel(names=NAMES)})
-    return Dataset.from_dict({"image": images, "label": rng.integers(3, size=n).tolist()}, features=features)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +87,7 @@ def test_an_unknown_processor_is_given_corrupted_images(backbone):
 def test_a_report_says_what_it_rests_on_and_what_it_left_out(backbone, report, tmp_path):
     small = evaluate_robustness(*backbone, pictures(), axes=["clean", "ood"], progress=False)
     assert set(small.axes) == {"clean"}
-    assert set(small.content["left_out"]) == {"calibration", "corruptions", "ood"}
+    assert set(small.content["left_out"]) == {"calibration", "selective", "corruptions", "shift", "ood"}
     assert small.content["data"] == report.content["data"]
     changed = pictures().select([*range(1, 30), 0])
     other = evaluate_robustness(*backbone, changed, axes=["clean"], progress=False)

@@ -171,8 +171,12 @@ def draw_whole_boxes(rng: np.random.Generator, sizes: np.ndarray, extent: tuple[
 
 
 def _image_extent(name: str, batch: Batch) -> tuple[int, int]:
-    if batch.shape is None or len(batch.shape) < 2:
+    if batch.shape is None:
         raise ValueError(_needs_shape(name, "(..., H, W)", batch.shape))
+    if len(batch.shape) < 2:
+        raise ValueError(
+            f"{name} cuts boxes out of examples of shape (..., H, W), not {batch.shape}: use time_cutmix for sound"
+        )
     return batch.shape[-2], batch.shape[-1]
 
 

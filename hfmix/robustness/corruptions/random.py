@@ -7,10 +7,14 @@ import torch
 from torch import Tensor
 
 _MASK64 = (1 << 64) - 1
+_STREAM_BITS = 27  # 16 streams of 2²⁷ places fill an int32
 
 
 class ImageKeys:
-    """The keys of a run of images: `uniform` and `normal` give each image the noise that its key fixes.
+    """The keys of a run of images: `uniform`, `normal` and `bits` give each image the noise that its key fixes.
+
+    A corruption that draws several things takes each from a `stream` of its own, 0 to 15; the same stream gives
+    the same values again.
 
     Args:
         seed: of the whole evaluation.
@@ -29,26 +33,34 @@ class ImageKeys:
         self._low = torch.tensor([_signed32(key) for key in keys], dtype=torch.int32, device=device)
         self._high = torch.tensor([_signed32(key >> 32) for key in keys], dtype=torch.int32, device=device)
 
-    def uniform(self, shape: Sequence[int]) -> Tensor:
-        """(B, *shape) float32, uniform on [0, 1]."""
-        return (self._symmetric(shape) + 1) / 2
+    def uniform(self, shape: Sequence[int], stream: int = 0) -> Tensor:
+        """(B, *shape) float32, uniform on [0, 1) in 2²⁴ steps."""
+        return _shifted(self.bits(shape, stream), 8).float().div_(2**24)
 
-    def normal(self, shape: Sequence[int]) -> Tensor:
+    def normal(self, shape: Sequence[int], stream: int = 0) -> Tensor:
         """(B, *shape) float32, standard normal (by the inverse error function; reaches 5.4 σ)."""
-        return torch.erfinv(self._symmetric(shape)).mul_(2**0.5)
+        symmetric = self.bits(shape, stream).bitwise_right_shift_(8).float().add_(0.5).div_(2**23)
+        return torch.erfinv(symmetric).mul_(2**0.5)
 
-    def _symmetric(self, shape: Sequence[int]) -> Tensor:
-        """(B, *shape) float32, on (-1, 1) in 2²⁴ steps symmetric about 0."""
-        place = torch.arange(torch.Size(shape).numel(), dtype=torch.int32, device=self._low.device)
-        bits = _mix32(_mix32(place ^ self._low[:, None]) ^ self._high[:, None])
-        return ((bits >> 8).float() + 0.5).div_(2**23).reshape(-1, *shape)
+    def bits(self, shape: Sequence[int], stream: int = 0) -> Tensor:
+        """(B, *shape) int32, uniform on all its 2³² values."""
+        start = stream << _STREAM_BITS
+        count = torch.Size(shape).numel()
+        place = torch.arange(start, start + count, dtype=torch.int32, device=self._low.device)
+        bits = _mix32_(place ^ self._low[:, None])
+        return _mix32_(bits.bitwise_xor_(self._high[:, None])).reshape(-1, *shape)
 
 
-def _mix32(x: Tensor) -> Tensor:
-    """A 32-bit integer mixer with two multiplications (C. Wellons, "lowbias32"), on wrapping int32."""
-    x = (x ^ (x >> 16 & 0xFFFF)) * 0x7FEB352D
-    x = (x ^ (x >> 15 & 0x1FFFF)) * _signed32(0x846CA68B)
-    return x ^ (x >> 16 & 0xFFFF)
+def _mix32_(x: Tensor) -> Tensor:
+    """A 32-bit integer mixer with two multiplications (C. Wellons, "lowbias32"), on wrapping int32, in place."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x.bitwise_xor_(_shifted(x, shift)).mul_(_signed32(factor))
+    return x.bitwise_xor_(_shifted(x, 16))
+
+
+def _shifted(x: Tensor, by: int) -> Tensor:
+    """The logical shift to the right; `>>` repeats the sign."""
+    return x.bitwise_right_shift(by).bitwise_and_((1 << 32 - by) - 1)
 
 
 def _splitmix64(x: int) -> int:

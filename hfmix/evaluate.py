@@ -1,0 +1,86 @@
+"""`hfmix evaluate`: how robust a model is, measured in one process or in several."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from torch import distributed
+
+from hfmix.data.columns import Columns
+from hfmix.data.labelled import LabelledData
+from hfmix.data.splits import load_part, load_test
+from hfmix.hub.pretrained import load_pretrained
+from hfmix.robustness import AXES
+from hfmix.robustness.suite import evaluate_robustness
+from hfmix.robustness.summary import headline
+from hfmix.run_folder import is_finished
+
+# finished pieces, in the folder that the report goes to
+_PIECES = ".pieces"
+
+
+def evaluate(arguments: Namespace) -> None:
+    """Measures a model as the command line says, and prints the headline on the main process.
+
+    Raises:
+        ValueError, OSError: the model or the data cannot be used; the message says why.
+    """
+    if arguments.out and is_finished(Path(arguments.out)):
+        raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
+    state = PartialState()
+    with state.main_process_first():  # what one process downloads, the others find
+        columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
+        test = load_test(arguments.dataset, arguments.split, columns, arguments.test_fraction)
+        model, processor, _ = load_pretrained(arguments.model)
+        validation, reference = (
+            None if source is None else _with_classes_of(test, load_part(source, split, columns))
+            for source, split in ((arguments.validation, "validation"), (arguments.reference, "train"))
+        )
+    names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    by_name = set(test.class_names) <= set(names)
+    if by_name:
+        test, validation, reference = (
+            None if data is None else data.with_classes(names) for data in (test, validation, reference)
+        )
+    elif state.is_main_process:
+        print("the data's class names are not the model's: labels compare by index", file=sys.stderr)
+    if torch.cuda.is_available():
+        model.to(state.device)
+    report = evaluate_robustness(
+        model,
+        processor,
+        test.sample(arguments.max_samples, arguments.seed),
+        axes=arguments.axes or AXES,
+        ood=dict(arguments.ood),
+        shift=dict(arguments.shift),
+        validation=validation,
+        reference=reference,
+        groups=_groups(arguments.near, arguments.far),
+        corruptions=arguments.corruptions,
+        corruption_samples=arguments.corruption_samples,
+        mode=arguments.mode,
+        batch_size=arguments.batch_size,
+        seed=arguments.seed,
+        name=arguments.model,
+        keep=Path(arguments.out, _PIECES) if arguments.out else None,
+        progress=state.is_main_process,
+    )
+    if state.is_main_process:
+        print(headline(report))
+        if arguments.out:
+            report.save(arguments.out)
+            print(f"{arguments.out}/robustness.json has every figure, {arguments.out}/figures the drawings")
+    if distributed.is_initialized():
+        state.wait_for_everyone()
+        state.destroy_process_group()
+
+
+def _groups(near: Sequence[str], far: Sequence[str]) -> dict[str, Sequence[str]]:
+    return {name: sets for name, sets in (("near", near), ("far", far)) if sets}
+
+
+def _with_classes_of(test: LabelledData, data: LabelledData) -> LabelledData:
+    return data.with_classes(test.class_names)

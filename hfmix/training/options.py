@@ -1,0 +1,130 @@
+"""What of transformers' training arguments a mixed loss does not go with, told before anything is trained."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DynamoBackend, str_to_bool
+from torch import nn
+from torch.utils.data import IterableDataset
+from transformers import TrainingArguments
+from transformers.integrations import is_deepspeed_available
+
+
+def check_trainer(args: TrainingArguments, model: nn.Module, eval_dataset: Any) -> None:
+    """All the checks below, for arguments of any class.
+
+    Raises:
+        ValueError: as they do, and where a process would use several GPUs.
+    """
+    if args.n_gpu > 1:
+        raise ValueError(
+            f"{args.n_gpu} GPUs in one process: use hfmix.MixTrainingArguments, which takes one, "
+            f"or start one process a GPU with `accelerate launch`"
+        )
+    check_options(args)
+    check_device(args)
+    check_batches(args, eval_dataset)
+    check_embeddings(args, model)
+
+
+def check_options(args: TrainingArguments) -> None:
+    """Refuses what would fail half way or change the loss. Looks at no device.
+
+    Raises:
+        ValueError: DeepSpeed is asked for and not installed, or an option is made for language models.
+    """
+    if _asked("deepspeed", args) and not is_deepspeed_available():
+        raise ValueError("deepspeed is asked for and not installed: `pip install deepspeed`")
+    if args.use_liger_kernel:
+        raise ValueError("use_liger_kernel replaces the losses of language models: leave it out")
+    if args.parallelism_config is not None:
+        raise ValueError(
+            "parallelism_config splits a batch's inputs or the layers, which mixing does not follow: leave it out "
+            "and use several processes, or FSDP through recipes/accelerate/fsdp.yaml"
+        )
+
+
+def check_batches(args: TrainingArguments, eval_dataset: Any) -> None:
+    """Refuses ways to share batches among processes in which evaluation would hang or weigh examples unequally.
+
+    Raises:
+        ValueError: for `split_batches` or no `even_batches` of several processes, and for a stream that is
+            evaluated without `dispatch_batches`.
+    """
+    config = args.accelerator_config
+    if args.world_size > 1 and config.split_batches:
+        raise ValueError(
+            "accelerator_config has split_batches, with which evaluation weighs the last batch too little: leave "
+            "it out, and divide per_device_train_batch_size and per_device_eval_batch_size by the processes"
+        )
+    if args.world_size > 1 and not config.even_batches:
+        raise ValueError(
+            "accelerator_config has no even_batches, without which processes wait for each other for ever: "
+            "leave it out; what fills the last batch of evaluation up is not counted"
+        )
+    if config.dispatch_batches is False and isinstance(eval_dataset, IterableDataset):
+        raise ValueError(
+            "accelerator_config has dispatch_batches false, and eval_dataset is a stream, whose last batch would "
+            "count as a whole one: leave dispatch_batches out"
+        )
+
+
+def check_embeddings(args: TrainingArguments, model: nn.Module) -> None:
+    """Refuses noise on the embeddings of a model that names none.
+
+    Raises:
+        ValueError: `neftune_noise_alpha` is set for such a model.
+    """
+    if args.neftune_noise_alpha is None:
+        return
+    try:
+        found = model.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        found = None
+    if found is None:
+        raise ValueError(
+            f"neftune_noise_alpha adds noise to a net's input embeddings, and {type(model).__name__} names none: "
+            f"leave it out"
+        )
+
+
+def check_device(args: TrainingArguments) -> None:
+    """Refuses sharding on a CPU, where accelerate would train whole copies without a word.
+
+    Raises:
+        ValueError: FSDP or DeepSpeed is asked for, by an argument or by `accelerate launch`, and there is no GPU.
+    """
+    for name, title in (("fsdp", "FSDP"), ("deepspeed", "DeepSpeed")):
+        if args.device.type == "cpu" and _asked(name, args):
+            raise ValueError(
+                f"{title} is asked for, and this is a CPU: accelerate would give each process the whole net; "
+                f"use recipes/accelerate/cpu_two_processes.yaml, or a machine with GPUs"
+            )
+
+
+@contextmanager
+def own_smoothing(args: TrainingArguments | None) -> Iterator[None]:
+    """Hides `label_smoothing_factor` from the stock Trainer, whose smoother takes class indices only."""
+    factor = getattr(args, "label_smoothing_factor", 0.0)
+    if factor:
+        args.label_smoothing_factor = 0.0
+    try:
+        yield
+    finally:
+        if factor:
+            args.label_smoothing_factor = factor
+
+
+def notice_hooks(accelerator: Accelerator) -> None:
+    """Lets a compiled model see that another layer mixes than in the step it was compiled in: a graph for each."""
+    if accelerator.state.dynamo_plugin.backend != DynamoBackend.NO:
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
+
+
+def _asked(name: str, args: TrainingArguments) -> bool:
+    in_environment = os.environ.get(f"ACCELERATE_USE_{name.upper()}", "false")  # what the launcher sets
+    return bool(getattr(args, name)) or bool(str_to_bool(in_environment))

@@ -1,0 +1,19 @@
+"""Really starting scripts in several processes on this CPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import ROOT
+
+
+def launch(processes: int, script: Path, *arguments: object) -> None:
+    """Runs a script in so many processes on the CPU, through accelerate's launcher."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={processes}"]
+    command += ["--multi_gpu"] * (processes > 1)
+    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": path}
+    command += [str(script), *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    assert run.returncode == 0, run.stderr
