@@ -107,6 +107,8 @@ def parse(argv: Sequence[str]) -> Recipe:
         raise UsageError("no model: set model_name_or_path, a timm architecture such as resnet18 or a Hub id")
     if "output_dir" not in given:
         raise UsageError("no output_dir: set the folder for the run, such as runs/mine")
+    if data.streaming and training.max_steps < 1:
+        raise UsageError("streaming has no last epoch: set max_steps, the number of training steps")
     resume = str(training.resume_from_checkpoint or "").lower() not in ("", "false", "no", "0")
     if run.overwrite and resume:
         raise UsageError("overwrite and resume_from_checkpoint contradict each other: give one of them")

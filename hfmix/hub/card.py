@@ -46,14 +46,15 @@ def write_card(run: Path, title: str) -> None:
         else None
     )
     kind = report.content["data"]["kind"]
-    task = f"{kind}-classification"
+    task = f"{'tabular' if kind == 'table' else kind}-classification"
+    is_multi_label = config.get("problem_type") == "multi_label_classification"
     data = ModelCardData(
         library_name="timm" if is_timm else "transformers",
         pipeline_tag=task,
         tags=["hfmix", policy["name"], task, "robustness"],
         datasets=[dataset] if _is_hub_dataset(recipe) else None,
         base_model=hub_base,
-        metrics=["accuracy"],
+        metrics=["mean_average_precision" if is_multi_label else "accuracy"],
         model_name=title,
         eval_results=_eval_results(report, dataset, task),
     )
@@ -65,7 +66,9 @@ def write_card(run: Path, title: str) -> None:
         is_timm=is_timm,
         kind=kind,
         task=task,
-        examples={"audio": "clips"}.get(kind, "images"),
+        examples={"audio": "clips", "table": "rows"}.get(kind, "images"),
+        row=_example_row(run) if kind == "table" else None,
+        is_multi_label=is_multi_label,
         sampling_rate=_sampling_rate(run),
         needs_hfmix=_is_ours(architecture) or config["model_type"].startswith("hfmix"),
         dataset=_plain(dataset),
@@ -134,6 +137,15 @@ def _is_ours(architecture: str) -> bool:
     import hfmix.models
 
     return architecture in hfmix.models.__all__
+
+
+def _example_row(run: Path) -> str:
+    """A row as the model's processor takes it, in Python, of at most six columns."""
+    processor = json.loads((run / "preprocessor_config.json").read_text())
+    row = {column: float(f"{found['median']:.4g}") for column, found in processor["numbers"].items()}
+    row |= {column: categories[0] for column, categories in processor["words"].items() if categories}
+    cells = [f"{column!r}: {value!r}" for column, value in row.items()]
+    return "{" + ", ".join(cells[:6]) + ("}" if len(cells) <= 6 else f", ...}}  # {len(cells)} columns")
 
 
 def _sampling_rate(run: Path) -> int | None:

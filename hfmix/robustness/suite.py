@@ -26,6 +26,7 @@ from hfmix.robustness.cifar_c import CifarC
 from hfmix.robustness.corrupting import check_names, how_applied
 from hfmix.robustness.corruption_axis import against_alexnet, corruption_axis
 from hfmix.robustness.corruptions import SEVERITIES
+from hfmix.robustness.multi_label import clean_axis_of_several
 from hfmix.robustness.ood import ood_axis, ood_groups
 from hfmix.robustness.ood_scores import FeatureReference, Scores, full_spectrum, ood_scores
 from hfmix.robustness.pieces import Pieces
@@ -53,6 +54,7 @@ def evaluate_robustness(
     image_column: str | None = None,
     audio_column: str | None = None,
     label_column: str | None = None,
+    feature_columns: Sequence[str] | None = None,
     corruptions: Sequence[str] | None = None,
     corruption_samples: int | None = None,
     mode: Literal["parity", "corrected"] = "parity",
@@ -63,7 +65,9 @@ def evaluate_robustness(
     keep: str | Path | None = None,
     progress: bool = True,
 ) -> RobustnessReport:
-    """Measures a classifier on clean, corrupted, shifted and out-of-distribution images or sound.
+    """Measures a classifier on clean, corrupted, shifted and out-of-distribution images, sound or rows.
+
+    Where examples have any number of classes, the clean axis alone is measured, by the mean average precision.
 
     Corruption of images comes after the processor's resize and crop and before its normalisation; where the
     processor does not tell its normalisation, before the processor, and the report says so. Clips are corrupted
@@ -73,7 +77,8 @@ def evaluate_robustness(
     Args:
         model: gives logits, or an output with `.logits`, for ``model(pixel_values)``; used on its own device.
         processor: any callable ``(images=..., return_tensors="pt")`` that gives ``pixel_values``; for sound a
-            feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``.
+            feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``;
+            for a table a `TableProcessor`, or any callable ``(rows, return_tensors="pt")``.
         dataset: the test set; labels compare with the logits by index.
         axes: of "clean", "calibration", "selective", "corruptions", "ood", "shift".
         ood: name to data set, or to what `hfmix evaluate --ood` takes (a folder, Parquet file, Hub id).
@@ -82,8 +87,8 @@ def evaluate_robustness(
         validation: fits the temperature of the calibration axis; never the test set.
         reference: training examples, of which up to 5,000 give the features for k-NN and Mahalanobis.
         groups: group to names of `ood`, such as ``{"near": [...], "far": [...]}``.
-        image_column, audio_column, label_column: None takes `image` or `audio`, and `label`, or the only column
-            of that kind.
+        image_column, audio_column, label_column, feature_columns: None takes `image` or `audio`, and `label`, or
+            the only column of that kind; of a table the last as label, and all others as features.
         corruptions: names of `hfmix.corruption_names`; None takes the fifteen of ImageNet-C, or all of sound.
         corruption_samples: corrupt so many test examples, drawn by `seed`; None takes all.
         mode: see `hfmix.corrupt`.
@@ -101,10 +106,17 @@ def evaluate_robustness(
     """
     if unknown := [axis for axis in axes if axis not in AXES]:
         raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")
-    columns = Columns(image_column, audio_column, label_column)
+    columns = Columns(image_column, audio_column, label_column, feature_columns)
     test = _labelled(dataset, columns, "test")
+    left_out = {axis: "not asked for" for axis in AXES if axis not in axes}
+    if test.is_multi_label:
+        several = "for examples of one class; these have several"
+        left_out |= {axis: several for axis in axes if axis != "clean"}
+    elif test.kind == "table" and "corruptions" in axes:
+        left_out["corruptions"] = "there are none of tables"
+    axes = [axis for axis in axes if axis not in left_out]
+    corruptions = check_names(corruptions, test.kind) if "corruptions" in axes else []
     stored = None if corrupted is None else CifarC(corrupted)
-    corruptions = check_names(corruptions, test.kind)
     if stored is not None:
         stored.check_labels(test)
         corruptions = [name for name in corruptions if name in stored.names]
@@ -123,7 +135,7 @@ def evaluate_robustness(
         _say_how_long(runner, sets, corruptions, seed, mode)
     own = sets.passes(len(corruptions)) // num_processes()
     with tqdm(total=own, unit="example", desc="robustness", disable=not progress) as bar:
-        measured, left_out, fingerprint = _measure(runner, sets, axes, corruptions, groups or {}, seed, mode, bar)
+        measured, missing, fingerprint = _measure(runner, sets, axes, corruptions, groups or {}, seed, mode, bar)
     runner.pieces.clear()
     return RobustnessReport(
         {
@@ -138,7 +150,7 @@ def evaluate_robustness(
             "seed": seed,
             "versions": versions(),
             "axes": {axis: measured[axis] for axis in (*AXES, *measured) if axis in measured},
-            "left_out": left_out,
+            "left_out": left_out | missing,
         }
     )
 
@@ -188,13 +200,16 @@ def _measure(
 ) -> tuple[dict[str, Any], dict[str, str], str]:
     """The axes, why some are left out, and the test set's fingerprint."""
     measured: dict[str, Any] = {}
-    left_out = {axis: "not asked for" for axis in AXES if axis not in axes}
+    left_out: dict[str, str] = {}
     with_features = bool(sets.ood) and sets.reference is not None
     clean = runner.outputs(sets.test, bar, with_features)
     _check_head(clean.logits, sets.test)
     labels, log_prob = sets.test.labels, _log_softmax(clean.logits)
     if "clean" in axes:
-        measured["clean"] = clean_axis(log_prob, labels, seed)
+        several = sets.test.is_multi_label
+        measured["clean"] = (
+            clean_axis_of_several(clean.logits, labels, seed) if several else clean_axis(log_prob, labels, seed)
+        )
     if "calibration" in axes:
         temperature = None if sets.validation is None else _temperature(runner, sets.validation, bar)
         measured["calibration"] = calibration_axis(log_prob, labels, seed, temperature)
@@ -321,5 +336,9 @@ def _check_head(logits: np.ndarray, dataset: LabelledData) -> None:
     if not np.isfinite(logits).all():
         row = int(np.flatnonzero(~np.isfinite(logits).all(1))[0])
         raise ValueError(f"the model gives logits that are not finite, first for test example {row}")
-    if dataset.labels.max() >= logits.shape[1]:
+    if dataset.is_multi_label and dataset.labels.shape[1] != logits.shape[1]:
+        raise ValueError(f"the test set has {dataset.labels.shape[1]} classes, the model {logits.shape[1]}")
+    if dataset.is_multi_label and not dataset.labels.any():
+        raise ValueError("no example of the test set has a class: there is no precision to measure")
+    if not dataset.is_multi_label and dataset.labels.max() >= logits.shape[1]:
         raise ValueError(f"the test set has label {dataset.labels.max()}, the model {logits.shape[1]} classes")

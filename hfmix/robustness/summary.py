@@ -10,6 +10,7 @@ from hfmix.robustness.report import RobustnessReport
 # title, where in the report, factor for display, digits, which way is better
 _HEADLINES = (
     ("accuracy, %", ("clean", "accuracy"), 100, 1, "↑"),
+    ("mean average precision, %", ("clean", "mean_average_precision"), 100, 1, "↑"),
     ("NLL", ("clean", "nll"), 1, 3, "↓"),
     ("ECE, %", ("calibration", "ece_15"), 100, 1, "↓"),
     ("corrupted accuracy, %", ("corruptions", "mean_accuracy"), 100, 1, "↑"),
@@ -21,7 +22,7 @@ def headlines(report: RobustnessReport) -> dict[str, str]:
     """Title to text, such as ``{"accuracy, % ↑": "98.9 [97.6, 99.5]"}``, for what the report measured."""
     texts = {}
     for title, (axis, key), factor, digits, better in _HEADLINES:
-        if axis in report.axes:
+        if key in report.axes.get(axis, {}):
             texts[f"{title} {better}"] = show(report.axes[axis][key], factor, digits)
     for name, found in report.axes.get("ood", {}).items():
         for title, key, better in _DETECTION:
