@@ -53,6 +53,7 @@ benchmarks: install ## measure the figures of benchmarks/
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/corruptions.py
 	$(BIN)/python benchmarks/sounds.py
+	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/trainer.py
 
 readme: install ## put the last quickstart's table and figure into README.md

@@ -37,6 +37,9 @@ class ModelArguments:
     num_mel_bins: int | None = field(
         default=None, metadata={"help": "Bands of the spectrograms that hfmix's own nets take. [64]"}
     )
+    freeze_feature_encoder: bool = field(
+        default=False, metadata={"help": "Leave the convolutions of wav2vec2 and its kin as they are."}
+    )
     model_args: dict | str | None = field(
         default=None,
         metadata={
@@ -56,26 +59,26 @@ class ModelArguments:
 
 @dataclass
 class DataArguments:
-    """Which images or clips to train and to measure on, and how they are augmented."""
+    """Which images, clips or tables to train and to measure on, and how they are augmented."""
 
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "A Hub id, a folder of images or sound (one subfolder a class, or Parquet files inside), "
-            f"or what comes with hfmix: {', '.join(EMBEDDED)}."
+            "help": "A Hub id, a folder of images or sound (one subfolder a class, or Parquet files inside) or of "
+            f"CSV files, or what comes with hfmix: {', '.join(EMBEDDED)}."
         },
     )
     dataset_config_name: str | None = field(
         default=None, metadata={"help": "The configuration of a Hub data set that has several."}
     )
     train_file: list[str] | None = field(
-        default=None, metadata={"help": "One or more Parquet files to train on, instead of --dataset_name."}
+        default=None, metadata={"help": "One or more Parquet or CSV files to train on, instead of --dataset_name."}
     )
     validation_file: list[str] | None = field(
-        default=None, metadata={"help": "Parquet files to watch the training with."}
+        default=None, metadata={"help": "Parquet or CSV files to watch the training with."}
     )
     test_file: list[str] | None = field(
-        default=None, metadata={"help": "Parquet files that the robustness report is measured on."}
+        default=None, metadata={"help": "Parquet or CSV files that the robustness report is measured on."}
     )
     image_column_name: str | None = field(
         default=None, metadata={"help": "The column of images. [the column `image`, or the only one with images]"}
@@ -85,7 +88,16 @@ class DataArguments:
     )
     label_column_name: str | None = field(
         default=None,
-        metadata={"help": "The column of classes. [the column `label`, or the only one with classes]"},
+        metadata={
+            "help": "The column of classes, one an example or a list of any number. [`label`, "
+            "or the only one with classes, or the last of a table]"
+        },
+    )
+    feature_column_names: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Tables: the columns to learn from, numbers or words (a category each). [all but the label's]"
+        },
     )
     test_split: str = field(
         default="test",
@@ -99,6 +111,23 @@ class DataArguments:
         metadata={
             "help": "Share of the training data held out to watch the training with, the same one whatever the "
             "--seed; the test set is never touched."
+        },
+    )
+    streaming: bool = field(
+        default=False,
+        metadata={
+            "help": "Read the training data from the Hub or the files as it is needed and store nothing, for "
+            "sets larger than the disk. Pass follows pass without an end: it needs --max_steps, and evaluates and "
+            "saves by steps. Classes have to be a ClassLabel. Of the test split, which it needs too, and of a "
+            "validation split the first --max_test_samples and --max_eval_samples rows are read into memory, or "
+            "all. Workers share the files; of several processes the main one reads for all."
+        },
+    )
+    shuffle_buffer: int = field(
+        default=10_000,
+        metadata={
+            "help": "--streaming: so many stored examples wait in memory and leave it in random order. As large "
+            "as memory allows where the files are sorted by class; 1 keeps their order."
         },
     )
     max_train_samples: int | None = field(
@@ -182,7 +211,12 @@ class DataArguments:
         if not self.train_file and (self.validation_file or self.test_file):
             raise ValueError("validation_file and test_file go with train_file: set it too")
         self.ood = as_mapping("ood", self.ood)
-        check_positive(self, "max_train_samples", "max_eval_samples", "max_test_samples")
+        check_positive(self, "max_train_samples", "max_eval_samples", "max_test_samples", "shuffle_buffer")
+        for name in ("max_train_samples", "validation_fraction", "label_noise") if self.streaming else ():
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name} needs the rows of the whole set, which streaming does not know: drop one"
+                )
         if self.crop_padding < 0:
             raise ValueError(f"crop_padding is a number of pixels from 0, not {self.crop_padding}")
         if not 0.0 < self.test_fraction < 1.0:

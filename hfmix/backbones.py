@@ -27,11 +27,18 @@ from transformers import (
 )
 
 import hfmix.models  # noqa: F401  registers the papers' nets with timm
+from hfmix.data.table_processor import TableProcessor
 from hfmix.hub.connection import hub_error, hub_reachable
 from hfmix.models.log_mel import LogMelFeatureExtractor
-from hfmix.models.wrappers import SpectrogramNetConfig, SpectrogramNetForAudioClassification
+from hfmix.models.wrappers import (
+    SpectrogramNetConfig,
+    SpectrogramNetForAudioClassification,
+    TableNetConfig,
+    TableNetForClassification,
+)
 
 SOUND_NETS = ("vgg11_audio", "lenet_audio")
+TABLE_NETS = ("mlp_table",)
 
 # what timm's PretrainedCfg knows and an evaluation transform needs; other keys make timm refuse the config
 _TIMM_CFG_KEYS = (
@@ -61,18 +68,20 @@ def load_backbone(
 ) -> tuple[PreTrainedModel, Any]:
     """A classifier with a head for `labels`, and its image processor or feature extractor.
 
+    A table's net comes with a `TableProcessor` that knows no columns yet; ``TableProcessor.fit`` gives one.
+
     Args:
         name: a timm architecture ("resnet18", "timm/resnet18.a1_in1k", "resnet20_cifar"), one of hfmix's nets for
-            sound ("vgg11_audio", "lenet_audio"), a Hub id ("google/vit-base-patch16-224",
-            "facebook/wav2vec2-base"), a folder that holds a checkpoint, or, with random weights, a model type of
-            transformers ("wav2vec2").
+            sound ("vgg11_audio", "lenet_audio") or for tables ("mlp_table"), a Hub id
+            ("google/vit-base-patch16-224", "facebook/wav2vec2-base"), a folder that holds a checkpoint, or, with
+            random weights, a model type of transformers ("wav2vec2").
         labels: class names, in the order of their indices.
         pretrained: load weights; False gives random ones (of an architecture or a type, without a network).
         image_size: side of the square input in pixels, timm architectures only; None keeps the model's own.
         sampling_rate, clip_seconds, num_mel_bins: of the clips and spectrograms that hfmix's nets for sound take,
             in Hz (16,000), seconds (1) and bands (64).
         model_args: what else the net is built with: arguments of `timm.create_model`, or entries of transformers'
-            config.
+            config; `mlp_table` needs ``{"in_chans": number of features}``.
 
     Raises:
         ValueError: no such architecture, fewer than two labels or repeated ones, no pretrained weights, a setting
@@ -84,10 +93,11 @@ def load_backbone(
         raise ValueError(f"labels are two or more different class names, not {labels}")
     of_sound = {"sampling_rate": sampling_rate, "clip_seconds": clip_seconds, "num_mel_bins": num_mel_bins}
     of_sound = {key: value for key, value in of_sound.items() if value is not None}
-    if name in SOUND_NETS:
+    if name in SOUND_NETS + TABLE_NETS:
         if pretrained or image_size is not None:
             raise ValueError(f"{name} has no pretrained weights and no image_size: set pretrained to false")
-        return _spectrogram_net(name, labels, of_sound, model_args)
+        build = _spectrogram_net if name in SOUND_NETS else _table_net
+        return build(name, labels, of_sound, dict(model_args or {}))
     if of_sound:
         raise ValueError(f"{' and '.join(of_sound)} set hfmix's {' and '.join(SOUND_NETS)}: {name} has its own")
     classes = _classes(labels)
@@ -134,23 +144,42 @@ def load_backbone(
         raise hub_error(error, f"model {name!r}") from error
 
 
-def is_audio(config: PreTrainedConfig) -> bool:
-    """Whether models of this config take sound."""
-    return type(config) in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+def freeze_feature_encoder(model: PreTrainedModel) -> None:
+    """Keeps the convolutions of wav2vec2 and its kin as they are.
+
+    Raises:
+        ValueError: the model has none.
+    """
+    if not hasattr(model, "freeze_feature_encoder"):
+        raise ValueError(f"freeze_feature_encoder is for wav2vec2 and its kin, not for {type(model).__name__}")
+    model.freeze_feature_encoder()
+
+
+def kind_of(config: PreTrainedConfig) -> str:
+    """What models of this config take: "image", "audio" or "table"."""
+    if isinstance(config, TableNetConfig):
+        return "table"
+    return "audio" if type(config) in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING else "image"
 
 
 def auto_class(
     config: PreTrainedConfig,
-) -> type[AutoModelForAudioClassification | AutoModelForImageClassification]:
-    """The auto class that builds a classifier of this config."""
-    return AutoModelForAudioClassification if is_audio(config) else AutoModelForImageClassification
+) -> type[AutoModelForAudioClassification | AutoModelForImageClassification | TableNetForClassification]:
+    """The class that builds a classifier of this config; transformers has no auto class for tables."""
+    return {
+        "image": AutoModelForImageClassification,
+        "audio": AutoModelForAudioClassification,
+        "table": TableNetForClassification,
+    }[kind_of(config)]
 
 
 def load_processor(config: PreTrainedConfig, checkpoint: str | Path, **where: Any) -> Any:
     """The processor of a checkpoint; timm's is in the model's config, which may have been changed since."""
     if isinstance(config, TimmWrapperConfig):
         return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
-    if is_audio(config):
+    if isinstance(config, TableNetConfig):
+        return TableProcessor.from_pretrained(checkpoint, **where)
+    if kind_of(config) == "audio":
         return _with_mask_as_trained(AutoFeatureExtractor.from_pretrained(checkpoint, **where), config)
     return AutoImageProcessor.from_pretrained(checkpoint, **where)
 
@@ -219,13 +248,15 @@ def _classes(labels: list[str]) -> dict[str, Any]:
 
 
 def _untrained(config: PreTrainedConfig) -> PreTrainedModel:
+    if isinstance(config, TableNetConfig):
+        return TableNetForClassification(config)
     model = auto_class(config).from_config(config)
     return _initialise_as_timm(model) if isinstance(config, TimmWrapperConfig) else model
 
 
 def _new_processor(config: PreTrainedConfig) -> Any:
     """The processor that the library pairs with a model type, set to what the config says of its input."""
-    if not is_audio(config):
+    if kind_of(config) == "image":
         size = {"height": config.image_size, "width": config.image_size} if hasattr(config, "image_size") else None
         return IMAGE_PROCESSOR_MAPPING[type(config)]["torchvision"](**({"size": size} if size else {}))
     known = {"max_length": "max_length", "num_mel_bins": "num_mel_bins"}
@@ -242,11 +273,22 @@ def _with_mask_as_trained(extractor: Any, config: PreTrainedConfig) -> Any:
 
 
 def _spectrogram_net(
-    name: str, labels: list[str], of_sound: dict[str, Any], model_args: Mapping[str, Any] | None
+    name: str, labels: list[str], of_sound: dict[str, Any], model_args: dict[str, Any]
 ) -> tuple[PreTrainedModel, LogMelFeatureExtractor]:
     extractor = LogMelFeatureExtractor(**of_sound)
-    config = SpectrogramNetConfig(name, dict(model_args or {}), **_classes(labels))
+    config = SpectrogramNetConfig(architecture=name, model_args=model_args, **_classes(labels))
     return SpectrogramNetForAudioClassification(config), extractor
+
+
+def _table_net(
+    name: str, labels: list[str], of_sound: dict[str, Any], model_args: dict[str, Any]
+) -> tuple[PreTrainedModel, TableProcessor]:
+    if of_sound:
+        raise ValueError(f"{' and '.join(of_sound)} are of sound: {name} takes tables")
+    if "in_chans" not in model_args:
+        raise ValueError(f'{name} needs model_args {{"in_chans": F}}, the number of features of a row')
+    config = TableNetConfig(architecture=name, model_args=model_args, **_classes(labels))
+    return TableNetForClassification(config), TableProcessor()
 
 
 def _untrained_timm(

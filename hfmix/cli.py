@@ -62,8 +62,13 @@ def _evaluate(arguments: Namespace) -> None:
 
 
 def _corrupt(arguments: Namespace) -> None:
-    from hfmix.corrupt_folder import corrupt_folder
+    from hfmix.corrupt_folder import corrupt_folder, save_as_cifar_c
 
+    if arguments.layout == "cifar-c":
+        save_as_cifar_c(arguments.source, arguments.out, arguments.name, arguments.seed)
+        return
+    if arguments.name is None:
+        raise UsageError("no corruption: set --name, such as fog")
     count = corrupt_folder(arguments.source, arguments.out, arguments.name, arguments.severity, arguments.seed)
     print(f"{arguments.out} holds {count} corrupted files")
 
@@ -139,6 +144,9 @@ def _parser() -> ArgumentParser:
         default="parity",
         help="with or without ImageNet-C's slips [parity]",
     )
+    evaluate.add_argument(
+        "--corrupted", metavar="FOLDER", help="take these images, in the layout of CIFAR-10-C, corrupted before"
+    )
     evaluate.add_argument("--max_samples", type=_count, help="measure on so many examples [all]")
     evaluate.add_argument("--corruption_samples", type=_count, help="corrupt so many examples [all]")
     evaluate.add_argument("--batch_size", type=_count, default=128, help="examples a forward pass [128]")
@@ -156,14 +164,18 @@ def _parser() -> ArgumentParser:
     compare.add_argument("--out", help="a folder for the table and the figure")
     compare.set_defaults(command=_compare)
 
-    corrupt = commands.add_parser(
-        "corrupt", help="corrupt a folder of images or sound, or CIFAR-10-C's layout", allow_abbrev=False
-    )
-    corrupt.add_argument("source", metavar="IN", help="a folder of images or sound")
+    corrupt = commands.add_parser("corrupt", help="corrupt a folder of images or sound", allow_abbrev=False)
+    corrupt.add_argument("source", metavar="IN", help="a folder of images or sound; for cifar-c any data set")
     corrupt.add_argument("out", metavar="OUT", help="a folder for the corrupted files, under the same names")
-    corrupt.add_argument("--name", required=True, help="which corruption, such as fog")
+    corrupt.add_argument("--name", help="which corruption, such as fog; for cifar-c all where there is none")
     corrupt.add_argument("--severity", type=int, default=3, choices=range(1, 6), help="1 to 5 [3]")
     corrupt.add_argument("--seed", type=int, default=0, help="of the noise [0]")
+    corrupt.add_argument(
+        "--layout",
+        choices=("folder", "cifar-c"),
+        default="folder",
+        help="files under the same names, or as CIFAR-10-C: a NumPy file a corruption, all severities [folder]",
+    )
     corrupt.set_defaults(command=_corrupt)
 
     push = commands.add_parser("push", help="publish a finished run on the Hub, in one commit", allow_abbrev=False)

@@ -9,6 +9,8 @@ from tqdm.auto import tqdm
 
 from hfmix.data.images import read_image
 from hfmix.data.sources import SOUND_SUFFIXES
+from hfmix.data.splits import load_part
+from hfmix.robustness.cifar_c import save_cifar_c
 from hfmix.robustness.corruptions import corrupt, corruption_names
 from hfmix.robustness.corruptions.sounds import AUDIO, corrupt_sound
 
@@ -55,6 +57,18 @@ def corrupt_folder(source: str | Path, out: str | Path, name: str, severity: int
             corrupted = corrupt(np.array(read_image(file, str(file))), name, severity, seed, index)
             Image.fromarray(corrupted).save(target)
     return len(files)
+
+
+def save_as_cifar_c(source: str, out: str | Path, name: str | None = None, seed: int = 0) -> None:
+    """The test split of a data set in CIFAR-10-C's layout: one corruption, or all nineteen.
+
+    Raises:
+        ValueError: an unknown corruption, no such data set, or images of different sizes.
+    """
+    known = corruption_names("image", extra=True)
+    if name is not None and name not in known:
+        raise ValueError(f"unknown corruption {name!r}: there are {', '.join(known)}")
+    save_cifar_c(load_part(source, "test"), out, known if name is None else [name], seed)
 
 
 def _corrupt_clip(file: Path, target: Path, name: str, severity: int, seed: int, index: int) -> None:

@@ -1,5 +1,6 @@
 """`hfmix evaluate`: how robust a model is, measured in one process or in several."""
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ def evaluate(arguments: Namespace) -> None:
     """
     if arguments.out and is_finished(Path(arguments.out)):
         raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
-    state = PartialState()
+    state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
     with state.main_process_first():  # what one process downloads, the others find
         columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
         test = load_test(arguments.dataset, arguments.split, columns, arguments.test_fraction)
@@ -62,6 +63,7 @@ def evaluate(arguments: Namespace) -> None:
         corruptions=arguments.corruptions,
         corruption_samples=arguments.corruption_samples,
         mode=arguments.mode,
+        corrupted=arguments.corrupted,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
         name=arguments.model,

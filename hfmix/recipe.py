@@ -45,10 +45,7 @@ _ELSEWHERE = {
     "eval_file": "it is validation_file",
     "train_split_name": "the split `train` is trained on: rename it in the data, or set train_file",
     "eval_split_name": "the split `validation` watches the training, and test_split names the one for the report",
-    "audio_column_name": "recipes are for images: for sound, use hfmix.MixTrainer in a script",
-    "max_length_seconds": "recipes are for images: for sound, use hfmix.MixTrainer in a script",
-    "freeze_feature_encoder": "recipes are for images: for sound, use hfmix.MixTrainer in a script",
-    "attention_mask": "recipes are for images: for sound, use hfmix.MixTrainer in a script",
+    "attention_mask": "a model is told of padding where it was trained so: leave it out",
     "push_to_hub_model_id": "it is hub_model_id",
     "use_auth_token": "run `hf auth login`, or set the environment variable HF_TOKEN",
     "cache_dir": "set the environment variable HF_HOME",
@@ -110,6 +107,8 @@ def parse(argv: Sequence[str]) -> Recipe:
         raise UsageError("no model: set model_name_or_path, a timm architecture such as resnet18 or a Hub id")
     if "output_dir" not in given:
         raise UsageError("no output_dir: set the folder for the run, such as runs/mine")
+    if data.streaming and training.max_steps < 1:
+        raise UsageError("streaming has no last epoch: set max_steps, the number of training steps")
     resume = str(training.resume_from_checkpoint or "").lower() not in ("", "false", "no", "0")
     if run.overwrite and resume:
         raise UsageError("overwrite and resume_from_checkpoint contradict each other: give one of them")

@@ -11,21 +11,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from accelerate import PartialState
-from transformers import TimmWrapperForImageClassification, set_seed
-from transformers.trainer_utils import EvalPrediction
+from transformers import PreTrainedModel, TimmWrapperForImageClassification, set_seed
+from transformers.trainer_utils import EvalPrediction, has_length
 from transformers.utils import logging
 
-from hfmix.backbones import is_audio, load_backbone, save_backbone
+from hfmix.backbones import TABLE_NETS, freeze_feature_encoder, kind_of, load_backbone, save_backbone
 from hfmix.data.examples import Examples, transform_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.sources import Split
 from hfmix.data.splits import load_splits, open_ood
+from hfmix.data.streams import StreamedData, StreamedExamples, load_streams
+from hfmix.data.table_processor import TableProcessor, missing_cells
 from hfmix.environment import environment
 from hfmix.errors import report_errors
 from hfmix.hub.card import write_card
+from hfmix.metrics import mean_average_precision
+from hfmix.mixing import Policy
 from hfmix.recipe import Recipe, parse
 from hfmix.robustness.ood_scores import NEIGHBOURS
 from hfmix.robustness.suite import evaluate_robustness
@@ -58,32 +63,28 @@ def train(recipe: Recipe) -> None:
     with args.main_process_first(local=False, desc="preparing the run's folder and the data"):
         if args.process_index == 0:
             check_free(run, recipe.resume, recipe.run.overwrite)
-        splits = load_splits(recipe.data, args.seed)
+        splits = load_streams(recipe.data) if recipe.data.streaming else load_splits(recipe.data, args.seed)
         ood = open_ood(recipe.data.ood or {})  # now, so that a wrong path is found before the training
     set_seed(args.seed)  # of a new head, or of all weights where training starts from none
-    model, processor = load_backbone(
-        recipe.model.model_name_or_path,
-        splits["train"].class_names,
-        recipe.model.pretrained,
-        recipe.model.image_size,
-        sampling_rate=recipe.model.sampling_rate,
-        clip_seconds=recipe.model.clip_seconds,
-        num_mel_bins=recipe.model.num_mel_bins,
-        model_args=recipe.model.model_args,
-    )
-    kind = "audio" if is_audio(model.config) else "image"
-    if splits["train"].kind != kind:
-        raise ValueError(f"{recipe.model.model_name_or_path} takes {kind}, the data is {splits['train'].kind}")
+    model, processor = load_model(recipe, splits)
+    if recipe.model.freeze_feature_encoder:
+        freeze_feature_encoder(model)
+    kind = splits["train"].kind
+    if kind == "table":
+        for data in ood.values():
+            processor.check(data)
+    if splits["train"].is_multi_label:
+        model.config.problem_type = "multi_label_classification"  # the loss is a binary cross entropy a class
     if args.ddp_find_unused_parameters is None and isinstance(model, TimmWrapperForImageClassification):
         args.ddp_find_unused_parameters = False  # timm's nets use all of theirs: no search each step
     train, watched = splits["train"], splits.get("validation")
     trainer = MixTrainer(
         model=model,
         args=args,
-        train_dataset=Examples(train, transform_for(train, processor, recipe.data), args.seed),
+        train_dataset=_training_examples(recipe, train, processor),
         eval_dataset=Examples(watched, transform_for(watched, processor)) if watched is not None else None,
         data_collator=preprocessor_for(kind, processor).collate,
-        compute_metrics=accuracy,
+        compute_metrics=average_precision if train.is_multi_label else accuracy,
     )
     if args.process_index == 0:
         begin(run, recipe.run.overwrite)
@@ -95,20 +96,77 @@ def train(recipe: Recipe) -> None:
     finish(recipe, trainer, processor, splits, ood, result.metrics)
 
 
+def _training_examples(
+    recipe: Recipe, train: LabelledData | StreamedData, processor: Any
+) -> Examples | StreamedExamples:
+    transform = transform_for(train, processor, recipe.data)
+    if isinstance(train, StreamedData):
+        return StreamedExamples(train, transform, recipe.training.seed, recipe.data.shuffle_buffer)
+    return Examples(train, transform, recipe.training.seed)
+
+
+def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData]) -> tuple[PreTrainedModel, Any]:
+    """The recipe's model for the classes of the training data, and its processor, a table's fitted to it.
+
+    Raises:
+        ValueError, ConnectionError: see `load_backbone`; or the model takes another kind of data.
+    """
+    asked, train = recipe.model, splits["train"]
+    name, model_args = asked.model_name_or_path, asked.model_args
+    table = None
+    if train.kind == "table" and name in TABLE_NETS:
+        table = TableProcessor.fit(train)
+        model_args = {"in_chans": table.num_features, **(model_args or {})}
+    model, processor = load_backbone(
+        name,
+        train.class_names,
+        asked.pretrained,
+        asked.image_size,
+        sampling_rate=asked.sampling_rate,
+        clip_seconds=asked.clip_seconds,
+        num_mel_bins=asked.num_mel_bins,
+        model_args=model_args,
+    )
+    if train.kind != (kind := kind_of(model.config)):
+        words = {"image": "images", "audio": "sound", "table": "tables"}
+        raise ValueError(f"{name} takes {words[kind]}, the data is {words[train.kind]}")
+    if kind == "table":
+        processor = table or processor  # a trained model keeps the statistics that it was trained with
+        in_chans = model.config.model_args["in_chans"]
+        if in_chans != processor.num_features:
+            raise ValueError(
+                f"the table has {processor.num_features} features, model_args sets in_chans {in_chans}"
+            )
+        _check_mixing(recipe.training.policy(), processor.num_features)
+        for name, split in sorted(splits.items(), reverse=True):
+            processor.check(split)
+            if missing := missing_cells(split, name):
+                say(recipe.training, missing)
+    return model, processor
+
+
+def _check_mixing(policy: Policy, num_features: int) -> None:
+    """Raises a ValueError, before the training starts, where rows of a table cannot be mixed, as by boxes."""
+    try:
+        policy.sample(2, (num_features,), labels=torch.tensor([0, 1]), inputs=torch.zeros(2, num_features))
+    except ValueError as error:
+        raise ValueError(f"{policy.name} does not mix the rows of a table: {error}") from error
+
+
 def finish(
     recipe: Recipe,
     trainer: MixTrainer,
     processor: Any,
-    splits: Mapping[Split, LabelledData],
+    splits: Mapping[Split, LabelledData | StreamedData],
     ood: Mapping[str, LabelledData],
     metrics: Mapping[str, float],
 ) -> None:
     """Measures the trained model and writes the finished run; on the main process only."""
     args, model = recipe.training, trainer.accelerator.unwrap_model(trainer.model)
-    run = Path(args.output_dir)
+    run, train = Path(args.output_dir), splits["train"]
     results = {
         "policy": trainer.policy.to_dict(),
-        "num_train_samples": len(trainer.train_dataset),
+        "num_train_samples": len(trainer.train_dataset) if has_length(trainer.train_dataset) else None,
         "num_changed_labels": trainer.train_dataset.data.num_changed_labels,
         "metrics": metrics,
         "log_history": trainer.state.log_history,
@@ -122,7 +180,7 @@ def finish(
                 splits["test"],
                 ood=ood,
                 validation=splits.get("validation"),
-                reference=splits["train"] if len(splits["train"]) >= NEIGHBOURS else None,
+                reference=train if isinstance(train, LabelledData) and len(train) >= NEIGHBOURS else None,
                 corruption_samples=recipe.run.corruption_samples,
                 batch_size=args.per_device_eval_batch_size,
                 name=run.resolve().name,
@@ -141,6 +199,11 @@ def finish(
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:
     """The share of examples whose largest logit is the label's."""
     return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
+
+
+def average_precision(prediction: EvalPrediction) -> dict[str, float]:
+    """The mean over the classes of their average precision, of examples with several classes."""
+    return {"mean_average_precision": mean_average_precision(prediction.predictions, prediction.label_ids)}
 
 
 def say(args: MixTrainingArguments, message: str) -> None:

@@ -6,7 +6,7 @@ import torch
 from clips import clips, tone
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
-from hfmix import evaluate_robustness, load_backbone, load_pretrained
+from hfmix import corruption_names, evaluate_robustness, load_backbone, load_pretrained
 from hfmix.backbones import save_backbone
 from hfmix.data.preprocess import SoundPreprocessor
 from hfmix.data.sounds import Sound
@@ -94,12 +94,13 @@ def test_weights_of_another_shape_than_the_head_s_are_refused(tmp_path):
         load_backbone(str(tmp_path), LABELS, model_args={"max_length": 128})
 
 
-def test_an_evaluation_of_sound_says_what_it_left_out():
+def test_an_evaluation_of_sound_has_all_axes():
     torch.manual_seed(0)
     model, extractor = load_backbone("lenet_audio", ["no", "yes"], pretrained=False, clip_seconds=0.2)
     data = clips([tone(300 + 40 * i, 0.2) for i in range(8)], [0, 1] * 4)
     noise = clips([np.random.default_rng(i).normal(0, 0.1, 3_000) for i in range(6)], [0] * 6)
     report = evaluate_robustness(model, extractor, data, ood={"noise": noise}, progress=False)
-    assert set(report.axes) == {"clean", "calibration", "ood"} and report.axes["ood"]["noise"]["n_ood"] == 6
-    assert "corruptions" in report.content["left_out"]
+    assert set(report.axes) == {"clean", "calibration", "selective", "corruptions", "ood"}
+    assert list(report.axes["corruptions"]["accuracy"]) == corruption_names("audio")
+    assert report.axes["ood"]["noise"]["n_ood"] == 6
     assert report.content["data"]["kind"] == "audio" and report.content["data"]["num_samples"] == 8

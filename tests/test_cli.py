@@ -86,7 +86,7 @@ def test_without_predictions_there_is_no_paired_difference(finished_run, tmp_pat
         shutil.copytree(finished_run, tmp_path / name)
     (tmp_path / "old" / "predictions.safetensors").unlink()
     assert main(["compare", str(finished_run), str(tmp_path / "new"), str(tmp_path / "old")]) == 0
-    sentence = "No paired difference to {} for {}: predictions.safetensors is missing.\n"
+    sentence = "No paired difference to {} for {}: one of the two has no predictions.\n"
     printed = capsys.readouterr().out
     assert printed.endswith("\n\n" + sentence.format("regmixup", "old")) and "\n| new | +0.0 " in printed
     assert main(["compare", str(tmp_path / "old"), str(tmp_path / "new")]) == 0

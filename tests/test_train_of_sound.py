@@ -75,7 +75,14 @@ def test_its_card_speaks_of_sound_and_works_as_printed(run_of_sound, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model_name_or_path", "resnet18", "--pretrained", "false"], "resnet18 takes image, the data is audio"),
+        (
+            ["--model_name_or_path", "resnet18", "--pretrained", "false"],
+            "resnet18 takes images, the data is sound",
+        ),
+        (
+            ["--model_name_or_path", "lenet_audio", "--pretrained", "false", "--freeze_feature_encoder", "true"],
+            "freeze_feature_encoder is for wav2vec2",
+        ),
         (
             ["--model_name_or_path", "lenet_audio", "--pretrained", "false", "--augmentation", "randaugment"],
             "augmentation randaugment is for images",

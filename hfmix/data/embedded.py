@@ -1,9 +1,9 @@
 """Data sets that come with a dependency, so that hfmix can show itself without a network."""
 
 import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from PIL import Image as PILImage
-from sklearn.datasets import load_digits, load_sample_images
+from sklearn.datasets import load_digits, load_iris, load_sample_images
 from sklearn.model_selection import train_test_split
 
 _SIDE = 8
@@ -43,7 +43,20 @@ def photo_patches() -> DatasetDict:
     return DatasetDict({"test": _dataset(np.stack(patches), np.array(labels), names)})
 
 
-EMBEDDED = {"digits": digits, "photo_patches": photo_patches}
+def iris() -> DatasetDict:
+    """Fisher's 150 irises of three kinds, four lengths in centimetres each; without a test set.
+
+    As in Fisher's article; the copy at UCI differs from it in two rows.
+    """
+    data = load_iris()
+    names = [name.removesuffix(" (cm)").replace(" ", "_") for name in data.feature_names]
+    label = ClassLabel(names=[str(name) for name in data.target_names])
+    features = Features({**{name: Value("float32") for name in names}, "label": label})
+    rows = {name: data.data[:, i].tolist() for i, name in enumerate(names)}
+    return DatasetDict({"train": Dataset.from_dict({**rows, "label": data.target.tolist()}, features=features)})
+
+
+EMBEDDED = {"digits": digits, "photo_patches": photo_patches, "iris": iris}
 
 
 def _dataset(images: np.ndarray, labels: np.ndarray, names: list[str]) -> Dataset:

@@ -11,6 +11,8 @@ from hfmix.arguments import DataArguments
 from hfmix.data.augment import ToPixels, keyed_randomness
 from hfmix.data.augment_sound import ToFeatures
 from hfmix.data.labelled import LabelledData
+from hfmix.data.preprocess import TablePreprocessor
+from hfmix.data.streams import StreamedData
 
 
 class Examples(Dataset):
@@ -21,7 +23,7 @@ class Examples(Dataset):
 
     Args:
         data: the split.
-        transform: an image or a clip to the model's inputs; it may draw from torch's, Python's and NumPy's
+        transform: an image, a clip or a row to the model's inputs; it may draw from torch's, Python's and NumPy's
             generators.
         seed: of what it draws; None for a transform that draws nothing.
     """
@@ -48,11 +50,15 @@ class Examples(Dataset):
         else:
             with keyed_randomness(self.seed, int(self._epoch), int(self.data.rows[position])):
                 inputs = self.transform(example)
-        return {**inputs, "labels": int(label)}
+        return {**inputs, "labels": torch.from_numpy(label) if self.data.is_multi_label else int(label)}
 
 
 def transform_for(
-    data: LabelledData, processor: Any, augment: DataArguments | None = None
+    data: LabelledData | StreamedData, processor: Any, augment: DataArguments | None = None
 ) -> Callable[[Any], dict[str, Tensor]]:
     """What makes a model's inputs of the examples, changed at random as `augment` says; None for evaluation."""
+    if data.kind == "table":
+        if augment is not None and augment.augmentation not in (None, "none"):
+            raise ValueError(f"augmentation {augment.augmentation} is not for tables: leave it out")
+        return TablePreprocessor(processor).features
     return (ToFeatures if data.kind == "audio" else ToPixels)(processor, augment)

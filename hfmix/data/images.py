@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PILImage
@@ -44,6 +44,11 @@ class ImageCells:
             ValueError: it cannot be read, or has more than 8 bits a channel; `where` names the row.
         """
         (cell,) = self.cells[row].values()
+        return self.decode(cell, where)
+
+    @staticmethod
+    def decode(cell: dict[str, Any] | None, where: str) -> PILImage.Image:
+        """A cell, ``{"bytes": …, "path": …}``. Raises: as `read`."""
         if not cell or (cell["bytes"] is None and not cell["path"]):
             raise ValueError(f"{where} is not an image that can be read: it is empty")
         return read_image(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"], where)

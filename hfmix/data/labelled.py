@@ -1,4 +1,4 @@
-"""One split of a data set: images or clips that are decoded when they are asked for, and a class for each."""
+"""One split of a data set: images, clips or rows, decoded when they are asked for, and a class for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Cells(Protocol):
-    """The inputs of a data set as they are stored: `ImageCells`, `SoundCells`."""
+    """The inputs of a data set as they are stored: `ImageCells`, `SoundCells`, `TableCells`."""
 
     kind: str
 
@@ -28,7 +28,7 @@ class LabelledData:
     Attributes:
         cells: the inputs of the whole data set.
         rows: (N,) the rows of `cells` that belong to the split.
-        labels: (N,) class indices, to train on.
+        labels: (N,) class indices, to train on; where an example can have several, (N, C) float32 zeros and ones.
         class_names: in the order of the indices.
         name: where the rows come from, for messages.
         true_labels: (N,) class indices before label noise; None where there is none.
@@ -45,12 +45,17 @@ class LabelledData:
         return len(self.rows)
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether an example has any number of classes, not one."""
+        return self.labels.ndim == 2
+
+    @property
     def kind(self) -> str:
-        """ "image" or "audio"."""
+        """ "image", "audio" or "table"."""
         return self.cells.kind
 
     def example(self, position: int) -> Any:
-        """An input, decoded: a PIL image in RGB, or a `Sound`.
+        """An input, decoded: a PIL image in RGB, a `Sound`, or a table's row.
 
         Raises:
             ValueError: it cannot be read; the row is named.
@@ -70,9 +75,15 @@ class LabelledData:
             ValueError: an input is of a class that is not among them.
         """
         position = {class_name: index for index, class_name in enumerate(class_names)}
-        present = {self.class_names[index] for index in set(self.labels.tolist())}
+        is_present = self.labels.any(0) if self.is_multi_label else np.bincount(self.labels, minlength=1) > 0
+        present = {self.class_names[index] for index in np.flatnonzero(is_present)}
         if foreign := sorted(present - set(position)):
             raise ValueError(f"the {self.name} set has classes that are not known: {', '.join(foreign[:5])}")
+        if self.is_multi_label:
+            labels = np.zeros((len(self), len(class_names)), dtype=np.float32)
+            for index in np.flatnonzero(is_present):
+                labels[:, position[self.class_names[index]]] = self.labels[:, index]
+            return replace(self, labels=labels, class_names=list(class_names))
         index = np.array([position.get(class_name, -1) for class_name in self.class_names])
         true_labels = None if self.true_labels is None else index[self.true_labels]
         return replace(self, labels=index[self.labels], class_names=list(class_names), true_labels=true_labels)
@@ -86,8 +97,12 @@ class LabelledData:
         what a smaller probability changes, a larger one changes to the same class.
 
         Raises:
-            ValueError: there is noise on the labels already, or a single class.
+            ValueError: there is noise on the labels already, a single class, or an example has several.
         """
+        if self.is_multi_label:
+            raise ValueError(
+                "label_noise replaces the one class of an example, and these have several: leave it out"
+            )
         if self.true_labels is not None:
             raise ValueError("the labels have noise already")
         if len(self.class_names) < 2:

@@ -1,4 +1,4 @@
-"""What a model's processor makes of images and of sound: the model's inputs, one example or a batch at a time."""
+"""What a model's processor makes of images, sound and tables, one example or a batch at a time."""
 
 import logging
 from collections.abc import Sequence
@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from hfmix.data.sounds import Sound
+from hfmix.data.tables import Row
 
 logger = logging.getLogger(__name__)
 
 
 class Preprocessor(Protocol):
-    """`ImagePreprocessor` or `SoundPreprocessor`."""
+    """`ImagePreprocessor`, `SoundPreprocessor` or `TablePreprocessor`."""
 
     max_batch_size: int | None
 
@@ -30,8 +31,35 @@ class Preprocessor(Protocol):
 
 
 def preprocessor_for(kind: str, processor: Any) -> Preprocessor:
-    """The one for a kind of data, "image" or "audio"."""
-    return SoundPreprocessor(processor) if kind == "audio" else ImagePreprocessor(processor)
+    """The one for a kind of data, "image", "audio" or "table"."""
+    kinds = {"image": ImagePreprocessor, "audio": SoundPreprocessor, "table": TablePreprocessor}
+    return kinds[kind](processor)
+
+
+class TablePreprocessor:
+    """A table's processor.
+
+    Args:
+        processor: `TableProcessor`, or any callable ``(rows, return_tensors="pt")`` that gives a model's inputs
+            for a list of rows, each a mapping from columns to numbers and words.
+    """
+
+    max_batch_size = None
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+
+    def features(self, example: Row) -> dict[str, Tensor]:
+        """A row's."""
+        return {name: value[0] for name, value in self.inputs([example]).items()}
+
+    def collate(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """A batch, stacked."""
+        return default_collate(list(rows))
+
+    def inputs(self, examples: Sequence[Row]) -> dict[str, Tensor]:
+        """A batch's."""
+        return dict(self.processor(list(examples), return_tensors="pt"))
 
 
 class SoundPreprocessor:

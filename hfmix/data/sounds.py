@@ -66,6 +66,11 @@ class SoundCells:
             ValueError: it cannot be read, is empty, or holds values that are not finite; `where` names the row.
         """
         (cell,) = self.cells[row].values()
+        return self.decode(cell, where)
+
+    @staticmethod
+    def decode(cell: dict[str, Any], where: str) -> Sound:
+        """A cell, ``{"bytes": …, "path": …}``. Raises: as `read`."""
         return _decode(cell, where)
 
     @staticmethod

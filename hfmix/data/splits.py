@@ -1,4 +1,4 @@
-"""Labelled images or sound from the Hub, a folder, files or a dependency, for training and evaluation."""
+"""Labelled images, sound or tables from the Hub, a folder, files or a dependency, for training and evaluation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from datasets import Dataset
 from sklearn.model_selection import train_test_split
 
 from hfmix.arguments import DataArguments
-from hfmix.data.columns import USUAL, Columns, read_cells, read_labels
+from hfmix.data.columns import USUAL, Columns, columns_like, read_cells, read_labels
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources import Split, open_dataset, open_files
 
@@ -34,8 +34,9 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
         )
     if args.test_split == "train":
         raise ValueError("test_split is another split than train: without one, leave it out and set test_fraction")
-    columns = Columns(args.image_column_name, args.audio_column_name, args.label_column_name)
+    columns = columns_of(args)
     train = as_labelled(opened["train"], columns, name="train")
+    columns = columns_like(opened["train"], columns, "train")
     found: dict[Split, str] = {"test": args.test_split}
     if args.test_split != "validation":
         found["validation"] = "validation"
@@ -57,6 +58,13 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
     if "validation" in splits:
         splits["validation"] = splits["validation"].sample(args.max_eval_samples, seed=0)
     return splits
+
+
+def columns_of(args: DataArguments) -> Columns:
+    """The columns that a recipe names."""
+    return Columns(
+        args.image_column_name, args.audio_column_name, args.label_column_name, args.feature_column_names
+    )
 
 
 def open_ood(sources: Mapping[str, "Dataset | LabelledData | str | Path"]) -> dict[str, LabelledData]:
@@ -101,7 +109,8 @@ def as_labelled(
     """Finds the columns and gives every row a class index.
 
     Args:
-        dataset: with a column of images or sound, and one of classes (ClassLabel, strings or integers).
+        dataset: with a column of images or sound, or a table's columns, and one of classes: ClassLabel,
+            strings or integers, or lists of them where an example can have several.
         columns: which they are.
         class_names: the classes to use, matched by name; None takes the set's own.
         name: for messages.
@@ -121,7 +130,7 @@ def as_unlabelled(dataset: Dataset, columns: Columns = USUAL, name: str = "data"
     Raises:
         ValueError: the set is empty, or the column is not there or of another kind.
     """
-    cells = read_cells(dataset, columns, name)
+    cells = read_cells(dataset, columns, name, labelled=False)
     return LabelledData(cells, np.arange(len(cells)), np.full(len(cells), -1), [], name)
 
 
@@ -157,9 +166,14 @@ def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData
 
 
 def _hold_out(data: LabelledData, fraction: float) -> tuple[LabelledData, LabelledData]:
-    """Two random parts with equal shares of classes where each class has enough examples."""
+    """Two random parts with equal shares of classes where each class has enough examples, and each example one."""
+    if data.is_multi_label:
+        return _parts(data, fraction, None)
     counts = np.bincount(data.labels)
     enough = counts[counts > 0].min() > 1 and len(data) * min(fraction, 1 - fraction) >= len(counts)
-    stratify = data.labels if enough else None
+    return _parts(data, fraction, data.labels if enough else None)
+
+
+def _parts(data: LabelledData, fraction: float, stratify: np.ndarray | None) -> tuple[LabelledData, LabelledData]:
     parts = train_test_split(np.arange(len(data)), test_size=fraction, stratify=stratify, random_state=0)
     return data.select(np.sort(parts[0])), data.select(np.sort(parts[1]))

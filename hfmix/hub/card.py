@@ -49,14 +49,15 @@ def write_card(run: Path, title: str) -> None:
         else None
     )
     kind = report.content["data"]["kind"]
-    task = f"{kind}-classification"
+    task = f"{'tabular' if kind == 'table' else kind}-classification"
+    is_multi_label = config.get("problem_type") == "multi_label_classification"
     data = ModelCardData(
         library_name="timm" if is_timm else "transformers",
         pipeline_tag=task,
         tags=["hfmix", policy["name"], task, "robustness"],
         datasets=[dataset] if _is_hub_dataset(recipe) else None,
         base_model=hub_base,
-        metrics=["accuracy"],
+        metrics=["mean_average_precision" if is_multi_label else "accuracy"],
         model_name=title,
         eval_results=_eval_results(report, dataset, task),
     )
@@ -68,7 +69,9 @@ def write_card(run: Path, title: str) -> None:
         is_timm=is_timm,
         kind=kind,
         task=task,
-        examples={"audio": "clips"}.get(kind, "images"),
+        examples={"audio": "clips", "table": "rows"}.get(kind, "images"),
+        row=_example_row(run) if kind == "table" else None,
+        is_multi_label=is_multi_label,
         sampling_rate=_sampling_rate(run),
         needs_hfmix=_is_ours(architecture) or config["model_type"].startswith("hfmix"),
         dataset=_plain(dataset),
@@ -111,6 +114,15 @@ def _is_ours(architecture: str) -> bool:
     import hfmix.models
 
     return architecture in hfmix.models.__all__
+
+
+def _example_row(run: Path) -> str:
+    """A row as the model's processor takes it, in Python, of at most six columns."""
+    processor = json.loads((run / "preprocessor_config.json").read_text())
+    row = {column: float(f"{found['median']:.4g}") for column, found in processor["numbers"].items()}
+    row |= {column: categories[0] for column, categories in processor["words"].items() if categories}
+    cells = [f"{column!r}: {value!r}" for column, value in row.items()]
+    return "{" + ", ".join(cells[:6]) + ("}" if len(cells) <= 6 else f", ...}}  # {len(cells)} columns")
 
 
 def _sampling_rate(run: Path) -> int | None:
@@ -158,7 +170,10 @@ def _is_listed(path: str) -> bool:
 
 def _corruption_sentence(corruptions: dict[str, Any]) -> str:
     """How the corrupted input came about: what it follows, what of that is known to be off, and whose frost."""
-    texts = [f"corrupted accuracy is the mean over {len(corruptions['accuracy'])} corruptions at 5 severities"]
+    texts = [
+        f"corrupted accuracy is the mean over {len(corruptions['accuracy'])} corruptions at 5 severities, "
+        f"applied {_plain(corruptions['applied'])}"
+    ]
     quirks = ", ".join(_QUIRK_OF_ALL.get(name, name.replace("_", " ")) for name in corruptions.get("quirks", {}))
     if quirks:
         texts[0] += " ([arXiv 1903.12261](https://arxiv.org/abs/1903.12261))"

@@ -1,7 +1,7 @@
 """The net of mixup's experiment on tables (arXiv 1710.09412, section 3.6), registered with timm.
 
-It takes rows of numbers, not images. timm builds and loads it all the same; transformers' TimmWrapper holds it
-too, but the image processor that goes with the wrapper has nothing to say of a table.
+It takes rows of numbers, not images. timm builds it all the same; `hfmix.models.wrappers` holds it for
+transformers.
 """
 
 from collections.abc import Sequence

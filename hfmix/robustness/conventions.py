@@ -7,6 +7,7 @@ CONVENTIONS: dict[str, tuple[str, str]] = {
         "%",
         "share of the examples whose label is among the five largest logits; Wilson's interval",
     ),
+    "mean_average_precision": ("%", "mean over the classes of the average precision of finding their examples"),
     "nll": ("", "mean negative log-likelihood of the label, in nats"),
     "ece_15": ("%", "expected calibration error of the largest probability, 15 equal-width bins (lo, hi]"),
     "adaptive_ece_15": ("%", "the same with 15 bins of equal mass"),

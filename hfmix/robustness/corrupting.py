@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hfmix.data.preprocess import ImagePreprocessor, Preprocessor, SoundPreprocessor
 from hfmix.data.sounds import Sound
+from hfmix.robustness.cifar_c import CifarC
 from hfmix.robustness.corruptions import QUIRKS, corrupt, corruption_names, frost_source
 
 
@@ -51,6 +52,17 @@ def corrupter(
     return before_processor
 
 
+def reader(
+    preprocessor: Preprocessor, stored: CifarC, rows: np.ndarray
+) -> Callable[[str, int], Mapping[str, Tensor]]:
+    """The same from images that were corrupted before, for these rows of the test set."""
+
+    def read(name: str, severity: int) -> Mapping[str, Tensor]:
+        return preprocessor.inputs([Image.fromarray(image) for image in stored.images(name, severity, rows)])
+
+    return read
+
+
 def check_names(names: Sequence[str] | None, kind: str) -> list[str]:
     """The corruptions of `names`, or the usual ones for a kind of data.
 
@@ -67,9 +79,14 @@ def check_names(names: Sequence[str] | None, kind: str) -> list[str]:
 
 
 def how_applied(
-    preprocessor: Preprocessor, names: Sequence[str], mode: Literal["parity", "corrected"]
+    preprocessor: Preprocessor,
+    names: Sequence[str],
+    mode: Literal["parity", "corrected"],
+    stored: CifarC | None = None,
 ) -> dict[str, Any]:
     """What a report says of where and how corruption came in."""
+    if stored is not None:
+        return {"applied": f"before the processor, read from {stored.folder.name}"}
     if isinstance(preprocessor, SoundPreprocessor):
         return {"applied": "to the clip, at its own sampling rate"}
     separable = isinstance(preprocessor, ImagePreprocessor) and preprocessor.separable

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ class Pieces:
         if self.folder is not None and self.folder.is_dir():
             for file in self.folder.glob("*.npz"):
                 file.unlink(missing_ok=True)
-            if not any(self.folder.iterdir()):
+            with suppress(OSError):  # another process was first, or other files are in it
                 self.folder.rmdir()
 
 

@@ -33,7 +33,8 @@ class RobustnessReport:
 
     @cached_property
     def predictions(self) -> "Predictions | None":
-        """What the model said of each example, read when it is first asked for; None where it was not kept.
+        """What the model said of each example, read when it is first asked for; None where it was not kept,
+        or where an example can have several classes.
 
         NumPy arrays: of the clean test set ``label``, ``predicted``, ``confidence`` and ``nll``, (N,);
         ``corrupted_accuracy``, (M,), the share of all corrupted versions that is right, with ``corrupted_row``,

@@ -14,7 +14,8 @@ from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import Preprocessor
-from hfmix.robustness.corrupting import corrupter
+from hfmix.robustness.cifar_c import CifarC
+from hfmix.robustness.corrupting import corrupter, reader
 from hfmix.robustness.corruptions import SEVERITIES
 from hfmix.robustness.pieces import Pieces
 from hfmix.robustness.shards import gather, my_share
@@ -61,14 +62,18 @@ class Runner:
         preprocessor: makes its inputs.
         batch_size: examples a forward pass.
         pieces: where finished pieces are kept.
+        alone: take all batches, whatever other processes do.
     """
 
-    def __init__(self, model: nn.Module, preprocessor: Preprocessor, batch_size: int, pieces: Pieces) -> None:
+    def __init__(
+        self, model: nn.Module, preprocessor: Preprocessor, batch_size: int, pieces: Pieces, alone: bool = False
+    ) -> None:
         self.model = model
         self.preprocessor = preprocessor
         self.batch_size = min(batch_size, preprocessor.max_batch_size or batch_size)
         self.device = next(model.parameters()).device
         self.pieces = pieces
+        self.alone = alone
 
     def outputs(self, data: LabelledData, bar: tqdm, with_features: bool = False) -> Outputs:
         """Logits of all examples on every process, each computed once.
@@ -99,10 +104,16 @@ class Runner:
         seed: int,
         mode: Literal["parity", "corrected"],
         bar: tqdm,
+        stored: CifarC | None = None,
     ) -> Corrupted:
-        """All corruptions at all severities; each batch is decoded once, and then corrupted in every way."""
+        """All corruptions at all severities; each batch is decoded once, and then corrupted in every way.
+
+        With `stored`, images that were corrupted before are read.
+        """
 
         def prepare(start: int, examples: Sequence[Any]) -> Callable[[str, int], Mapping[str, Tensor]]:
+            if stored is not None:
+                return reader(self.preprocessor, stored, data.rows[start : start + len(examples)])
             return corrupter(self.preprocessor, examples, seed, start, mode, self.device)
 
         def batch(
@@ -121,6 +132,7 @@ class Runner:
                     bar.update(len(examples))
             return {"cells": cells}
 
+        mode = mode if stored is None else stored.folder.resolve()
         setting = f"corruptions-{seed}-{mode}-{hashlib.sha256(' '.join(corruptions).encode()).hexdigest()[:8]}"
         cells = self._run(data, setting, prepare, batch, bar, count=False)["cells"]
         correct, confidence, nll = cells.transpose(3, 1, 2, 0)
@@ -137,7 +149,7 @@ class Runner:
     ) -> dict[str, np.ndarray]:
         """Rows by name, of the whole set, from this process's pieces and the others'."""
         starts = list(range(0, len(data), self.batch_size))
-        mine = my_share(starts)
+        mine = starts if self.alone else my_share(starts)
         found: list[dict[str, np.ndarray]] = []
         for first in range(0, len(mine), _BATCHES_A_PIECE):
             group = mine[first : first + _BATCHES_A_PIECE]
@@ -152,7 +164,7 @@ class Runner:
 
             found.append(self.pieces.of(f"{name}-{group[0]}-{self.batch_size}", data, compute))
         own = {key: np.concatenate([piece[key] for piece in found]) for key in found[0]} if found else {}
-        return gather(own, len(data), self.batch_size)
+        return own if self.alone else gather(own, len(data), self.batch_size)
 
     def _ahead(
         self, data: LabelledData, starts: Sequence[int], prepare: Callable[[int, Sequence[Any]], Any]

@@ -43,6 +43,11 @@ def gather(own: Mapping[str, np.ndarray], total: int, batch_size: int) -> dict[s
     return whole
 
 
+def num_processes() -> int:
+    """How many share an evaluation."""
+    return _place()[1]
+
+
 def _place() -> tuple[int, int]:
     if not (distributed.is_available() and distributed.is_initialized()):
         return 0, 1

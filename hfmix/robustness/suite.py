@@ -22,9 +22,11 @@ from hfmix.metrics import fit_temperature
 from hfmix.robustness import AXES
 from hfmix.robustness.alexnet import ALEXNET_ERRORS
 from hfmix.robustness.calibration import calibration_axis, clean_axis
+from hfmix.robustness.cifar_c import CifarC
 from hfmix.robustness.corrupting import check_names, how_applied
 from hfmix.robustness.corruption_axis import against_alexnet, corruption_axis
 from hfmix.robustness.corruptions import SEVERITIES
+from hfmix.robustness.multi_label import clean_axis_of_several
 from hfmix.robustness.ood import ood_axis, ood_groups
 from hfmix.robustness.ood_scores import FeatureReference, Scores, full_spectrum, ood_scores
 from hfmix.robustness.pieces import Pieces
@@ -37,6 +39,7 @@ from hfmix.robustness.predictions import (
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport
 from hfmix.robustness.runner import Outputs, Runner
 from hfmix.robustness.selective import selective_axis
+from hfmix.robustness.shards import num_processes
 
 Data = Dataset | LabelledData
 # features of more training examples than these change k-NN and Mahalanobis little and cost as many passes
@@ -57,16 +60,20 @@ def evaluate_robustness(
     image_column: str | None = None,
     audio_column: str | None = None,
     label_column: str | None = None,
+    feature_columns: Sequence[str] | None = None,
     corruptions: Sequence[str] | None = None,
     corruption_samples: int | None = None,
     mode: Literal["parity", "corrected"] = "parity",
+    corrupted: str | Path | None = None,
     batch_size: int = 128,
     seed: int = 0,
     name: str | None = None,
     keep: str | Path | None = None,
     progress: bool = True,
 ) -> RobustnessReport:
-    """Measures a classifier on clean, corrupted, shifted and out-of-distribution images or sound.
+    """Measures a classifier on clean, corrupted, shifted and out-of-distribution images, sound or rows.
+
+    Where examples have any number of classes, the clean axis alone is measured, by the mean average precision.
 
     Corruption of images comes after the processor's resize and crop and before its normalisation; where the
     processor does not tell its normalisation, before the processor, and the report says so. Clips are corrupted
@@ -76,7 +83,8 @@ def evaluate_robustness(
     Args:
         model: gives logits, or an output with `.logits`, for ``model(pixel_values)``; used on its own device.
         processor: any callable ``(images=..., return_tensors="pt")`` that gives ``pixel_values``; for sound a
-            feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``.
+            feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``;
+            for a table a `TableProcessor`, or any callable ``(rows, return_tensors="pt")``.
         dataset: the test set; labels compare with the logits by index.
         axes: of "clean", "calibration", "selective", "corruptions", "ood", "shift".
         ood: name to data set, or to what `hfmix evaluate --ood` takes (a folder, Parquet file, Hub id).
@@ -85,11 +93,12 @@ def evaluate_robustness(
         validation: fits the temperature of the calibration axis; never the test set.
         reference: training examples, of which up to 5,000 give the features for k-NN and Mahalanobis.
         groups: group to names of `ood`, such as ``{"near": [...], "far": [...]}``.
-        image_column, audio_column, label_column: None takes `image` or `audio`, and `label`, or the only column
-            of that kind.
+        image_column, audio_column, label_column, feature_columns: None takes `image` or `audio`, and `label`, or
+            the only column of that kind; of a table the last as label, and all others as features.
         corruptions: names of `hfmix.corruption_names`; None takes the fifteen of ImageNet-C, or all of sound.
         corruption_samples: corrupt so many test examples, drawn by `seed`; None takes all.
         mode: see `hfmix.corrupt`.
+        corrupted: a folder in CIFAR-10-C's layout, of the same test set; its images are taken instead.
         batch_size: examples a forward pass.
         seed: of corruption, draws and bootstrap.
         name: of the model, for the report.
@@ -103,12 +112,24 @@ def evaluate_robustness(
     """
     if unknown := [axis for axis in axes if axis not in AXES]:
         raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")
-    columns = Columns(image_column, audio_column, label_column)
+    columns = Columns(image_column, audio_column, label_column, feature_columns)
     test = _labelled(dataset, columns, "test")
-    corruptions = check_names(corruptions, test.kind)
+    left_out = {axis: "not asked for" for axis in AXES if axis not in axes}
+    if test.is_multi_label:
+        several = "for examples of one class; these have several"
+        left_out |= {axis: several for axis in axes if axis != "clean"}
+    elif test.kind == "table" and "corruptions" in axes:
+        left_out["corruptions"] = "there are none of tables"
+    axes = [axis for axis in axes if axis not in left_out]
+    corruptions = check_names(corruptions, test.kind) if "corruptions" in axes else []
+    stored = None if corrupted is None else CifarC(corrupted)
+    if stored is not None:
+        stored.check_labels(test)
+        corruptions = [name for name in corruptions if name in stored.names]
     sets = _Sets(
         test=test,
         corrupted=test.sample(corruption_samples, seed) if "corruptions" in axes else None,
+        stored=stored,
         validation=None if validation is None else _labelled(validation, columns, "validation", test.class_names),
         reference=None if reference is None else _labelled(reference, columns, "reference", test.class_names),
         ood=open_ood(ood or {}) if "ood" in axes else {},
@@ -118,7 +139,8 @@ def evaluate_robustness(
     runner = Runner(model, preprocessor_for(test.kind, processor), batch_size, Pieces(keep, model))
     if progress:
         _say_how_long(runner, sets, corruptions, seed, mode)
-    with tqdm(total=sets.passes(len(corruptions)), unit="example", desc="robustness", disable=not progress) as bar:
+    own = sets.passes(len(corruptions)) // num_processes()
+    with tqdm(total=own, unit="example", desc="robustness", disable=not progress) as bar:
         found = _measure(runner, sets, axes, corruptions, groups or {}, seed, mode, bar)
     runner.pieces.clear()
     return RobustnessReport(
@@ -134,7 +156,7 @@ def evaluate_robustness(
             "seed": seed,
             "versions": versions(),
             "axes": {axis: found.axes[axis] for axis in (*AXES, *found.axes) if axis in found.axes},
-            "left_out": found.left_out,
+            "left_out": left_out | found.left_out,
         },
         found.predictions,
     )
@@ -146,6 +168,7 @@ class _Sets:
 
     test: LabelledData
     corrupted: LabelledData | None
+    stored: CifarC | None
     validation: LabelledData | None
     reference: LabelledData | None
     ood: Mapping[str, LabelledData]
@@ -174,12 +197,12 @@ class _Sets:
 
 @dataclass(frozen=True)
 class _Measured:
-    """The axes, why some are left out, the test set's fingerprint, and what is said of each example."""
+    """The axes, why some are left out, the test set's fingerprint, and, with one class each, the predictions."""
 
     axes: dict[str, Any]
     left_out: dict[str, str]
     fingerprint: str
-    predictions: Predictions
+    predictions: Predictions | None
 
 
 def _measure(
@@ -193,21 +216,24 @@ def _measure(
     bar: tqdm,
 ) -> _Measured:
     measured: dict[str, Any] = {}
-    left_out = {axis: "not asked for" for axis in AXES if axis not in axes}
+    left_out: dict[str, str] = {}
     with_features = bool(sets.ood) and sets.reference is not None
     clean = runner.outputs(sets.test, bar, with_features)
     _check_head(clean.logits, sets.test)
     labels, log_prob = sets.test.labels, _log_softmax(clean.logits)
-    predictions = clean_predictions(clean.logits, log_prob, labels)
+    several = sets.test.is_multi_label
+    predictions = {} if several else clean_predictions(clean.logits, log_prob, labels)
     if "clean" in axes:
-        measured["clean"] = clean_axis(log_prob, labels, seed)
+        measured["clean"] = (
+            clean_axis_of_several(clean.logits, labels, seed) if several else clean_axis(log_prob, labels, seed)
+        )
     if "calibration" in axes:
         temperature = None if sets.validation is None else _temperature(runner, sets.validation, bar)
         measured["calibration"] = calibration_axis(log_prob, labels, seed, temperature)
     if "selective" in axes:
         measured["selective"] = selective_axis(log_prob, labels, seed)
     if sets.corrupted is not None:
-        found = runner.under_corruption(sets.corrupted, corruptions, seed, mode, bar)
+        found = runner.under_corruption(sets.corrupted, corruptions, seed, mode, bar, sets.stored)
         axis = corruption_axis(found.correct, found.confidence, found.nll, corruptions, seed)
         position = {row: i for i, row in enumerate(sets.test.rows.tolist())}
         taken = np.array([position[row] for row in sets.corrupted.rows.tolist()])
@@ -215,7 +241,7 @@ def _measure(
         if clean.logits.shape[1] == 1000 and set(ALEXNET_ERRORS) <= set(corruptions):
             clean_correct = (log_prob.argmax(1) == labels)[taken]
             axis |= against_alexnet(found.correct, clean_correct, corruptions, seed)
-        measured["corruptions"] = {**how_applied(runner.preprocessor, corruptions, mode), **axis}
+        measured["corruptions"] = {**how_applied(runner.preprocessor, corruptions, mode, sets.stored), **axis}
     shifted = {key: runner.outputs(data, bar, with_features) for key, data in sets.shift.items()}
     if shifted:
         measured["shift"] = {
@@ -229,7 +255,7 @@ def _measure(
         predictions |= ood_predictions(outside)
     elif "ood" in axes:
         left_out["ood"] = "no out-of-distribution data given (ood=)"
-    return _Measured(measured, left_out, clean.fingerprint, predictions)
+    return _Measured(measured, left_out, clean.fingerprint, predictions or None)
 
 
 def _ood_axes(
@@ -295,7 +321,9 @@ def _say_how_long(
 ) -> None:
     """Prints an estimate from a few timed batches of few examples."""
     few = sets.test.select(np.arange(min(len(sets.test), 2 * runner.batch_size, 64)))
-    untimed = Runner(runner.model, runner.preprocessor, min(runner.batch_size, 32), Pieces(None, runner.model))
+    untimed = Runner(
+        runner.model, runner.preprocessor, min(runner.batch_size, 32), Pieces(None, runner.model), alone=True
+    )
     with tqdm(disable=True) as bar:
         untimed.outputs(few.select(np.arange(min(len(few), 4))), bar)  # what is done once
         start = time.perf_counter()
@@ -304,9 +332,9 @@ def _say_how_long(
         seconds = each * sum(map(len, sets.plain()))
         if sets.corrupted is not None:
             one = few.select(np.arange(min(len(few), 8)))
-            untimed.under_corruption(one, corruptions, seed, mode, bar)
+            untimed.under_corruption(one, corruptions, seed, mode, bar, sets.stored)
             start = time.perf_counter()
-            untimed.under_corruption(one, corruptions, seed, mode, bar)
+            untimed.under_corruption(one, corruptions, seed, mode, bar, sets.stored)
             seconds += (time.perf_counter() - start) / len(one) * len(sets.corrupted)
     if seconds > 60:
         print(f"robustness: this takes about {_duration(seconds)}", file=sys.stderr, flush=True)
@@ -331,5 +359,9 @@ def _check_head(logits: np.ndarray, dataset: LabelledData) -> None:
     if not np.isfinite(logits).all():
         row = int(np.flatnonzero(~np.isfinite(logits).all(1))[0])
         raise ValueError(f"the model gives logits that are not finite, first for test example {row}")
-    if dataset.labels.max() >= logits.shape[1]:
+    if dataset.is_multi_label and dataset.labels.shape[1] != logits.shape[1]:
+        raise ValueError(f"the test set has {dataset.labels.shape[1]} classes, the model {logits.shape[1]}")
+    if dataset.is_multi_label and not dataset.labels.any():
+        raise ValueError("no example of the test set has a class: there is no precision to measure")
+    if not dataset.is_multi_label and dataset.labels.max() >= logits.shape[1]:
         raise ValueError(f"the test set has label {dataset.labels.max()}, the model {logits.shape[1]} classes")

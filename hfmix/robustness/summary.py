@@ -10,6 +10,7 @@ from hfmix.robustness.report import RobustnessReport
 # title, where in the report, factor for display, digits, which way is better
 _HEADLINES = (
     ("accuracy, %", ("clean", "accuracy"), 100, 1, "↑"),
+    ("mean average precision, %", ("clean", "mean_average_precision"), 100, 1, "↑"),
     ("NLL", ("clean", "nll"), 1, 3, "↓"),
     ("ECE, %", ("calibration", "ece_15"), 100, 1, "↓"),
     ("corrupted accuracy, %", ("corruptions", "mean_accuracy"), 100, 1, "↑"),
@@ -21,7 +22,7 @@ def headlines(report: RobustnessReport) -> dict[str, str]:
     """Title to text, such as ``{"accuracy, % ↑": "98.9 [97.6, 99.5]"}``, for what the report measured."""
     texts = {}
     for title, (axis, key), factor, digits, better in _HEADLINES:
-        if axis in report.axes:
+        if key in report.axes.get(axis, {}):
             texts[f"{title} {better}"] = show(report.axes[axis][key], factor, digits)
     for name, found in report.axes.get("ood", {}).items():
         for title, key, better in _DETECTION:
@@ -43,8 +44,8 @@ def show(found: Mapping[str, Any], factor: float = 1, digits: int = 3) -> str:
 def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
     """Reports of several runs side by side, as Markdown: a table, and one of the differences to the first run.
 
-    The differences have paired 95 % intervals; see `paired_differences`. A run without predictions has none, and
-    the text says so.
+    The differences have paired 95 % intervals; see `paired_differences`. Where one of the two has no
+    predictions, the text says so.
 
     Args:
         runs: folders with a ``robustness.json``.
@@ -103,7 +104,7 @@ def _difference_text(names: Sequence[str], differences: Mapping[str, Mapping[str
         text += _markdown(rows)
     if missing := [name for name in others if name not in differences]:
         text += "\n" if rows else ""
-        text += f"No paired difference to {first} for {', '.join(missing)}: predictions.safetensors is missing.\n"
+        text += f"No paired difference to {first} for {', '.join(missing)}: one of the two has no predictions.\n"
     return text
 
 

@@ -117,6 +117,8 @@ def run_facts(trainer: Trainer) -> dict[str, Any]:
         "per_device_train_batch_size": trainer._train_batch_size,
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
     }
+    if not has_length(trainer.train_dataset):  # workers share a stream, and its order follows from them
+        facts["dataloader_num_workers"] = args.dataloader_num_workers
     if args.auto_find_batch_size:
         del facts["per_device_train_batch_size"]  # the stock Trainer takes it from the checkpoint
     return facts

@@ -105,7 +105,7 @@ def test_a_script_on_the_hub_is_read_as_the_hubs_parquet(monkeypatch):
     """No script is run: the revision with the Hub's own conversion is asked for."""
     asked = []
 
-    def load(source, config, revision=None):
+    def load(source, config, revision=None, streaming=False):
         asked.append(revision)
         if revision is None:
             raise RuntimeError("Dataset scripts are no longer supported, but found speech_commands.py")

@@ -243,7 +243,7 @@ def test_what_cannot_be_used_is_named(call, message):
 
 
 def test_an_empty_folder_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no images, no sound and no Parquet files"):
+    with pytest.raises(ValueError, match="no images, no sound, no Parquet and no CSV files"):
         open_dataset(str(tmp_path))
 
 

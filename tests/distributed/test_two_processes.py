@@ -146,3 +146,33 @@ def test_two_processes_measure_what_one_does(tmp_path):
     assert len(one) == 12 and one.keys() == two.keys()
     for case, (count, right, loss) in one.items():
         assert two[case] == [count, right, pytest.approx(loss, rel=1e-6)], case
+
+
+STREAM = """
+import json, os, sys
+from itertools import islice
+from pathlib import Path
+from tiny import tiny_model
+from data.test_streams import N, examples
+from hfmix import MixTrainer, MixTrainingArguments
+settings = {"per_device_train_batch_size": 5, "max_steps": 8, "use_cpu": True, "dataloader_pin_memory": False}
+args = MixTrainingArguments(output_dir=sys.argv[1], **settings, dataloader_num_workers=int(sys.argv[2]))
+trainer = MixTrainer(model=tiny_model(), args=args, train_dataset=examples())
+batches = islice(trainer.get_train_dataloader(), 2 * N // 10)
+rows = [batch["row"].tolist() for batch in batches]
+Path(sys.argv[1], f"rows{args.process_index}.json").write_text(json.dumps(rows))
+trainer.accelerator.wait_for_everyone()
+os._exit(0)  # what is tested are the rows, not how gloo's threads end
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_two_processes_share_a_stream(tmp_path, num_workers):
+    """Each example once a pass, whichever process has it; no batch is short."""
+    (tmp_path / "stream.py").write_text(STREAM)
+    launch(2, tmp_path / "stream.py", tmp_path, num_workers)
+    first, second = (json.loads((tmp_path / f"rows{rank}.json").read_text()) for rank in (0, 1))
+    assert [len(batch) for batch in first + second] == [5] * 16
+    passes = [sorted(row for batch in first[at] + second[at] for row in batch) for at in (slice(4), slice(4, 8))]
+    assert passes == [list(range(40))] * 2

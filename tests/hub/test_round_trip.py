@@ -22,6 +22,7 @@ def test_push_then_evaluate_from_the_hub(hub, finished_run, tmp_path):
     assert pushed.returncode == 0, pushed.stderr
     assert pushed.stdout.strip() == f"{hub.endpoint}/me/digits"
     options = ["--dataset", "digits", "--max_samples", "60", "--axes", "clean", "calibration"]
+    options += ["--validation", "digits"]
     measured = hfmix("evaluate", "me/digits", *options, "--out", str(tmp_path / "out"))
     assert measured.returncode == 0, measured.stderr
     ours, theirs = (

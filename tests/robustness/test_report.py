@@ -32,9 +32,7 @@ def report() -> RobustnessReport:
     return evaluate_robustness(
         *backbone,
         test,
-        ood={
-            name: pictures(20, seed=i) for i, name in enumerate(["near", LONG, SCRIPT])
-        },
+        ood={name: pictures(20, seed=i) for i, name in enumerate(["near", LONG, SCRIPT])},
         shift={"later": test, SCRIPT: test},
         validation=test,
         groups={"all": ["near", SCRIPT]},
