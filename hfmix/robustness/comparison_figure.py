@@ -24,9 +24,9 @@ def draw_comparison(reports: Reports, path: Path) -> None:
 
 
 def comparison_figure(reports: Reports) -> Figure:
-    """Accuracy by severity, calibration error, risk and coverage, OOD detection."""
-    measured = {axis for report in reports.values() for axis in report.axes}
-    panels = [draw for axes, draw in _PANELS if measured & axes]
+    """Accuracy by severity or average precision, calibration error, risk and coverage, OOD detection."""
+    paths = {path for report in reports.values() for path, _ in report.figures()}
+    panels = [draw for starts, draw in _PANELS if any(path.startswith(starts) for path in paths)]
     columns = min(2, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
     figure = Figure(figsize=(4.7 * columns, 3.7 * rows + 0.4), layout="constrained")
@@ -54,7 +54,14 @@ def _compare_severity(ax: Axes, reports: Reports) -> None:
     ax.set_xticks(range(6))
 
 
-def _compare_reliability(ax: Axes, reports: Reports) -> None:
+def _compare_average_precision(ax: Axes, reports: Reports) -> None:
+    for i, (colour, report) in enumerate(zip(_colours(reports), reports.values(), strict=True)):
+        _bar(ax, i, 0.7, report.axes.get("clean", {}).get("mean_average_precision"), colour)
+    ax.set(xticks=[], ylabel="mean average precision, %", title="Classes found", ylim=(0, 108))
+    ax.set_yticks(range(0, 101, 20))
+
+
+def _compare_calibration(ax: Axes, reports: Reports) -> None:
     """ECE, and beside it, pale, what temperature scaling leaves of it."""
     scaled = False
     for i, (colour, report) in enumerate(zip(_colours(reports), reports.values(), strict=True)):
@@ -120,9 +127,11 @@ def _colours(reports: Reports) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(len(reports))]
 
 
-_PANELS: tuple[tuple[set[str], Callable[[Axes, Reports], None]], ...] = (
-    ({"clean", "corruptions"}, _compare_severity),
-    ({"calibration"}, _compare_reliability),
-    ({"selective"}, _compare_risk),
-    ({"ood"}, _compare_detection),
+# what the figures of a panel begin with
+_PANELS: tuple[tuple[tuple[str, ...], Callable[[Axes, Reports], None]], ...] = (
+    (("clean/accuracy", "corruptions/mean_accuracy"), _compare_severity),
+    (("clean/mean_average_precision",), _compare_average_precision),
+    (("calibration/ece_15",), _compare_calibration),
+    (("selective/aurc",), _compare_risk),
+    (("ood/",), _compare_detection),
 )

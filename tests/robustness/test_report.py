@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import ClassLabel
+from layout import check_layout
 from pictures import NAMES, pictures
 from safetensors.numpy import load_file
 
@@ -162,31 +163,8 @@ def test_nothing_of_an_earlier_report_is_left(report, folder, tmp_path):
 
 
 @pytest.mark.parametrize(("file", "axis", "draw"), FIGURES, ids=[file for file, *_ in FIGURES])
-def test_no_text_is_cut_off_or_written_over_other_text(report, file, axis, draw):
+def test_no_text_of_a_figure_is_cut_off_or_written_over(report, file, axis, draw):
     with matplotlib.rc_context(STYLE):
         figure = draw(report.axes)
-        figure.draw_without_rendering()
-        width, height = figure.bbox.size
-        assert width <= 1300  # shown at 800 pixels, 9 points are 11 pixels
-        boxes = [(text.get_text(), text.get_window_extent()) for key in figure.legends for text in key.get_texts()]
-        for ax in figure.axes:
-            legend = ax.get_legend()
-            ticks = [label for axis in (ax.xaxis, ax.yaxis) for label in axis.get_ticklabels()]
-            ticks = [label for label in ticks if label.get_window_extent().width and _shown(label, ax)]
-            texts = [ax.title, ax.xaxis.label, ax.yaxis.label, ax._left_title, *ax.texts, *ticks]
-            texts += legend.get_texts() if legend else []
-            boxes += [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
-    assert boxes
-    for i, (text, box) in enumerate(boxes):
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width + 1 and box.y1 <= height + 1, text
-        for other, its in boxes[:i]:
-            assert not box.shrunk(0.9, 0.8).overlaps(its.shrunk(0.9, 0.8)), (text, other)
-
-
-def _shown(label, ax):
-    """Tick labels beyond the axis' limits, and those that a shared axis hides, are not drawn."""
-    box, area = label.get_window_extent(), ax.get_window_extent()
-    inside = (
-        area.x0 - 1 <= (box.x0 + box.x1) / 2 <= area.x1 + 1 or area.y0 - 1 <= (box.y0 + box.y1) / 2 <= area.y1 + 1
-    )
-    return label.get_visible() and inside
+        check_layout(figure)
+        assert figure.bbox.width <= 1300  # shown at 800 pixels, 9 points are 11 pixels
