@@ -15,6 +15,7 @@ from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.style import COLOURS, GREY, STYLE, short
 
 Reports = Mapping[str, RobustnessReport]
+_MAX_NUMBERED = 9  # bars: the numbers above more of them would run into each other
 
 
 def draw_comparison(reports: Reports, path: Path) -> None:
@@ -63,13 +64,13 @@ def _compare_average_precision(ax: Axes, reports: Reports) -> None:
 
 def _compare_calibration(ax: Axes, reports: Reports) -> None:
     """ECE, and beside it, pale, what temperature scaling leaves of it."""
-    scaled = False
-    for i, (colour, report) in enumerate(zip(_colours(reports), reports.values(), strict=True)):
-        calibration = report.axes.get("calibration", {})
-        after = calibration.get("temperature_scaled", {}).get("ece_15")
-        scaled = scaled or after is not None
-        _bar(ax, i - 0.2 * (after is not None), 0.38 if after else 0.7, calibration.get("ece_15"), colour)
-        _bar(ax, i + 0.2, 0.38, after, colour, 0.4)
+    found = [report.axes.get("calibration", {}) for report in reports.values()]
+    scaled = any("temperature_scaled" in calibration for calibration in found)
+    numbered = len(found) * (1 + scaled) <= _MAX_NUMBERED
+    for i, (colour, calibration) in enumerate(zip(_colours(reports), found, strict=True)):
+        before, after = calibration.get("ece_15"), calibration.get("temperature_scaled", {}).get("ece_15")
+        _bar(ax, i - 0.2 if after else i, 0.38 if after else 0.7, before, colour, numbered=numbered)
+        _bar(ax, i + 0.2, 0.38, after, colour, 0.4, numbered)
     ax.set(xticks=[], ylabel="ECE (15 bins), %", title="Calibration error")
     ax.set_xlabel("lower is better" + ("; pale: after temperature scaling" if scaled else ""))
     ax.set_ylim(0, 1.08 * ax.get_ylim()[1])
@@ -87,12 +88,12 @@ def _compare_risk(ax: Axes, reports: Reports) -> None:
 def _compare_detection(ax: Axes, reports: Reports) -> None:
     sets = list(dict.fromkeys(key for report in reports.values() for key in report.axes.get("ood", {})))
     width = 0.8 / len(reports)
-    annotate = len(sets) * len(reports) <= 12
+    numbered = len(sets) * len(reports) <= _MAX_NUMBERED
     for i, (colour, report) in enumerate(zip(_colours(reports), reports.values(), strict=True)):
         for j, key in enumerate(sets):
             found = report.axes.get("ood", {}).get(key)
             x = j + (i - (len(reports) - 1) / 2) * width
-            _bar(ax, x, width * 0.92, found and found["msp"]["auroc"], colour, annotate=annotate)
+            _bar(ax, x, width * 0.92, found and found["msp"]["auroc"], colour, numbered=numbered)
     room = max(8, 42 // len(sets))  # letters below a group of bars
     ax.set_xticks(range(len(sets)), [fill(short(key), room) for key in sets])
     ax.set(ylabel="AUROC (confidence), %", title="Noticing out-of-distribution input")
@@ -109,7 +110,7 @@ def _bar(
     found: dict[str, Any] | None,
     colour: str,
     alpha: float = 0.85,
-    annotate: bool = True,
+    numbered: bool = True,
 ) -> None:
     """One bar with its interval and its value above; nothing where the figure is missing."""
     if not found:
@@ -117,7 +118,7 @@ def _bar(
     value, (low, high) = 100 * found["value"], (100 * bound for bound in found["ci95"])
     error = [[max(value - low, 0)], [max(high - value, 0)]]
     ax.bar(x, value, width, color=colour, alpha=alpha, yerr=error, error_kw={"elinewidth": 1, "ecolor": "#444444"})
-    if annotate:
+    if numbered:
         behind = {"facecolor": "white", "alpha": 0.7, "pad": 0.5, "linewidth": 0}  # lines do not cross the figure
         text = {"ha": "center", "fontsize": 9, "bbox": behind}
         ax.annotate(f"{value:.1f}", (x, max(value, high)), (0, 3), textcoords="offset points", **text)

@@ -15,7 +15,7 @@ from hfmix.robustness.report import figure
 from hfmix.robustness.selective import selective_axis
 from hfmix.robustness.style import COLOURS, STYLE
 
-SETS = ["near", "a_set_with_a_name_that_is_too_long", "far"]
+SETS = ["near", "a_set_with_a_name_that_is_too_long", "another_set_whose_name_is_too_long"]
 
 
 def report(scale):
@@ -62,6 +62,13 @@ def test_each_axis_has_its_panel(reports):
     heights = [bar.get_height() for bar in panels["Noticing out-of-distribution input"].patches]
     auroc = [found.axes["ood"][name]["msp"]["auroc"]["value"] for found in reports.values() for name in SETS]
     assert heights == pytest.approx(100 * np.array(auroc))
+
+
+@pytest.mark.parametrize("count", [4, 8])
+def test_many_runs_can_be_read(reports, count):
+    many = {f"run number {i}": list(reports.values())[i % 3] for i in range(count)}
+    numbers = [text.get_text() for text in drawn(many)["Calibration error"].texts]
+    assert len(numbers) == (8 if count == 4 else 0)
 
 
 def test_what_nobody_measured_has_no_panel(reports):
