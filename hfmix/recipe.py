@@ -23,6 +23,7 @@ EPILOG = """examples:
 
 A recipe is a YAML file whose keys are the options above; options on the command line win over it. With `base`, a
 path or a list of them, it starts from other recipes: later ones win over earlier ones, and its own keys over all.
+Another `mix` than the one below it comes without that one's strength and settings.
 `--resume_from_checkpoint true` goes on with a run that was stopped, `--overwrite` replaces one.
 """
 
@@ -94,8 +95,9 @@ def parse(argv: Sequence[str]) -> Recipe:
     """
     parser = _Parser((ModelArguments, DataArguments, RunArguments, MixTrainingArguments))
     path, options = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
-    from_recipe = _as_options(_with_bases(Path(path), parser.keys())) if path is not None else []
-    values, unknown = parser.parse_known_args([*from_recipe, *options])
+    from_recipe = _with_bases(Path(path), parser.keys()) if path is not None else {}
+    policy = parser.parse_known_args(options)[0].mix if any(map(_sets_mix, options)) else from_recipe.get("mix")
+    values, unknown = parser.parse_known_args([*_as_options(_over(from_recipe, {"mix": policy})), *options])
     if unknown:
         raise UsageError(_unknown_key(unknown[0].split("=")[0].lstrip("-"), parser.keys(), "option --"))
     given = {key: value for key, value in vars(values).items() if value is not None}
@@ -173,8 +175,19 @@ def _with_bases(path: Path, known: Sequence[str], above: tuple[Path, ...] = ()) 
             raise UsageError(f"{path}: " + _unknown_key(str(key), [*known, "base"], "key "))
     merged: dict[str, Any] = {}
     for base in bases:
-        merged |= _with_bases(path.parent / base, known, (*above, path))
-    return merged | recipe
+        merged = _over(merged, _with_bases(path.parent / base, known, (*above, path)))
+    return _over(merged, recipe)
+
+
+def _sets_mix(option: str) -> bool:
+    return option.partition("=")[0] == "--mix"
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """One recipe's keys over another's; with another policy, the settings of the one below it go."""
+    if None not in (above.get("mix"), below.get("mix")) and above["mix"] != below["mix"]:
+        below = {key: value for key, value in below.items() if not key.startswith("mix_")}
+    return {**below, **above}
 
 
 def _read(path: Path) -> dict[str, Any]:

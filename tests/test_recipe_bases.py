@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+import hfmix
 from hfmix.errors import UsageError
 from hfmix.recipe import parse
 
@@ -80,3 +81,19 @@ def test_a_translation_is_into_an_option_that_is_there():
     words = " ".join(_ELSEWHERE.values()).replace(",", " ").replace(":", " ").split()
     assert {word for word in words if "_" in word and not word.isupper()} <= set(known)
     assert not set(_ELSEWHERE) & set(known)
+
+
+def test_another_policy_comes_without_the_strength_of_the_one_below(tmp_path):
+    (tmp_path / "below.yaml").write_text(
+        "model_name_or_path: resnet18\noutput_dir: runs/x\ndataset_name: digits\n"
+        "mix: regmixup\nmix_alpha: 20\nmix_eta: 2\n"
+    )
+    (tmp_path / "above.yaml").write_text("base: below.yaml\nmix: cutmix\nmix_settings: {p: 0.5}\n")
+    above = parse([str(tmp_path / "above.yaml")]).training
+    assert (above.mix, above.mix_alpha, above.mix_eta, above.mix_settings) == ("cutmix", None, None, {"p": 0.5})
+    path = str(tmp_path / "below.yaml")
+    for options in (["--mix", "erm"], ["--mix=erm"]):
+        assert parse([path, *options]).training.policy() == hfmix.ERM()
+    assert parse([path, "--mix", "mixup", "--mix_alpha", "0.3"]).training.policy() == hfmix.Mixup(0.3)
+    assert parse([path, "--mix", "regmixup"]).training.policy() == hfmix.RegMixup(20.0, eta=2.0)
+    assert parse([path, "--mix_alpha", "5"]).training.policy() == hfmix.RegMixup(5.0, eta=2.0)

@@ -118,6 +118,18 @@ class LabelledData:
         """How many labels are wrong through label noise."""
         return 0 if self.true_labels is None else int((self.labels != self.true_labels).sum())
 
+    def readable(self) -> "LabelledData":
+        """The same data without the examples that cannot be read; every one is decoded to find out."""
+
+        def can_be_read(position: int) -> bool:
+            try:
+                self.example(position)
+            except ValueError:
+                return False
+            return True
+
+        return self.select(np.array([i for i in range(len(self)) if can_be_read(i)], dtype=np.int64))
+
     def sample(self, count: int | None, seed: int) -> "LabelledData":
         """`count` examples drawn at random by `seed` (None, or as many as there are: all, in order)."""
         if count is None or count >= len(self):
