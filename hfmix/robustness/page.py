@@ -24,7 +24,7 @@ _TITLES = {
     "ood_groups": "Groups of out-of-distribution sets",
     "ood_full_spectrum": "Out-of-distribution input against clean and shifted input",
 }
-_ALL = {"all": "all corruptions"}
+_QUIRK_OF_ALL = {"all": "all corruptions"}
 _MAX_CLASSES = 50  # more rows than these nobody reads
 
 
@@ -81,15 +81,17 @@ def page(report: RobustnessReport, figures: Mapping[str, Sequence[Path]]) -> str
         ],
         applied=corruptions.get("applied"),
         mode=corruptions.get("mode"),
-        quirks={words(_ALL.get(name, name)): text for name, text in corruptions.get("quirks", {}).items()},
+        quirks={
+            words(_QUIRK_OF_ALL.get(name, name)): text for name, text in corruptions.get("quirks", {}).items()
+        },
         frost=corruptions.get("frost"),
         temperature=report.axes.get("calibration", {}).get("temperature_scaled", {}).get("temperature"),
         groups={name: group["sets"] for name, group in report.axes.get("ood_groups", {}).items()},
         fingerprints={
             "test set": report.content["data"]["fingerprint_sha256"],
             **{
-                words(name): found["fingerprint_sha256"]
-                for axis in ("shift", "ood")
+                f"{kind} {words(name)}": found["fingerprint_sha256"]
+                for axis, kind in (("shift", "shifted set"), ("ood", "OOD set"))
                 for name, found in report.axes.get(axis, {}).items()
             },
         },
