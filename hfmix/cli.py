@@ -151,10 +151,11 @@ def _parser() -> ArgumentParser:
     evaluate.add_argument("--corruption_samples", type=_count, help="corrupt so many examples [all]")
     evaluate.add_argument("--batch_size", type=_count, default=128, help="examples a forward pass [128]")
     evaluate.add_argument("--seed", type=int, default=0, help="of corruption and draws [0]")
-    evaluate.add_argument("--num_processes", type=_count, default=1, help="share the work among so many [1]")
     evaluate.add_argument(
-        "--out", help="a folder for robustness.json and the figures; started again, it goes on from where it was"
+        "--skip_unreadable", action="store_true", help="leave files out that cannot be read, and count them"
     )
+    evaluate.add_argument("--num_processes", type=_count, default=1, help="share the work among so many [1]")
+    evaluate.add_argument("--out", help="a folder for the report; started again, it goes on from where it was")
     evaluate.set_defaults(command=_evaluate)
 
     compare = commands.add_parser(

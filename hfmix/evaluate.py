@@ -66,6 +66,7 @@ def evaluate(arguments: Namespace) -> None:
         corrupted=arguments.corrupted,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
+        skip_unreadable=arguments.skip_unreadable,
         name=arguments.model,
         keep=Path(arguments.out, _PIECES) if arguments.out else None,
         progress=state.is_main_process,
@@ -74,7 +75,7 @@ def evaluate(arguments: Namespace) -> None:
         print(headline(report))
         if arguments.out:
             report.save(arguments.out)
-            print(f"{arguments.out}/robustness.json has every figure, {arguments.out}/figures the drawings")
+            print(f"{arguments.out}/report.html is the report, {arguments.out}/robustness.json has every figure")
     if distributed.is_initialized():
         state.wait_for_everyone()
         state.destroy_process_group()

@@ -193,7 +193,7 @@ def finish(
         (stage / "recipe.yaml").write_text(yaml.safe_dump(recipe.resolved, sort_keys=True, allow_unicode=True))
         write_card(stage, title=run.resolve().name)
     say(args, f"{run}: {headline(report)}")
-    say(args, f"{run / 'README.md'} is the card, {run / 'figures'} has the figures")
+    say(args, f"{run / 'README.md'} is the card, {run / 'report.html'} the whole report")
 
 
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:

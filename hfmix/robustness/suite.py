@@ -67,6 +67,7 @@ def evaluate_robustness(
     corrupted: str | Path | None = None,
     batch_size: int = 128,
     seed: int = 0,
+    skip_unreadable: bool = False,
     name: str | None = None,
     keep: str | Path | None = None,
     progress: bool = True,
@@ -101,6 +102,7 @@ def evaluate_robustness(
         corrupted: a folder in CIFAR-10-C's layout, of the same test set; its images are taken instead.
         batch_size: examples a forward pass.
         seed: of corruption, draws and bootstrap.
+        skip_unreadable: leave out examples that cannot be read, and count them in the report, instead of stopping.
         name: of the model, for the report.
         keep: a folder for finished pieces, from which an evaluation that was stopped goes on; they are removed
             when it is done.
@@ -113,7 +115,16 @@ def evaluate_robustness(
     if unknown := [axis for axis in axes if axis not in AXES]:
         raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")
     columns = Columns(image_column, audio_column, label_column, feature_columns)
-    test = _labelled(dataset, columns, "test")
+    num_skipped: dict[str, int] = {}
+
+    def usable(data: LabelledData) -> LabelledData:
+        if not skip_unreadable:
+            return data
+        readable = data.readable()
+        num_skipped[data.name] = len(data) - len(readable)
+        return readable
+
+    test = usable(_labelled(dataset, columns, "test"))
     left_out = {axis: "not asked for" for axis in AXES if axis not in axes}
     if test.is_multi_label:
         several = "for examples of one class; these have several"
@@ -130,10 +141,20 @@ def evaluate_robustness(
         test=test,
         corrupted=test.sample(corruption_samples, seed) if "corruptions" in axes else None,
         stored=stored,
-        validation=None if validation is None else _labelled(validation, columns, "validation", test.class_names),
-        reference=None if reference is None else _labelled(reference, columns, "reference", test.class_names),
-        ood=open_ood(ood or {}) if "ood" in axes else {},
-        shift=open_labelled(shift or {}, columns) if "shift" in axes else {},
+        validation=(
+            _labelled(validation, columns, "validation", test.class_names)
+            if validation is not None and "calibration" in axes
+            else None
+        ),
+        reference=(
+            _labelled(reference, columns, "reference", test.class_names).sample(_REFERENCE_SAMPLES, seed)
+            if reference is not None and ood and "ood" in axes
+            else None
+        ),
+        ood={key: usable(data) for key, data in open_ood(ood or {}).items()} if "ood" in axes else {},
+        shift={key: usable(data) for key, data in open_labelled(shift or {}, columns).items()}
+        if "shift" in axes
+        else {},
     )
     sets.check()
     runner = Runner(model, preprocessor_for(test.kind, processor), batch_size, Pieces(keep, model))
@@ -152,6 +173,7 @@ def evaluate_robustness(
                 "num_samples": len(test),
                 "class_names": test.class_names,
                 "fingerprint_sha256": found.fingerprint,
+                **({"num_skipped": num_skipped} if skip_unreadable else {}),
             },
             "seed": seed,
             "versions": versions(),
@@ -176,10 +198,9 @@ class _Sets:
 
     def plain(self) -> list[LabelledData]:
         """Those that the model sees as they are."""
-        reference = None if self.reference is None or not self.ood else self.reference
         return [
             data
-            for data in (self.test, self.validation, reference, *self.ood.values(), *self.shift.values())
+            for data in (self.test, self.validation, self.reference, *self.ood.values(), *self.shift.values())
             if data is not None
         ]
 
@@ -217,7 +238,7 @@ def _measure(
 ) -> _Measured:
     measured: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    with_features = bool(sets.ood) and sets.reference is not None
+    with_features = sets.reference is not None
     clean = runner.outputs(sets.test, bar, with_features)
     _check_head(clean.logits, sets.test)
     labels, log_prob = sets.test.labels, _log_softmax(clean.logits)
@@ -273,8 +294,8 @@ def _ood_axes(
     """
     reference = None
     if sets.reference is not None:
-        training = sets.reference.sample(_REFERENCE_SAMPLES, seed)
-        reference = FeatureReference.fit(runner.outputs(training, bar, True).features, training.labels)
+        training = runner.outputs(sets.reference, bar, True)
+        reference = FeatureReference.fit(training.features, sets.reference.labels)
 
     def scores(outputs: Outputs) -> Scores:
         return ood_scores(outputs.logits, outputs.features, reference)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset, Features, Image
 from pictures import NAMES, pictures
 from PIL import Image as PILImage
 from torch import nn
@@ -129,6 +130,22 @@ def test_the_model_is_left_as_it_was(backbone):
     model.train()
     evaluate_robustness(model, processor, pictures(4), axes=["clean"], progress=False)
     assert model.training and all(p.requires_grad for p in model.parameters())
+
+
+def test_unreadable_files_are_skipped_and_counted_where_that_is_asked(backbone):
+    data = pictures(8).cast_column("image", Image(decode=False))
+    cells = data["image"][:]
+    cells[3] = {"bytes": b"not an image", "path": None}
+    features = Features({"image": Image(decode=False), "label": data.features["label"]})
+    broken = Dataset.from_dict({"image": cells, "label": data["label"][:]}, features=features)
+    with pytest.raises(ValueError, match="test row 3 is not an image that can be read"):
+        evaluate_robustness(*backbone, broken, axes=["clean"], progress=False)
+    report = evaluate_robustness(*backbone, broken, axes=["clean"], skip_unreadable=True, progress=False)
+    assert report.content["data"]["num_skipped"] == {"test": 1} and report.content["data"]["num_samples"] == 7
+    whole = evaluate_robustness(
+        *backbone, pictures(8).select([0, 1, 2, 4, 5, 6, 7]), axes=["clean"], progress=False
+    )
+    assert report.axes["clean"]["nll"]["value"] == pytest.approx(whole.axes["clean"]["nll"]["value"], rel=1e-6)
 
 
 def test_a_plain_module_will_do():
