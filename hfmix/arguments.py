@@ -1,10 +1,10 @@
 """What a recipe can set beside the training arguments: the network, the data, and the run's folder."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hfmix.data.embedded import EMBEDDED
+from hfmix.settings import as_mapping
 
 IMAGE_AUGMENTATIONS = ("none", "crop_flip", "randaugment")
 SOUND_AUGMENTATIONS = ("none", "time_shift", "specaugment")
@@ -266,22 +266,6 @@ class RunArguments:
 
     def __post_init__(self) -> None:
         check_positive(self, "corruption_samples")
-
-
-def as_mapping(name: str, value: dict | str | None) -> dict[str, Any] | None:
-    """A setting that is a mapping, from JSON where it comes from the command line.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{name} is JSON such as {{"key": "value"}}, not {value!r}') from error
-    if value is not None and not isinstance(value, dict):
-        raise ValueError(f"{name} is a mapping of keys to values, not {value!r}")
-    return value
 
 
 def check_positive(arguments: Any, *names: str) -> None:

@@ -1,12 +1,12 @@
 """TrainingArguments with a mixing policy."""
 
-import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from transformers import TrainingArguments
 
 from hfmix.mixing import Policy, get_policy, policy_names
+from hfmix.settings import as_mapping
 from hfmix.training.lr_drops import check_drops
 from hfmix.training.options import check_device, check_options
 
@@ -76,8 +76,7 @@ class MixTrainingArguments(TrainingArguments):
     _argument_group_name = "training (transformers.TrainingArguments, then what hfmix adds)"
 
     def __post_init__(self) -> None:
-        if isinstance(self.mix_settings, str):
-            self.mix_settings = _mapping(self.mix_settings)
+        self.mix_settings = as_mapping("mix_settings", self.mix_settings)
         if self.ema_decay is not None and not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"ema_decay lies in [0, 1), such as 0.999, not {self.ema_decay}")
         if self.class_weights is not None and not all(0 <= float(w) < float("inf") for w in self.class_weights):
@@ -105,13 +104,3 @@ class MixTrainingArguments(TrainingArguments):
         for key in others.keys() & given.keys():
             raise ValueError(f"mix_{key} and mix_settings both set the policy's {key}: give one of them")
         return get_policy(self.mix, **given, **others)
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"mix_settings is not JSON, {error}: {text!r}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f'mix_settings is a mapping such as {{"p": 0.5}}, not {text!r}')
-    return value

@@ -1,6 +1,6 @@
 """Labelled images, sound or tables from the Hub, a folder, files or a dependency, for training and evaluation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,13 +73,10 @@ def open_ood(sources: Mapping[str, "Dataset | LabelledData | str | Path"]) -> di
     Raises:
         ValueError, ConnectionError: as `open_dataset` and `as_unlabelled`.
     """
-    opened = {}
-    for name, source in sources.items():
-        if isinstance(source, str | Path):
-            splits = open_dataset(str(source))
-            source = splits.get("test", next(iter(splits.values())))
-        opened[name] = source if isinstance(source, LabelledData) else as_unlabelled(source, name=f"ood {name}")
-    return opened
+    return {
+        name: source if isinstance(source, LabelledData) else as_unlabelled(source, name=f"ood {name}")
+        for name, source in _opened(sources)
+    }
 
 
 def open_labelled(
@@ -90,14 +87,20 @@ def open_labelled(
     Raises:
         ValueError, ConnectionError: as `open_dataset` and `as_labelled`.
     """
-    opened = {}
+    return {
+        name: source if isinstance(source, LabelledData) else as_labelled(source, columns, name=f"shift {name}")
+        for name, source in _opened(sources)
+    }
+
+
+def _opened(
+    sources: Mapping[str, "Dataset | LabelledData | str | Path"],
+) -> Iterator[tuple[str, "Dataset | LabelledData"]]:
     for name, source in sources.items():
         if isinstance(source, str | Path):
             splits = open_dataset(str(source))
             source = splits.get("test", next(iter(splits.values())))
-        is_labelled = isinstance(source, LabelledData)
-        opened[name] = source if is_labelled else as_labelled(source, columns, name=f"shift {name}")
-    return opened
+        yield name, source
 
 
 def as_labelled(

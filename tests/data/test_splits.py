@@ -212,7 +212,7 @@ def test_sixteen_bits_are_refused():
         ),
         (lambda: DataArguments("digits", crop_padding=-1), "crop_padding is a number of pixels from 0, not -1"),
         (lambda: DataArguments("digits", test_fraction=1.0), "test_fraction lies between 0 and 1, not 1.0"),
-        (lambda: DataArguments("digits", ood="{broken"), "ood is JSON"),
+        (lambda: DataArguments("digits", ood="{broken"), "ood is not JSON such as"),
         (lambda: DataArguments("digits", label_noise=1.0), "label_noise is a share from 0 to below 1, not 1.0"),
         (lambda: DataArguments("digits", validation_fraction=-0.1), "validation_fraction is a share from 0"),
         (lambda: DataArguments("digits", test_split="train"), "test_split is not train"),
