@@ -352,8 +352,10 @@ def _say_how_long(
         each = (time.perf_counter() - start) / len(few)
         seconds = each * sum(map(len, sets.plain()))
         if sets.corrupted is not None:
-            one = few.select(np.arange(min(len(few), 8)))
-            untimed.under_corruption(one, corruptions, seed, mode, bar, sets.stored)
+            untimed.under_corruption(
+                few.select(np.arange(min(len(few), 2))), corruptions, seed, mode, bar, sets.stored
+            )
+            one = few.select(np.arange(min(len(few), 16)))
             start = time.perf_counter()
             untimed.under_corruption(one, corruptions, seed, mode, bar, sets.stored)
             seconds += (time.perf_counter() - start) / len(one) * len(sets.corrupted)
@@ -380,6 +382,10 @@ def _check_head(logits: np.ndarray, dataset: LabelledData) -> None:
     if not np.isfinite(logits).all():
         row = int(np.flatnonzero(~np.isfinite(logits).all(1))[0])
         raise ValueError(f"the model gives logits that are not finite, first for test example {row}")
+    if not dataset.is_multi_label and (logits >= 0).all() and np.allclose(logits.sum(1), 1, atol=1e-3):
+        raise ValueError(
+            "the model gives probabilities: leave its softmax out, scores and temperature need logits"
+        )
     if dataset.is_multi_label and dataset.labels.shape[1] != logits.shape[1]:
         raise ValueError(f"the test set has {dataset.labels.shape[1]} classes, the model {logits.shape[1]}")
     if dataset.is_multi_label and not dataset.labels.any():

@@ -183,7 +183,8 @@ class Constant(nn.Module):
         ({"label_column": "lable"}, "did you mean 'label'?"),
         ({"ood": {"other": pictures().select([])}}, "the ood other set is empty"),
         ({"model": Constant(1.0, float("nan"), 0.0)}, "not finite, first for test example 0"),
-        ({"model": Constant(1.0, 0.0)}, "the test set has label 2, the model 2 classes"),
+        ({"model": Constant(0.5, 0.25, 0.25)}, "the model gives probabilities"),
+        ({"model": Constant(2.0, 0.0)}, "the test set has label 2, the model 2 classes"),
     ],
 )
 def test_what_cannot_be_measured_is_named(backbone, arguments, message):
