@@ -162,7 +162,7 @@ class Runner:
                         bar.update(len(examples))
                 return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
-            found.append(self.pieces.of(f"{name}-{group[0]}-{self.batch_size}", data, compute))
+            found.append(self.pieces.of(f"{name}-{group[0]}-{len(group)}-{self.batch_size}", data, compute))
         own = {key: np.concatenate([piece[key] for piece in found]) for key in found[0]} if found else {}
         return own if self.alone else gather(own, len(data), self.batch_size)
 

@@ -97,6 +97,26 @@ def test_pieces_of_other_weights_data_or_settings_are_not_taken(backbone, tmp_pa
     assert accuracy(pictures())["clean"]["accuracy"] == first["clean"]["accuracy"]
 
 
+def test_pieces_of_another_number_of_processes_are_not_taken_for_more_than_they_are(
+    backbone, tmp_path, monkeypatch
+):
+    """The first of two processes stops after its share of eight batches: fewer than a piece of one alone holds."""
+    model, processor = backbone
+    given = {"axes": ["clean"], "batch_size": 4, "progress": False}
+    whole = evaluate_robustness(model, processor, pictures(), **given)
+
+    def stop(*_):
+        raise StoppedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_place", lambda: (0, 2))
+        patch.setattr("hfmix.robustness.runner.gather", stop)
+        with pytest.raises(StoppedError):
+            evaluate_robustness(model, processor, pictures(), **given, keep=tmp_path)
+    assert list(tmp_path.glob("*.npz"))
+    assert evaluate_robustness(model, processor, pictures(), **given, keep=tmp_path) == whole
+
+
 SHARED = """
 import json, os, sys
 from pathlib import Path
