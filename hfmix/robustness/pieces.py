@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hfmix.data.labelled import LabelledData
 
@@ -21,12 +21,14 @@ class Pieces:
     Args:
         folder: where the pieces are; it is made.
         model: whose outputs they are: pieces of other weights are not taken.
-        settings: what else they depend on.
+        prepared: what the processor makes of one example: pieces of another processor are not taken either.
     """
 
-    def __init__(self, folder: Path | None, model: nn.Module, settings: str = "") -> None:
+    def __init__(
+        self, folder: Path | None, model: nn.Module, prepared: Mapping[str, Tensor] | None = None
+    ) -> None:
         self.folder = folder
-        self._key = "" if folder is None else _fingerprint(model) + settings
+        self._key = "" if folder is None else _fingerprint(model.state_dict()) + _fingerprint(prepared or {})
         self._sampled: dict[int, bytes] = {}
 
     def of(self, name: str, data: LabelledData, compute: Callable[[], Arrays]) -> Arrays:
@@ -66,10 +68,10 @@ class Pieces:
                 self.folder.rmdir()
 
 
-def _fingerprint(model: nn.Module) -> str:
-    """SHA-256 of all weights and buffers."""
+def _fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of named tensors."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -157,7 +157,9 @@ def evaluate_robustness(
         else {},
     )
     sets.check()
-    runner = Runner(model, preprocessor_for(test.kind, processor), batch_size, Pieces(keep, model))
+    preprocessor = preprocessor_for(test.kind, processor)
+    prepared = preprocessor.features(test.example(0)) if keep is not None else {}
+    runner = Runner(model, preprocessor, batch_size, Pieces(keep, model, prepared))
     if progress:
         _say_how_long(runner, sets, corruptions, seed, mode)
     own = sets.passes(len(corruptions)) // num_processes()

@@ -92,6 +92,11 @@ def test_pieces_of_other_weights_data_or_settings_are_not_taken(backbone, tmp_pa
     finally:
         with torch.no_grad():
             next(model.parameters()).div_(1.5)
+    from_grey = lambda images, return_tensors: processor(  # noqa: E731
+        images=[image.convert("L").convert("RGB") for image in images], return_tensors=return_tensors
+    )
+    of_grey = evaluate_robustness(model, from_grey, pictures(), axes=["clean"], progress=False, keep=kept)
+    assert of_grey.axes["clean"]["nll"] != first["clean"]["nll"]
     damaged = next(kept.iterdir())
     damaged.write_bytes(damaged.read_bytes()[:40])
     assert accuracy(pictures())["clean"]["accuracy"] == first["clean"]["accuracy"]
