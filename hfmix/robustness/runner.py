@@ -93,7 +93,7 @@ class Runner:
             return found if features is None else {**found, "features": features}
 
         name = "features" if with_features else "logits"
-        rows = self._run(data, name, lambda _, examples: self.preprocessor.inputs(examples), batch, bar)
+        rows = self.rows(data, name, lambda _, examples: self.preprocessor.inputs(examples), batch, bar)
         fingerprint = hashlib.sha256(rows["digest"].tobytes()).hexdigest()
         return Outputs(rows["logits"].astype(np.float64), rows.get("features"), fingerprint)
 
@@ -134,11 +134,11 @@ class Runner:
 
         mode = mode if stored is None else stored.folder.resolve()
         setting = f"corruptions-{seed}-{mode}-{hashlib.sha256(' '.join(corruptions).encode()).hexdigest()[:8]}"
-        cells = self._run(data, setting, prepare, batch, bar, count=False)["cells"]
+        cells = self.rows(data, setting, prepare, batch, bar, count=False)["cells"]
         correct, confidence, nll = cells.transpose(3, 1, 2, 0)
         return Corrupted(correct.astype(bool), confidence, nll)
 
-    def _run(
+    def rows(
         self,
         data: LabelledData,
         name: str,
@@ -147,7 +147,16 @@ class Runner:
         bar: tqdm,
         count: bool = True,
     ) -> dict[str, np.ndarray]:
-        """Rows by name, of the whole set, from this process's pieces and the others'."""
+        """Rows by name, of the whole set, from this process's pieces and the others'.
+
+        Args:
+            data: N examples.
+            name: of what is computed, with all settings that it depends on: pieces of another name are not taken.
+            prepare: of a batch, from the position of its first example and its examples, while the model works on
+                the batch before.
+            batch: the batch's rows, from the same and what was prepared.
+            bar: goes on by an example each, or, without `count`, as `batch` says.
+        """
         starts = list(range(0, len(data), self.batch_size))
         mine = starts if self.alone else my_share(starts)
         found: list[dict[str, np.ndarray]] = []

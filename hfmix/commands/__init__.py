@@ -1,0 +1,1 @@
+"""The commands of `hfmix`, a file each: its options, and what it runs. Heavy imports wait until then."""

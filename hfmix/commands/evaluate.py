@@ -1,0 +1,75 @@
+"""`hfmix evaluate`: how robust a model is."""
+
+import os
+import sys
+from argparse import Namespace
+
+from hfmix.commands.options import Commands, count, named
+from hfmix.robustness import AXES
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = commands.add_parser("evaluate", help="measure how robust a model is", allow_abbrev=False)
+    parser.add_argument("model", metavar="MODEL", help="a run's folder or a Hub id")
+    parser.add_argument(
+        "--dataset", required=True, help="the test set: a Hub id, a folder, a Parquet file, or `digits`"
+    )
+    parser.add_argument("--split", default="test", help="which split of it [test]")
+    parser.add_argument(
+        "--test_fraction",
+        type=float,
+        default=0.2,
+        help="share of `train` to measure on where there is no `test`: the part that training held out [0.2]",
+    )
+    parser.add_argument("--image_column_name", help="the column of images [the only one]")
+    parser.add_argument("--audio_column_name", help="the column of sound [the only one]")
+    parser.add_argument("--label_column_name", help="the column of classes [the only one]")
+    parser.add_argument("--axes", nargs="+", choices=AXES, help="what to measure [all]")
+    parser.add_argument(
+        "--ood", nargs="+", type=named, default=[], metavar="NAME=SOURCE", help="out-of-distribution data"
+    )
+    parser.add_argument("--near", nargs="+", default=[], metavar="NAME", help="which of --ood are near")
+    parser.add_argument("--far", nargs="+", default=[], metavar="NAME", help="which of --ood are far")
+    parser.add_argument(
+        "--shift", nargs="+", type=named, default=[], metavar="NAME=SOURCE", help="further labelled data"
+    )
+    parser.add_argument("--validation", metavar="SOURCE", help="data to fit the temperature on")
+    parser.add_argument(
+        "--reference", metavar="SOURCE", help="training data, whose features k-NN and Mahalanobis compare with"
+    )
+    parser.add_argument(
+        "--corruptions", nargs="+", metavar="NAME", help="which corruptions [the 15 of ImageNet-C; all of sound]"
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("parity", "corrected"),
+        default="parity",
+        help="with or without ImageNet-C's slips [parity]",
+    )
+    parser.add_argument(
+        "--corrupted", metavar="FOLDER", help="take these images, in the layout of CIFAR-10-C, corrupted before"
+    )
+    parser.add_argument("--max_samples", type=count, help="measure on so many examples [all]")
+    parser.add_argument("--corruption_samples", type=count, help="corrupt so many examples [all]")
+    parser.add_argument("--batch_size", type=count, default=128, help="examples a forward pass [128]")
+    parser.add_argument("--seed", type=int, default=0, help="of corruption and draws [0]")
+    parser.add_argument(
+        "--skip_unreadable", action="store_true", help="leave files out that cannot be read, and count them"
+    )
+    parser.add_argument("--num_processes", type=count, default=1, help="share the work among so many [1]")
+    parser.add_argument("--out", help="a folder for the report; started again, it goes on from where it was")
+    parser.set_defaults(command=_run)
+
+
+def _run(arguments: Namespace) -> None:
+    if arguments.num_processes > 1 and "RANK" not in os.environ:
+        import torch
+
+        from hfmix.launch import launch, take_num_processes
+
+        _, options = take_num_processes(sys.argv[1:])
+        return launch("hfmix", options, arguments.num_processes, not torch.cuda.is_available())
+    from hfmix.evaluate import evaluate
+
+    evaluate(arguments)
