@@ -42,10 +42,9 @@ def draw_interpolation(interpolation: dict[str, Any]) -> Figure:
         grid[0, 0].legend(loc="upper center", ncols=3, fontsize=9, columnspacing=1, handlelength=1.5)
     for ax in grid[1]:
         ax.set_xlabel(_LAMBDA)
-    where = f"{interpolation['num_pairs']} pairs of {short(interpolation['data'])} examples"
-    figure.suptitle(
-        f"{where}; gradients for {short(interpolation['gradient']['with_respect_to'], 40)}", fontsize=10
-    )
+    where = f"{interpolation['num_pairs']} pairs from the {short(interpolation['data'])} set"
+    gradient = f"gradient with respect to {short(interpolation['gradient']['with_respect_to'], 40)}"
+    figure.suptitle(f"{where}; {gradient}", fontsize=10)
     return figure
 
 
@@ -61,7 +60,7 @@ def compare_interpolation(ax: Axes, reports: Mapping[str, RobustnessReport]) -> 
 def _curve(ax: Axes, curves: Mapping[str, Any], name: str, colour: str, factor: float) -> None:
     """With its interval, shaded."""
     found = {key: factor * np.array(values) for key, values in curves[name].items()}
-    ax.plot(curves["lambda"], found["value"], "o-", color=colour, markersize=4)
+    ax.plot(curves["lambda"], found["value"], "o-", color=colour, markersize=4, clip_on=False)
     ax.fill_between(curves["lambda"], found["low"], found["high"], color=colour, alpha=0.15, linewidth=0)
 
 
