@@ -217,7 +217,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        # not inference mode: what a model keeps for later, such as rotary positions, could not be used with gradients
+        with torch.no_grad():
             yield
     finally:
         model.train(training)

@@ -336,6 +336,27 @@ def test_clips_of_different_lengths_without_a_mask_are_refused():
     assert measure(model, equal, 1, processor=extractor)[0]["gradient_norm"]["value"] > 0
 
 
+def test_a_model_that_keeps_its_positions_can_be_measured_after_other_axes():
+    """Rotary positions are made once, in the first pass, which is one without gradients."""
+    from transformers import (
+        Wav2Vec2ConformerConfig,
+        Wav2Vec2ConformerForSequenceClassification,
+        Wav2Vec2FeatureExtractor,
+    )
+
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    waves = {"conv_dim": [8] * 2, "conv_kernel": [10, 8], "conv_stride": [10, 8], "num_feat_extract_layers": 2}
+    positions = {"num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
+    config = Wav2Vec2ConformerConfig(**small, **waves, **positions, position_embeddings_type="rotary")
+    model = Wav2Vec2ConformerForSequenceClassification(config)
+    data = as_labelled(clips([tone(300, 0.1), tone(400, 0.1)], [0, 1]))
+    runner = Runner(model, preprocessor_for("audio", Wav2Vec2FeatureExtractor()), 2, Pieces(None, model))
+    with tqdm(disable=True) as bar:
+        runner.outputs(data, bar)
+        axis, _ = interpolation_axis(runner, data, 1, 0, bar, steps=3)
+    assert axis["gradient_norm"]["value"] > 0
+
+
 def test_what_cannot_be_measured_is_one_line():
     data = table(np.zeros(4), [0, 1, 2, 0])
 
