@@ -217,7 +217,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
-        # not inference mode: what a model keeps for later, such as rotary positions, could not be used with gradients
+        # not inference mode: what a model keeps from it, such as rotary positions, serves no gradient afterwards
         with torch.no_grad():
             yield
     finally:

@@ -203,6 +203,18 @@ def test_the_estimated_norm_is_near_the_exact_one():
     assert abs(ratio.mean() - 1) < 0.03 and ratio.std() < 0.2
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_the_fingerprint_is_of_both_examples_and_labels(side):
+    model, data = mlp(15), many_classes()
+    axis, by_pair = measure(model, data, 3, steps=3)
+    row = by_pair["pair_rows"][1, side]
+    numbers, labels = data.cells.numbers.copy(), data.labels.copy()
+    numbers[row] += 1
+    labels[row] = (labels[row] + 1) % 15
+    for other in (table(numbers, data.labels, 15), table(data.cells.numbers, labels, 15)):
+        assert measure(model, other, 3, steps=3)[0]["fingerprint_sha256"] != axis["fingerprint_sha256"]
+
+
 @pytest.mark.parametrize(("examples", "pairs"), [(10, 5), (11, 5), (5, 12)])
 def test_pairs_use_all_examples_before_any_again(examples, pairs):
     found = draw_pairs(examples, pairs, seed=3)
