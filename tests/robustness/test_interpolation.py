@@ -1,54 +1,29 @@
 """What is measured in between examples: on models for which it is known, and against single predictions."""
 
 import io
-import json
 import sys
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
 import torch
 from clips import clips, tone
 from conftest import ROOT
-from layout import check_layout
-from matplotlib.figure import Figure
+from in_between import as_they_are, many_classes, measure, mlp, table
 from pictures import NAMES, pictures
 from torch import nn
 from tqdm.auto import tqdm
 
-from hfmix import RobustnessReport, load_backbone
+from hfmix import load_backbone
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.splits import as_labelled
 from hfmix.data.table_processor import TableProcessor
-from hfmix.data.tables import TableCells
 from hfmix.metrics import bootstrap_interval, wilson_interval
-from hfmix.robustness.conventions import CONVENTIONS
 from hfmix.robustness.interpolation import draw_pairs, interpolation_axis, passes
-from hfmix.robustness.interpolation_figure import compare_interpolation, draw_interpolation
 from hfmix.robustness.pieces import Pieces
 from hfmix.robustness.runner import Runner
-from hfmix.robustness.style import COLOURS, STYLE
 
 LAMBDA = np.linspace(0, 1, 11)
-
-
-def table(numbers, labels, classes=3):
-    numbers = np.asarray(numbers, np.float32).reshape(len(labels), -1)
-    cells = TableCells([f"c{i}" for i in range(numbers.shape[1])], numbers, {})
-    rows = np.arange(len(labels))
-    return LabelledData(cells, rows, np.asarray(labels), [str(c) for c in range(classes)], "train")
-
-
-def as_they_are(rows, return_tensors):
-    return {"x": torch.tensor([list(row.values()) for row in rows], dtype=torch.float32)}
-
-
-def measure(model, data, pairs, seed=0, processor=as_they_are, batch_size=8, steps=11, keep=None):
-    runner = Runner(model, preprocessor_for(data.kind, processor), batch_size, Pieces(keep, model))
-    with tqdm(disable=True) as bar:
-        return interpolation_axis(runner, data, pairs, seed, bar, steps)
 
 
 class Middle(nn.Module):
@@ -169,16 +144,6 @@ def test_a_processor_that_does_not_tell_its_normalisation(backbone):
     assert of_input["gradient_norm"]["value"] == pytest.approx(weight.norm().item(), rel=1e-5)
     expected = (weight.reshape(3, 3, 32, 32) / std).norm().item()
     assert of_image["gradient_norm"]["value"] == pytest.approx(expected, rel=1e-5)
-
-
-def mlp(classes, inputs=5):
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(inputs, 16), nn.Tanh(), nn.Linear(16, classes))
-
-
-def many_classes(n=40, classes=15):
-    rng = np.random.default_rng(0)
-    return table(rng.normal(size=(n, 5)), rng.integers(classes, size=n), classes)
 
 
 def test_the_size_of_batches_changes_nothing():
@@ -391,63 +356,12 @@ def test_what_cannot_be_measured_is_one_line():
         measure(nn.Linear(1, 2), data, 2)
 
 
-@pytest.fixture(scope="module")
-def axes():
-    data = many_classes(80, 4)
-    sharp = mlp(4)
-    with torch.no_grad():
-        sharp[2].weight.mul_(5)
-    return [measure(model, data, 40, batch_size=40)[0] for model in (mlp(4), sharp)]
-
-
-def test_every_figure_has_a_convention_and_the_axis_is_plain_json(axes):
-    report = RobustnessReport({"axes": {"interpolation": axes[0]}})
-    names = [path.removeprefix("interpolation/") for path, _ in report.figures()]
-    assert len(names) == 10 and set(names) <= set(CONVENTIONS)
-    assert json.loads(json.dumps(axes[0], allow_nan=False)) == axes[0]
-    for curve in (curve for name, curve in axes[0]["curves"].items() if name != "lambda"):
-        assert all(
-            low <= value <= high
-            for low, value, high in zip(*(curve[k] for k in ("low", "value", "high")), strict=True)
-        )
-
-
-def test_the_figure_shows_the_curves(axes):
-    with matplotlib.rc_context(STYLE):
-        drawn = draw_interpolation(axes[0])
-        check_layout(drawn)
-    names = ("miss_rate", "gradient_norm", "entropy_between", "cross_entropy_between")
-    for ax, name, factor in zip(drawn.axes, names, (100, 1, 1, 1), strict=True):
-        line, curve = ax.lines[0], axes[0]["curves"][name]
-        assert line.get_xdata() == pytest.approx(LAMBDA)
-        assert line.get_ydata() == pytest.approx(factor * np.array(curve["value"]))
-        assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > factor * max(curve["high"])
-    labels = [text.get_text() for text in drawn.axes[0].get_legend().get_texts()]
-    assert labels == ["all pairs", "two classes", "one class"]
-
-
-def test_models_are_compared_by_their_misses(axes):
-    reports = {"a": axes[0], "without": None, "b": axes[1]}
-    reports = {
-        name: RobustnessReport({"axes": {} if axis is None else {"interpolation": axis}})
-        for name, axis in reports.items()
-    }
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(layout="constrained")
-        ax = figure.subplots()
-        compare_interpolation(ax, reports)
-        check_layout(figure)
-    assert [line.get_color() for line in ax.lines] == [COLOURS[0], COLOURS[2]]
-    for line, axis in zip(ax.lines, axes, strict=True):
-        assert line.get_ydata() == pytest.approx(100 * np.array(axis["curves"]["miss_rate"]["value"]))
-
-
 SHARED = """
 import json, os, sys
 from pathlib import Path
 from accelerate import PartialState
 import torch
-from test_interpolation import many_classes, measure, mlp
+from in_between import many_classes, measure, mlp
 state = PartialState(cpu=True)
 torch.set_num_threads(1)
 axis, by_pair = measure(mlp(15), many_classes(), 30, batch_size=4)
@@ -465,7 +379,7 @@ def test_two_processes_measure_what_one_does(tmp_path):
     from test_two_processes import launch
 
     script = tmp_path / "shared.py"
-    script.write_text(f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]\n" + SHARED)
+    script.write_text(SHARED)
     for processes in (1, 2):
         launch(processes, script, tmp_path)
     one, *two = ((tmp_path / name).read_text() for name in ("1-0.json", "2-0.json", "2-1.json"))
