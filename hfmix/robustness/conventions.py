@@ -30,6 +30,23 @@ CONVENTIONS: dict[str, tuple[str, str]] = {
     "aupr_out": ("%", "average precision of finding OOD input by low scores"),
     "fpr95_ood_positive": ("%", "share of the test set that is flagged when 95 % of the OOD input is"),
     "fpr95_id_positive": ("%", "share of the OOD input that is accepted when 95 % of the test set is"),
+    "miss_rate": (
+        "%",
+        "share of the mixtures λx + (1−λ)x' of two examples that are predicted as neither's class, the mean over "
+        "pairs and the λ between 0 and 1; pairs resampled",
+    ),
+    "miss_rate_at_half": ("%", "the same at λ = 1/2; Wilson's interval"),
+    "miss_rate_of_different_classes": ("%", "miss rate of the pairs of two classes"),
+    "miss_rate_of_same_class": ("%", "miss rate of the pairs of one class"),
+    "gradient_norm": (
+        "",
+        "Frobenius norm of the Jacobian of the logits with respect to the input, at the same mixtures",
+    ),
+    "gradient_norm_at_half": ("", "the same at λ = 1/2"),
+    "entropy_between": ("", "entropy of the probabilities in nats, at the same mixtures"),
+    "entropy_at_half": ("", "the same at λ = 1/2"),
+    "cross_entropy_between": ("", "cross-entropy to the mixed label λy + (1−λ)y' in nats, at the same mixtures"),
+    "cross_entropy_at_half": ("", "the same at λ = 1/2"),
 }
 
 # how in-distribution an input is taken to be

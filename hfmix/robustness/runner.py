@@ -196,14 +196,19 @@ class Runner:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         inputs = {name: value.to(self.device) for name, value in inputs.items()}
         with _evaluating(self.model), _features_of(self.model, with_features) as seen:
-            # a plain net names its input as it likes
-            output = self.model(*inputs.values()) if len(inputs) == 1 else self.model(**inputs)
-        logits = (output.logits if hasattr(output, "logits") else output).detach().float().cpu().numpy()
+            logits = logits_for(self.model, inputs).detach().float().cpu().numpy()
         if not with_features:
             return logits, None
         if not seen:
             raise ValueError("the model ends in no linear layer: its features cannot be told")
         return logits, seen[-1].float().cpu().numpy()
+
+
+def logits_for(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What a model gives for inputs on its device, in the mode that it is in."""
+    # a plain net names its input as it likes
+    output = model(*inputs.values()) if len(inputs) == 1 else model(**inputs)
+    return output.logits if hasattr(output, "logits") else output
 
 
 @contextmanager
@@ -212,7 +217,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        # not inference mode: what a model keeps from it, such as rotary positions, serves no gradient afterwards
+        with torch.no_grad():
             yield
     finally:
         model.train(training)
