@@ -14,10 +14,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, Tr
 
 from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
+from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.manifold import find_layer
 from hfmix.training.ema import WeightAverage
 from hfmix.training.epochs import TellEpoch
-from hfmix.training.inputs import mixed_inputs
 from hfmix.training.last_batch import is_shared, without_repeats
 from hfmix.training.log import TrainingLog
 from hfmix.training.lr_drops import dropping

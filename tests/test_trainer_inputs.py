@@ -8,7 +8,7 @@ from zoo import ZOO
 
 from hfmix import ManifoldMixup, MixTrainer, MixTrainingArguments, Mixup, RegMixup, mixed_cross_entropy
 from hfmix.mixing import keyed_generator, mixing_at
-from hfmix.training.inputs import mixed_inputs
+from hfmix.mixing.inputs import mixed_inputs
 
 WITH_MASK = next(animal for animal in ZOO if animal.name == "Wav2Vec2 (mask)")
 

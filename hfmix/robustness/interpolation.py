@@ -15,11 +15,11 @@ from hfmix.losses import mixed_cross_entropy
 from hfmix.metrics import bootstrap_interval, wilson_interval
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.mixing import MixPlan
+from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.policies.pairs import to_weights
 from hfmix.robustness.jacobian import MAX_DIRECTIONS, directions_of, input_gradients, jacobian_norm
 from hfmix.robustness.report import figure
 from hfmix.robustness.runner import Runner, logits_for
-from hfmix.training.inputs import mixed_inputs
 
 _MEASURED = ("gradient_norm", "entropy", "cross_entropy")
 

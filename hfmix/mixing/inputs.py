@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hfmix.mixing import MixPlan
-from hfmix.mixing.plan import LENGTH_NAMES, MASK_NAMES
+from hfmix.mixing.plan import LENGTH_NAMES, MASK_NAMES, MixPlan
 
 _JOINED = frozenset(MASK_NAMES + LENGTH_NAMES)
 
