@@ -1,4 +1,4 @@
-"""Attacks that follow the gradient of the cross-entropy with respect to the input: FGSM, I-FGSM and PGD.
+"""Attacks that follow the gradient of the cross-entropy in the input: FGSM, I-FGSM and PGD.
 
 An attack is a function of a model, inputs (B, ...) in `bounds`, their classes (B,) and a radius; it gives inputs of
 the same shape, each within the radius of its own and in the bounds. A model gives logits (B, C), or an output with
@@ -18,8 +18,8 @@ from torch.nn import functional as F
 NORMS = ("linf", "l2")
 _TINY = 1e-10  # keeps a gradient of zeros from being divided by zero
 _NO_GRADIENT = (
-    "the model's logits have no gradient with respect to the input, as with a quantised or an exported (ONNX) model, "
-    "or one that runs under no_grad: attack the PyTorch model that it was made from"
+    "the model's logits have no gradient in the input, as with a quantised or an exported (ONNX) model, or one that "
+    "runs under no_grad: attack the PyTorch model that it was made from"
 )
 
 
@@ -118,10 +118,12 @@ def pgd(
             return x
         ball = _Ball(x, eps, norm, bounds, mask)
         best = best_loss = None
+        undefined = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for start in starts:
             found = ball.start(start)
             for step in range(steps):
                 gradient = _gradient(model, found, y, check=step == 0)
+                undefined |= gradient.flatten(1).isnan().any(1)  # the sign of NaN is 0
                 found = ball.step(found, gradient, step_size)
             found = ball.finish(found)
             if len(starts) == 1:
@@ -133,7 +135,9 @@ def pgd(
             else:
                 better = loss > best_loss
                 best[better], best_loss[better] = found[better], loss[better]
-    _check_found(best)
+    if undefined.any():
+        row = int(undefined.nonzero()[0])
+        raise ValueError(f"the model's gradient is not a number, first for example {row} of the batch")
     return best
 
 
@@ -353,10 +357,3 @@ def _check_logits(logits: Any, y: Tensor) -> None:
     if y.min() < 0 or y.max() >= logits.shape[1]:
         wrong = int(y.min() if y.min() < 0 else y.max())
         raise ValueError(f"label {wrong} is no class of the model: its logits are of {logits.shape[1]} classes")
-
-
-def _check_found(found: Tensor) -> None:
-    finite = found.flatten(1).isfinite().all(1)
-    if not finite.all():
-        row = int((~finite).nonzero()[0])
-        raise ValueError(f"the model's gradient is not finite, first for example {row} of the batch")

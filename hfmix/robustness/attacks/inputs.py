@@ -66,9 +66,7 @@ class AttackedModel(nn.Module, ABC):
         """
         x, lengths = self.prepare(examples)
         if lengths is not None and (lengths != x.shape[1]).any():
-            raise ValueError(
-                "clips of different lengths: call prepare(examples), and bind the lengths with of_lengths"
-            )
+            raise ValueError("clips of different lengths: call prepare(examples) and of_lengths(lengths)")
         return x
 
     def of_lengths(self, lengths: Tensor | None) -> "AttackedModel":
@@ -105,8 +103,8 @@ class AttackedImages(AttackedModel):
         super().__init__(model)
         if not preprocessor.separable:
             raise ValueError(
-                f"the processor, {_name(preprocessor.processor)}, does not tell the mean and standard deviation of its "
-                "normalisation: its images cannot be attacked in their own range"
+                f"the processor, {_name(preprocessor.processor)}, does not tell the mean and standard deviation "
+                "of its normalisation: its images cannot be attacked in their own range"
             )
         self.preprocessor = preprocessor
         device = next((parameter.device for parameter in model.parameters()), None)
@@ -122,10 +120,10 @@ class AttackedImages(AttackedModel):
         mean, std = self.preprocessor.statistics
         x = self.preprocessor.pixel_values(list(examples)) * std + mean
         low, high = (float(value) for value in x.aminmax())
-        if not (-_ROUNDING <= low and high <= 1 + _ROUNDING):
+        if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
             raise ValueError(
-                f"the processor, {_name(self.preprocessor.processor)}, tells a normalisation that takes its images to "
-                f"[{low:.3g}, {high:.3g}], not to [0, 1]: they cannot be attacked in their own range"
+                f"the processor, {_name(self.preprocessor.processor)}, tells a normalisation by which its images "
+                f"lie in [{low:.3g}, {high:.3g}], not in [0, 1]: they cannot be attacked in their own range"
             )
         return x.clamp_(0, 1), None
 
@@ -160,7 +158,10 @@ class AttackedSound(AttackedModel):
         return type(self)(self.model, self.preprocessor, self.extractor, lengths)
 
     def prepare(self, examples: Sequence[Sound]) -> tuple[Tensor, Tensor]:
-        """Clips padded with zeros to the longest, and their lengths; what resampling threw beyond ±1 is cut off."""
+        """Clips padded with zeros to the longest, and their lengths.
+
+        What resampling threw beyond ±1 is cut off.
+        """
         clips = [torch.from_numpy(np.ascontiguousarray(self.clip(example))) for example in examples]
         lengths = torch.tensor([len(clip) for clip in clips])
         return pad_sequence(clips, batch_first=True).clamp_(-1, 1), lengths
@@ -231,8 +232,8 @@ def _attacked_sound(model: nn.Module, preprocessor: SoundPreprocessor) -> Attack
     if type(extractor) is Wav2Vec2FeatureExtractor:
         return AttackedWaveforms(model, preprocessor, extractor)
     raise ValueError(
-        f"the feature extractor, {_name(extractor)}, is not known to be differentiable: clips can be attacked through "
-        "LogMelFeatureExtractor and Wav2Vec2FeatureExtractor"
+        f"the feature extractor, {_name(extractor)}, is not known to be differentiable: clips can be attacked "
+        "through LogMelFeatureExtractor and Wav2Vec2FeatureExtractor"
     )
 
 
