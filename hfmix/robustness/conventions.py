@@ -47,6 +47,12 @@ CONVENTIONS: dict[str, tuple[str, str]] = {
     "entropy_at_half": ("", "the same at λ = 1/2"),
     "cross_entropy_between": ("", "cross-entropy to the mixed label λy + (1−λ)y' in nats, at the same mixtures"),
     "cross_entropy_at_half": ("", "the same at λ = 1/2"),
+    "robust_accuracy": (
+        "%",
+        "share of the examples that are right and stay so under this attack within this radius, a weaker attack "
+        "or a smaller radius; Wilson's interval",
+    ),
+    "snr_db": ("dB", "how far below the clip the perturbation lies: mean over the clips attacked so"),
 }
 
 # how in-distribution an input is taken to be
