@@ -30,6 +30,18 @@ CONVENTIONS: dict[str, tuple[str, str]] = {
     "aupr_out": ("%", "average precision of finding OOD input by low scores"),
     "fpr95_ood_positive": ("%", "share of the test set that is flagged when 95 % of the OOD input is"),
     "fpr95_id_positive": ("%", "share of the OOD input that is accepted when 95 % of the test set is"),
+    "train_error_true_labels": ("%", "error on the training examples whose label is true; Wilson's interval"),
+    "train_error_wrong_labels": (
+        "%",
+        "error against the label trained on, of the training examples whose label is wrong: low where they were "
+        "learnt by heart",
+    ),
+    "train_error_wrong_labels_against_truth": ("%", "error of the same examples against their true class"),
+    "best_test_error": (
+        "%",
+        "lowest test error of all epochs: selected on the test set, no estimate of generalisation",
+    ),
+    "last_test_error": ("%", "test error at the end of training; Wilson's interval"),
 }
 
 # how in-distribution an input is taken to be
