@@ -41,7 +41,7 @@ def _draw_curve(ax: Axes, axis: dict[str, Any]) -> None:
             capsize=3,
             label=f"{name}: {value:.1f} %",
         )
-    ax.set(xlabel="epoch", ylabel="error, %", title="Test error", ylim=(0, None))
+    ax.set(xlabel="epoch", ylabel="error, %", title="Test error")
     ax.set_ylim(0, min(100, 1.25 * ax.get_ylim()[1]))
     ax.legend(fontsize=9, loc="lower left")
 
