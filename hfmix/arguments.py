@@ -261,6 +261,14 @@ class RunArguments:
         default=None,
         metadata={"help": "Corrupt so many test images for the report, the same ones whatever the --seed. [all]"},
     )
+    test_every_epoch: bool = field(
+        default=False,
+        metadata={
+            "help": "Measure the test set after each epoch, or along with each evaluation where that goes by "
+            "steps; training stays the same. The best of the figures is chosen on the test set, as in the tables "
+            "of papers on label noise, and is no estimate of generalisation."
+        },
+    )
 
     _argument_group_name = "run"
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import yaml
 from accelerate import PartialState
+from tqdm.auto import tqdm
 from transformers import PreTrainedModel, TimmWrapperForImageClassification, set_seed
 from transformers.trainer_utils import EvalPrediction, has_length
 from transformers.utils import logging
@@ -32,12 +33,17 @@ from hfmix.hub.card import write_card
 from hfmix.metrics import mean_average_precision
 from hfmix.mixing import Policy
 from hfmix.recipe import Recipe, parse
+from hfmix.robustness.memorization import LearningCurve, measure_memorization
 from hfmix.robustness.ood_scores import NEIGHBOURS
+from hfmix.robustness.pieces import Pieces
+from hfmix.robustness.report import RobustnessReport
+from hfmix.robustness.runner import Runner
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
 from hfmix.trainer import MixTrainer
 from hfmix.training.restore import last_whole_checkpoint
+from hfmix.training.watch_test import WatchTest
 from hfmix.training_args import MixTrainingArguments
 
 
@@ -86,6 +92,9 @@ def train(recipe: Recipe) -> None:
         data_collator=preprocessor_for(kind, processor).collate,
         compute_metrics=average_precision if train.is_multi_label else accuracy,
     )
+    if recipe.run.test_every_epoch:
+        test = Examples(splits["test"], transform_for(splits["test"], processor))
+        trainer.add_callback(WatchTest(trainer, test))
     if args.process_index == 0:
         begin(run, recipe.run.overwrite)
     result = trainer.train(resume_from_checkpoint=_checkpoint(args, run) if recipe.resume else None)
@@ -185,6 +194,8 @@ def finish(
                 batch_size=args.per_device_eval_batch_size,
                 name=run.resolve().name,
             )
+            if recipe.data.label_noise:
+                report = _with_memorization(report, recipe, trainer, processor, splits)
         except Exception as error:
             raise RuntimeError(f"{error} (trained, not measured: the weights are in {stage})") from error
         report.save(stage)
@@ -194,6 +205,29 @@ def finish(
         write_card(stage, title=run.resolve().name)
     say(args, f"{run}: {headline(report)}")
     say(args, f"{run / 'README.md'} is the card, {run / 'report.html'} the whole report")
+
+
+def _with_memorization(
+    report: RobustnessReport,
+    recipe: Recipe,
+    trainer: MixTrainer,
+    processor: Any,
+    splits: Mapping[Split, LabelledData],
+) -> RobustnessReport:
+    """The report and what the model learnt of the wrong labels."""
+    model, train = trainer.accelerator.unwrap_model(trainer.model), splits["train"]
+    preprocessor = preprocessor_for(train.kind, processor)
+    runner = Runner(model, preprocessor, recipe.training.per_device_eval_batch_size, Pieces(None, model))
+    with tqdm(total=len(train), unit="example", desc="memorization") as bar:
+        axis, predictions = measure_memorization(
+            runner,
+            train,
+            bar,
+            noise={"probability": recipe.data.label_noise, "seed": recipe.data.label_noise_seed},
+            curve=LearningCurve.from_log(trainer.state.log_history, len(splits["test"])),
+        )
+    content = {**report.content, "axes": {**report.axes, "memorization": axis}}
+    return RobustnessReport(content, (report.predictions or {}) | predictions)
 
 
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:

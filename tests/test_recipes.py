@@ -48,7 +48,7 @@ def test_it_parses_and_resolves_to_itself(path, tmp_path):
         method = "manifold_mixup"
     if method:
         assert recipe.training.mix == method
-        net = path.stem.removeprefix(method).removeprefix("_")
+        net = path.stem.removeprefix(method).removeprefix("_").removesuffix("dropout")
         assert net in recipe.model.model_name_or_path
 
 
@@ -67,6 +67,22 @@ def test_methods_of_one_net_differ_in_the_mixing_alone(data, net):
     assert rest[0]["weight_decay"] == (1e-4 if mixups else 5e-4)
     assert ("nesterov=true" in rest[0]["optim_args"]) is not mixups
     assert (rest[0]["learning_rate"], rest[0]["per_device_train_batch_size"]) == (0.1, 128)
+
+
+def test_methods_against_wrong_labels_differ_in_mixing_and_dropout_alone():
+    """mixup's table of corrupted labels: one training and one set of wrong labels for all."""
+    methods = ("erm", "dropout", "mixup", "mixup_dropout", "regmixup")
+    recipes = {name: parse([str(RECIPES / "memorization" / f"{name}.yaml")]) for name in methods}
+    rest = [
+        {k: v for k, v in recipe.resolved.items() if k not in ("output_dir", "model_args") and "mix" not in k}
+        for recipe in recipes.values()
+    ]
+    assert all(other == rest[0] for other in rest)
+    assert (rest[0]["label_noise"], rest[0]["test_every_epoch"], rest[0]["num_train_epochs"]) == (0.5, True, 200)
+    dropped = {name: (recipe.model.model_args or {}).get("proj_drop_rate") for name, recipe in recipes.items()}
+    assert dropped == {"erm": None, "dropout": 0.8, "mixup": None, "mixup_dropout": 0.3, "regmixup": None}
+    noisier = parse([str(RECIPES / "memorization" / "mixup.yaml"), "--label_noise", "0.8"])
+    assert noisier.data.label_noise == 0.8 and noisier.training.policy().alpha == 32
 
 
 def sound_files(folder: Path) -> list[str]:

@@ -22,6 +22,7 @@ class ResNetCifar(ClassifierNet):
         in_chans: channels of the input.
         global_pool: "avg", or "" for the (B, 64, H/4, W/4) map.
         drop_rate: dropout before the head.
+        proj_drop_rate: dropout within the blocks, before the second convolution.
     """
 
     def __init__(
@@ -31,13 +32,14 @@ class ResNetCifar(ClassifierNet):
         in_chans: int = 3,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
+        proj_drop_rate: float = 0.0,
     ) -> None:
         super().__init__(64, in_chans, drop_rate)
         self.conv1 = nn.Conv2d(in_chans, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = _stage(16, 16, depth, stride=1)
-        self.layer2 = _stage(16, 32, depth, stride=2)
-        self.layer3 = _stage(32, 64, depth, stride=2)
+        self.layer1 = _stage(16, 16, depth, 1, proj_drop_rate)
+        self.layer2 = _stage(16, 32, depth, 2, proj_drop_rate)
+        self.layer3 = _stage(32, 64, depth, 2, proj_drop_rate)
         init_convolutions(self)
         self.reset_classifier(num_classes, global_pool)
 
@@ -52,7 +54,7 @@ class ResNetCifar(ClassifierNet):
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions with BatchNorm and a shortcut without parameters."""
 
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int, drop_rate: float = 0.0) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -60,18 +62,20 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.stride = stride
         self.extra_channels = channels - in_channels
+        self.drop_rate = drop_rate
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
-        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(F.dropout(out, self.drop_rate, self.training)))
         shortcut = x[:, :, :: self.stride, :: self.stride]
         half = self.extra_channels // 2
         return F.relu(out + F.pad(shortcut, (0, 0, 0, 0, half, self.extra_channels - half)))
 
 
-def _stage(in_channels: int, channels: int, depth: int, stride: int) -> nn.Sequential:
-    first = BasicBlock(in_channels, channels, stride)
-    return nn.Sequential(first, *(BasicBlock(channels, channels, 1) for _ in range(depth - 1)))
+def _stage(in_channels: int, channels: int, depth: int, stride: int, drop_rate: float) -> nn.Sequential:
+    first = BasicBlock(in_channels, channels, stride, drop_rate)
+    return nn.Sequential(first, *(BasicBlock(channels, channels, 1, drop_rate) for _ in range(depth - 1)))
 
 
 class SmallStemResNet(ResNet):

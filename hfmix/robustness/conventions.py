@@ -53,6 +53,18 @@ CONVENTIONS: dict[str, tuple[str, str]] = {
         "or a smaller radius; Wilson's interval",
     ),
     "snr_db": ("dB", "how far below the clip the perturbation lies: mean over the clips attacked so"),
+    "train_error_true_labels": ("%", "error on the training examples whose label is true; Wilson's interval"),
+    "train_error_wrong_labels": (
+        "%",
+        "error against the label trained on, of the training examples whose label is wrong: low where they were "
+        "learnt by heart",
+    ),
+    "train_error_wrong_labels_against_truth": ("%", "error of the same examples against their true class"),
+    "best_test_error": (
+        "%",
+        "lowest test error of all epochs: selected on the test set, no estimate of generalisation",
+    ),
+    "last_test_error": ("%", "test error at the end of training; Wilson's interval"),
 }
 
 # how in-distribution an input is taken to be
