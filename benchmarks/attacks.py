@@ -1,7 +1,7 @@
-"""Attacks beside the passes that they consist of, and beside torchattacks, for a ResNet-20 on pictures of 32 pixels.
+"""Attacks beside the passes that they consist of, and beside torchattacks, for a ResNet-20 on 32-pixel images.
 
-Targets: PGD of ten steps within 1.05 times ten passes forward and back (to the input alone); FGSM and PGD not slower
-than torchattacks' (`pip install --no-deps torchattacks`; without it, that part is left out). All calls take turns,
+Targets: PGD of ten steps within 1.05 times ten passes forward and back (to the input alone); FGSM and PGD not
+slower than torchattacks' (`pip install --no-deps torchattacks`; without it, that part is left out). All calls take turns,
 and each ratio is of times measured in the same round, so that a machine that slows down slows both.
 """
 

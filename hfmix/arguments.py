@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hfmix.data.embedded import EMBEDDED
+from hfmix.robustness import AXES, DEFAULT_AXES
 from hfmix.settings import as_mapping
 
 IMAGE_AUGMENTATIONS = ("none", "crop_flip", "randaugment")
@@ -261,6 +262,17 @@ class RunArguments:
         default=None,
         metadata={"help": "Corrupt so many test images for the report, the same ones whatever the --seed. [all]"},
     )
+    axes: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": f"What the report measures, of {', '.join(AXES)}. [{', '.join(DEFAULT_AXES)}; "
+            "with label noise memorization too]"
+        },
+    )
+    attack_samples: int | None = field(
+        default=None,
+        metadata={"help": "Attack so many test examples for the axis adversarial, the same ones. [all]"},
+    )
     test_every_epoch: bool = field(
         default=False,
         metadata={
@@ -273,7 +285,9 @@ class RunArguments:
     _argument_group_name = "run"
 
     def __post_init__(self) -> None:
-        check_positive(self, "corruption_samples")
+        check_positive(self, "corruption_samples", "attack_samples")
+        if unknown := [axis for axis in self.axes or () if axis not in AXES]:
+            raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")
 
 
 def check_positive(arguments: Any, *names: str) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import yaml
 from accelerate import PartialState
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel, TimmWrapperForImageClassification, set_seed
 from transformers.trainer_utils import EvalPrediction, has_length
 from transformers.utils import logging
@@ -33,11 +32,8 @@ from hfmix.hub.card import write_card
 from hfmix.metrics import mean_average_precision
 from hfmix.mixing import Policy
 from hfmix.recipe import Recipe, parse
-from hfmix.robustness.memorization import LearningCurve, measure_memorization
-from hfmix.robustness.ood_scores import NEIGHBOURS
-from hfmix.robustness.pieces import Pieces
-from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.runner import Runner
+from hfmix.robustness import DEFAULT_AXES
+from hfmix.robustness.memorization import LearningCurve
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
@@ -187,15 +183,16 @@ def finish(
                 model,
                 processor,
                 splits["test"],
+                axes=_axes(recipe),
                 ood=ood,
                 validation=splits.get("validation"),
-                reference=train if isinstance(train, LabelledData) and len(train) >= NEIGHBOURS else None,
+                reference=train if isinstance(train, LabelledData) else None,
                 corruption_samples=recipe.run.corruption_samples,
+                attack_samples=recipe.run.attack_samples,
+                learning_curve=LearningCurve.from_log(trainer.state.log_history, len(splits["test"])),
                 batch_size=args.per_device_eval_batch_size,
                 name=run.resolve().name,
             )
-            if recipe.data.label_noise:
-                report = _with_memorization(report, recipe, trainer, processor, splits)
         except Exception as error:
             raise RuntimeError(f"{error} (trained, not measured: the weights are in {stage})") from error
         report.save(stage)
@@ -207,27 +204,9 @@ def finish(
     say(args, f"{run / 'README.md'} is the card, {run / 'report.html'} the whole report")
 
 
-def _with_memorization(
-    report: RobustnessReport,
-    recipe: Recipe,
-    trainer: MixTrainer,
-    processor: Any,
-    splits: Mapping[Split, LabelledData],
-) -> RobustnessReport:
-    """The report and what the model learnt of the wrong labels."""
-    model, train = trainer.accelerator.unwrap_model(trainer.model), splits["train"]
-    preprocessor = preprocessor_for(train.kind, processor)
-    runner = Runner(model, preprocessor, recipe.training.per_device_eval_batch_size, Pieces(None, model))
-    with tqdm(total=len(train), unit="example", desc="memorization") as bar:
-        axis, predictions = measure_memorization(
-            runner,
-            train,
-            bar,
-            noise={"probability": recipe.data.label_noise, "seed": recipe.data.label_noise_seed},
-            curve=LearningCurve.from_log(trainer.state.log_history, len(splits["test"])),
-        )
-    content = {**report.content, "axes": {**report.axes, "memorization": axis}}
-    return RobustnessReport(content, (report.predictions or {}) | predictions)
+def _axes(recipe: Recipe) -> Sequence[str]:
+    """Those of the recipe; else the usual ones, and what was learnt of wrong labels where there are some."""
+    return recipe.run.axes or (*DEFAULT_AXES, *(["memorization"] if recipe.data.label_noise else []))
 
 
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:

@@ -1,15 +1,20 @@
 """The figure of the adversarial axis: what is left of the accuracy as the ball grows."""
 
+from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from hfmix.robustness.report import RobustnessReport
 
 from hfmix.robustness.style import COLOURS, GREY, WIDTH
 from hfmix.robustness.threats import ATTACKS
 
-_WORDS = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD", "autoattack": "AutoAttack"}
-_BALLS = {"linf": "L∞", "l2": "L2"}
+ATTACK_NAMES = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD", "autoattack": "AutoAttack"}
+BALL_NAMES = {"linf": "L∞", "l2": "L2"}
 
 
 def draw_adversarial(axis: dict[str, Any]) -> Figure:
@@ -29,12 +34,34 @@ def draw_adversarial(axis: dict[str, Any]) -> Figure:
             values = [100 * share["value"] for share in shares]
             ax.fill_between(radii, low, high, color=colour, alpha=0.15, linewidth=0)
             size = 10 - 2 * ATTACKS.index(attack)  # where lines coincide, all can be seen
-            ax.plot(radii, values, "o-", color=colour, markersize=size, clip_on=False, label=_WORDS[attack])
+            ax.plot(radii, values, "o-", color=colour, markersize=size, clip_on=False, label=ATTACK_NAMES[attack])
         ax.axhline(100 * axis["accuracy"]["value"], linestyle="--", linewidth=1, color=GREY, label="no attack")
         unit = ", levels of 255" if in_levels else ""
-        ax.set(xlabel=f"radius ε in {_BALLS[norm]}{unit}", ylim=(0, 100), title=f"Within {_BALLS[norm]} balls")
+        ax.set(
+            xlabel=f"radius ε in {BALL_NAMES[norm]}{unit}", ylim=(0, 100), title=f"Within {BALL_NAMES[norm]} balls"
+        )
         ax.set_xlim(0, radii.max() or 1)
     panels[0].set_ylabel("accuracy under attack, %")
     named = {label: line for ax in panels for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=5, fontsize=9)
     return figure
+
+
+def compare_adversarial(ax: Axes, reports: Mapping[str, RobustnessReport]) -> None:
+    """Accuracy of several models under the strongest attack that each has in the first norm, by radius."""
+    named = ""
+    for colour, report in zip(cycle(COLOURS), reports.values(), strict=False):
+        if axis := report.axes.get("adversarial"):
+            norm, setting = next(iter(axis["settings"].items()))
+            strongest = setting["attacks"][-1]
+            radii = [0, *(eps for eps in setting["eps"].values() if eps > 0)]
+            found = [
+                axis[norm][strongest][key]["robust_accuracy"] for key, eps in setting["eps"].items() if eps > 0
+            ]
+            shares = [axis["accuracy"], *found]
+            low, high = 100 * np.array([share["ci95"] for share in shares]).T
+            ax.fill_between(radii, low, high, color=colour, alpha=0.15, linewidth=0)
+            ax.plot(radii, [100 * share["value"] for share in shares], "o-", color=colour, markersize=4)
+            named = f"{ATTACK_NAMES[strongest]}, {BALL_NAMES[norm]}"
+    ax.set(xlabel=f"radius ε ({named})", ylabel="accuracy under attack, %", title="Adversarial input")
+    ax.set_ylim(bottom=0)

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hfmix.robustness.adversarial_figure import compare_adversarial
+from hfmix.robustness.interpolation_figure import compare_interpolation
 from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.style import COLOURS, GREY, STYLE, short
 
@@ -25,7 +27,9 @@ def draw_comparison(reports: Reports, path: Path) -> None:
 
 
 def comparison_figure(reports: Reports) -> Figure:
-    """Accuracy by severity or average precision, calibration error, risk and coverage, OOD detection."""
+    """Accuracy by severity or average precision, calibration error, risk and coverage, OOD detection, accuracy under
+    attack, and misses in between.
+    """
     paths = {path for report in reports.values() for path, _ in report.figures()}
     panels = [draw for starts, draw in _PANELS if any(path.startswith(starts) for path in paths)]
     columns = min(2, max(1, len(panels)))
@@ -135,4 +139,6 @@ _PANELS: tuple[tuple[tuple[str, ...], Callable[[Axes, Reports], None]], ...] = (
     (("calibration/ece_15",), _compare_calibration),
     (("selective/aurc",), _compare_risk),
     (("ood/",), _compare_detection),
+    (("adversarial/",), compare_adversarial),
+    (("interpolation/miss_rate",), compare_interpolation),
 )

@@ -11,7 +11,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from hfmix.metrics import wilson_interval
+from hfmix.robustness.adversarial_figure import draw_adversarial
 from hfmix.robustness.curves import draw_risk_coverage, draw_roc
+from hfmix.robustness.interpolation_figure import draw_interpolation
+from hfmix.robustness.memorization_figure import draw_memorization
 from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.style import COLOURS, GREY, STYLE, WIDTH, short
 
@@ -22,7 +25,8 @@ _BAD_TO_GOOD = LinearSegmentedColormap.from_list("bad_to_good", ["#e8895a", "#fb
 def draw_report(report: RobustnessReport, folder: Path) -> dict[str, list[Path]]:
     """Writes the figures of the axes that the report has, by axis; those of an earlier report go.
 
-    ``reliability.png``, ``risk_coverage.png``, ``corruptions.png``, ``shift.png``, ``ood.png`` and ``roc.png``.
+    ``reliability.png``, ``risk_coverage.png``, ``corruptions.png``, ``shift.png``, ``ood.png``, ``roc.png``,
+    ``adversarial.png``, ``interpolation.png`` and ``memorization.png``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, list[Path]] = {}
@@ -146,4 +150,7 @@ FIGURES: tuple[tuple[str, str, Callable[[dict[str, Any]], Figure]], ...] = (
     ("shift.png", "shift", _draw_shift),
     ("ood.png", "ood", _draw_ood),
     ("roc.png", "ood", lambda axes: draw_roc(axes["ood"])),
+    ("adversarial.png", "adversarial", lambda axes: draw_adversarial(axes["adversarial"])),
+    ("interpolation.png", "interpolation", lambda axes: draw_interpolation(axes["interpolation"])),
+    ("memorization.png", "memorization", lambda axes: draw_memorization(axes["memorization"])),
 )

@@ -10,10 +10,13 @@ from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
 from hfmix.metrics import fit_temperature
+from hfmix.robustness.adversarial import adversarial_axis
 from hfmix.robustness.alexnet import ALEXNET_ERRORS
 from hfmix.robustness.calibration import calibration_axis, clean_axis
 from hfmix.robustness.corrupting import how_applied
 from hfmix.robustness.corruption_axis import against_alexnet, corruption_axis
+from hfmix.robustness.interpolation import interpolation_axis
+from hfmix.robustness.memorization import measure_memorization
 from hfmix.robustness.multi_label import clean_axis_of_several
 from hfmix.robustness.ood import ood_axis, ood_groups
 from hfmix.robustness.ood_scores import FeatureReference, Scores, full_spectrum, ood_scores
@@ -65,8 +68,7 @@ def measure(runner: Runner, sets: EvaluationSets, asked: Asked, bar: tqdm) -> Me
     if sets.corrupted is not None:
         found = runner.under_corruption(sets.corrupted, corruptions, seed, asked.mode, bar, sets.stored)
         axis = corruption_axis(found.correct, found.confidence, found.nll, corruptions, seed)
-        position = {row: i for i, row in enumerate(sets.test.rows.tolist())}
-        taken = np.array([position[row] for row in sets.corrupted.rows.tolist()])
+        taken = positions(sets.corrupted, sets.test)
         predictions |= corrupted_predictions(found.correct, taken)
         if clean.logits.shape[1] == 1000 and set(ALEXNET_ERRORS) <= set(corruptions):
             clean_correct = (log_prob.argmax(1) == labels)[taken]
@@ -75,6 +77,16 @@ def measure(runner: Runner, sets: EvaluationSets, asked: Asked, bar: tqdm) -> Me
             **how_applied(runner.preprocessor, corruptions, asked.mode, sets.stored),
             **axis,
         }
+    if sets.attacked is not None:
+        taken = positions(sets.attacked, sets.test)
+        measured["adversarial"], flags = adversarial_axis(runner, sets.attacked, asked.threats, seed, bar, taken)
+        predictions |= flags
+    if sets.between is not None:
+        measured["interpolation"], by_pair = interpolation_axis(runner, sets.between, asked.pairs, seed, bar)
+        predictions |= by_pair
+    if sets.noisy is not None:
+        measured["memorization"], learnt = measure_memorization(runner, sets.noisy, bar, asked.curve)
+        predictions |= learnt
     shifted = {key: runner.outputs(data, bar, with_features) for key, data in sets.shift.items()}
     if shifted:
         measured["shift"] = {
@@ -123,6 +135,12 @@ def _ood_axes(
         wide = full_spectrum(inside, *map(scores, shifted.values()))
         axes["ood_full_spectrum"] = {key: ood_axis(wide, other, asked.seed) for key, other in outside.items()}
     return axes, outside
+
+
+def positions(part: LabelledData, whole: LabelledData) -> np.ndarray:
+    """(M,) where the examples of a part are in the whole."""
+    position = {row: i for i, row in enumerate(whole.rows.tolist())}
+    return np.array([position[row] for row in part.rows.tolist()])
 
 
 def _shift_axis(outputs: Outputs, data: LabelledData, classes: Sequence[str], seed: int) -> dict[str, Any]:

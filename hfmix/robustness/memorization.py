@@ -47,7 +47,6 @@ def memorization_axis(
     predicted: np.ndarray,
     labels: np.ndarray,
     true_labels: np.ndarray | None,
-    noise: Mapping[str, float] | None = None,
     curve: LearningCurve | None = None,
 ) -> dict[str, Any]:
     """Training errors on true and on wrong labels, and the best and the last test error; with Wilson's intervals.
@@ -66,7 +65,6 @@ def memorization_axis(
         predicted: (N,) classes, for training examples that were not augmented.
         labels: (N,) classes that were trained on.
         true_labels: (N,) classes before label noise.
-        noise: ``probability`` and ``seed`` of the noise, for the record.
         curve: of the training; None leaves the test errors out.
 
     Raises:
@@ -80,8 +78,7 @@ def memorization_axis(
         "train_error_wrong_labels": of_wrong != labels[is_wrong],
         "train_error_wrong_labels_against_truth": of_wrong != true_labels[is_wrong],
     }
-    axis: dict[str, Any] = {} if noise is None else {"label_noise": dict(noise)}
-    axis |= {"num_examples": len(labels), "num_wrong_labels": int(is_wrong.sum())}
+    axis: dict[str, Any] = {"num_examples": len(labels), "num_wrong_labels": int(is_wrong.sum())}
     axis |= {name: _error(int(errors.sum()), len(errors)) for name, errors in parts.items() if len(errors)}
     return axis if curve is None else {**axis, **_test_errors(curve)}
 
@@ -90,10 +87,7 @@ def measure_memorization(
     runner: Runner,
     train: LabelledData,
     bar: tqdm,
-    noise: Mapping[str, float] | None = None,
     curve: LearningCurve | None = None,
-    max_samples: int | None = None,
-    seed: int = 0,
 ) -> tuple[dict[str, Any], Predictions]:
     """`memorization_axis` of the runner's model, and what it says of each training example.
 
@@ -103,22 +97,20 @@ def measure_memorization(
     Args:
         train: what the model was trained on, with its `true_labels`.
         bar: goes on by an example each.
-        noise, curve: see `memorization_axis`.
-        max_samples: look at so many examples, drawn by `seed`; None takes all.
+        curve: see `memorization_axis`.
 
     Raises:
         ValueError: as `memorization_axis`, before anything is measured.
     """
     _check(train.labels, train.true_labels)
-    data = train.sample(max_samples, seed)
-    predicted = runner.outputs(data, bar).logits.argmax(1)
+    predicted = runner.outputs(train, bar).logits.argmax(1)
     found = {
         "train_predicted": predicted.astype(np.int64),
-        "train_label": data.labels.astype(np.int64),
-        "train_true_label": data.true_labels.astype(np.int64),
-        "train_row": data.rows.astype(np.int64),
+        "train_label": train.labels.astype(np.int64),
+        "train_true_label": train.true_labels.astype(np.int64),
+        "train_row": train.rows.astype(np.int64),
     }
-    return memorization_axis(predicted, data.labels, data.true_labels, noise, curve), found
+    return memorization_axis(predicted, train.labels, train.true_labels, curve), found
 
 
 def _test_errors(curve: LearningCurve) -> dict[str, Any]:

@@ -21,6 +21,9 @@ _TITLES = {
     "corruptions": "Corrupted input",
     "shift": "Shifted input",
     "ood": "Out-of-distribution input",
+    "adversarial": "Adversarial input",
+    "interpolation": "In between examples",
+    "memorization": "Wrong labels, and what was learnt of them",
     "ood_groups": "Groups of out-of-distribution sets",
     "ood_full_spectrum": "Out-of-distribution input against clean and shifted input",
 }
@@ -80,6 +83,8 @@ def page(report: RobustnessReport, figures: Mapping[str, Sequence[Path]]) -> str
             for axis, content in report.axes.items()
         ],
         applied=corruptions.get("applied"),
+        adversarial=report.axes.get("adversarial"),
+        interpolation=report.axes.get("interpolation"),
         mode=corruptions.get("mode"),
         quirks={
             words(_QUIRK_OF_ALL.get(name, name)): text for name, text in corruptions.get("quirks", {}).items()

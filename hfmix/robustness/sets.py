@@ -7,6 +7,10 @@ from typing import Literal
 from hfmix.data.labelled import LabelledData
 from hfmix.robustness.cifar_c import CifarC
 from hfmix.robustness.corruptions import SEVERITIES
+from hfmix.robustness.interpolation import passes as passes_between
+from hfmix.robustness.memorization import LearningCurve
+from hfmix.robustness.threats import Threat
+from hfmix.robustness.threats import passes as passes_under_attack
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,9 @@ class EvaluationSets:
     stored: CifarC | None
     validation: LabelledData | None
     reference: LabelledData | None
+    attacked: LabelledData | None
+    between: LabelledData | None
+    noisy: LabelledData | None
     ood: Mapping[str, LabelledData]
     shift: Mapping[str, LabelledData]
 
@@ -25,18 +32,20 @@ class EvaluationSets:
         """Those that the model sees as they are."""
         return [
             data
-            for data in (self.test, self.validation, self.reference, *self.ood.values(), *self.shift.values())
+            for data in (
+                self.test,
+                self.validation,
+                self.reference,
+                self.noisy,
+                *self.ood.values(),
+                *self.shift.values(),
+            )
             if data is not None
         ]
 
-    def passes(self, num_corruptions: int) -> int:
-        """Forward passes of examples."""
-        cells = num_corruptions * len(SEVERITIES)
-        return sum(map(len, self.plain())) + (cells * len(self.corrupted) if self.corrupted is not None else 0)
-
     def check(self) -> None:
         """Raises a ValueError for a set of another kind than the test set."""
-        for data in self.plain():
+        for data in (*self.plain(), *([] if self.between is None else [self.between])):
             if data.kind != self.test.kind:
                 raise ValueError(f"the {data.name} set holds {data.kind}, the test set {self.test.kind}")
 
@@ -49,4 +58,24 @@ class Asked:
     corruptions: Sequence[str]
     groups: Mapping[str, Sequence[str]]
     mode: Literal["parity", "corrected"]
+    threats: Sequence[Threat]
+    pairs: int
+    curve: LearningCurve | None
     seed: int
+
+
+def passes(sets: EvaluationSets, asked: Asked) -> dict[str, int]:
+    """Passes of an example through the model, by what takes them: ``plain``, ``corrupted``, ``attacked``
+    (forward and back, at most), ``between`` (half of them back).
+    """
+    classes = len(sets.test.class_names)
+    return {
+        "plain": sum(map(len, sets.plain())),
+        "corrupted": _count(sets.corrupted) * len(asked.corruptions) * len(SEVERITIES),
+        "attacked": _count(sets.attacked) * passes_under_attack(asked.threats),
+        "between": 0 if sets.between is None else asked.pairs * passes_between(classes),
+    }
+
+
+def _count(data: LabelledData | None) -> int:
+    return 0 if data is None else len(data)

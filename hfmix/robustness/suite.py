@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from datasets import Dataset
 from torch import nn
 from tqdm.auto import tqdm
@@ -13,16 +14,21 @@ from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.splits import as_labelled, open_labelled, open_ood
 from hfmix.environment import versions
-from hfmix.robustness import AXES
+from hfmix.robustness import AXES, DEFAULT_AXES
+from hfmix.robustness.attacks import attacked_model
 from hfmix.robustness.cifar_c import CifarC
 from hfmix.robustness.corrupting import check_names
 from hfmix.robustness.estimate import say_how_long
+from hfmix.robustness.interpolation import interpolation_axis
 from hfmix.robustness.measure import measure
+from hfmix.robustness.memorization import LearningCurve
+from hfmix.robustness.ood_scores import NEIGHBOURS
 from hfmix.robustness.pieces import Pieces
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport
 from hfmix.robustness.runner import Runner
-from hfmix.robustness.sets import Asked, EvaluationSets
+from hfmix.robustness.sets import Asked, EvaluationSets, passes
 from hfmix.robustness.shards import num_processes
+from hfmix.robustness.threats import Threat, check_threats
 
 Data = Dataset | LabelledData
 # features of more training examples than these change k-NN and Mahalanobis little and cost as many passes
@@ -33,7 +39,7 @@ def evaluate_robustness(
     model: nn.Module,
     processor: Any,
     dataset: Data,
-    axes: Sequence[str] = AXES,
+    axes: Sequence[str] = DEFAULT_AXES,
     ood: Mapping[str, Data | str | Path] | None = None,
     *,
     shift: Mapping[str, Data | str | Path] | None = None,
@@ -48,6 +54,10 @@ def evaluate_robustness(
     corruption_samples: int | None = None,
     mode: Literal["parity", "corrected"] = "parity",
     corrupted: str | Path | None = None,
+    threats: Sequence[Threat] = (Threat(),),
+    attack_samples: int | None = None,
+    pairs: int = 500,
+    learning_curve: LearningCurve | None = None,
     batch_size: int = 128,
     seed: int = 0,
     skip_unreadable: bool = False,
@@ -70,12 +80,16 @@ def evaluate_robustness(
             feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``;
             for a table a `TableProcessor`, or any callable ``(rows, return_tensors="pt")``.
         dataset: the test set; labels compare with the logits by index.
-        axes: of "clean", "calibration", "selective", "corruptions", "ood", "shift".
+        axes: of `hfmix.robustness.AXES`; by default those that need no gradients: "clean", "calibration",
+            "selective", "corruptions", "shift" and "ood". There are "adversarial", "interpolation" and
+            "memorization" too.
         ood: name to data set, or to what `hfmix evaluate --ood` takes (a folder, Parquet file, Hub id).
         shift: name to a further labelled set, matched to the test set's classes by name. Where it holds some of
             them only, the model chooses among these.
         validation: fits the temperature of the calibration axis; never the test set.
-        reference: training examples, of which up to 5,000 give the features for k-NN and Mahalanobis.
+        reference: training examples. Up to 5,000 give the features for k-NN and Mahalanobis; interpolation is
+            between them, if they are given, as in mixup's paper; and memorization is of their wrong labels, where
+            they have some (`LabelledData.with_label_noise`).
         groups: group to names of `ood`, such as ``{"near": [...], "far": [...]}``.
         image_column, audio_column, label_column, feature_columns: None takes `image` or `audio`, and `label`, or
             the only column of that kind; of a table the last as label, and all others as features.
@@ -83,6 +97,10 @@ def evaluate_robustness(
         corruption_samples: corrupt so many test examples, drawn by `seed`; None takes all.
         mode: see `hfmix.corrupt`.
         corrupted: a folder in CIFAR-10-C's layout, of the same test set; its images are taken instead.
+        threats: what is done to examples for the adversarial axis, one a norm.
+        attack_samples: attack so many test examples, drawn by `seed`; None takes all.
+        pairs: of examples, for interpolation.
+        learning_curve: the errors on the test set in the course of training, for memorization.
         batch_size: examples a forward pass.
         seed: of corruption, draws and bootstrap.
         skip_unreadable: leave out examples that cannot be read, and count them in the report, instead of stopping.
@@ -115,6 +133,17 @@ def evaluate_robustness(
     elif test.kind == "table" and "corruptions" in axes:
         left_out["corruptions"] = "there are none of tables"
     axes = [axis for axis in axes if axis not in left_out]
+    if pairs < 1:
+        raise ValueError(f"pairs is a whole number from 1, not {pairs}")
+    preprocessor = preprocessor_for(test.kind, processor)
+    training = None
+    if reference is not None and not {"ood", "interpolation", "memorization"}.isdisjoint(axes):
+        training = _labelled(reference, columns, "reference", test.class_names)
+    trial = Runner(model, preprocessor, batch_size, Pieces(None, model), alone=True)
+    left_out |= _impossible(axes, trial, test, training)
+    axes = [axis for axis in axes if axis not in left_out]
+    if "adversarial" in axes:
+        check_threats(threats, attacked_model(model, preprocessor).bounds)
     corruptions = check_names(corruptions, test.kind) if "corruptions" in axes else []
     stored = None if corrupted is None else CifarC(corrupted)
     if stored is not None:
@@ -130,24 +159,26 @@ def evaluate_robustness(
             else None
         ),
         reference=(
-            _labelled(reference, columns, "reference", test.class_names).sample(_REFERENCE_SAMPLES, seed)
-            if reference is not None and ood and "ood" in axes
+            training.sample(_REFERENCE_SAMPLES, seed)
+            if training is not None and len(training) >= NEIGHBOURS and ood and "ood" in axes
             else None
         ),
+        attacked=test.sample(attack_samples, seed) if "adversarial" in axes else None,
+        between=(test if training is None else training) if "interpolation" in axes else None,
+        noisy=training if "memorization" in axes else None,
         ood={key: usable(data) for key, data in open_ood(ood or {}).items()} if "ood" in axes else {},
         shift={key: usable(data) for key, data in open_labelled(shift or {}, columns).items()}
         if "shift" in axes
         else {},
     )
     sets.check()
-    preprocessor = preprocessor_for(test.kind, processor)
     prepared = preprocessor.features(test.example(0)) if keep is not None else {}
     runner = Runner(model, preprocessor, batch_size, Pieces(keep, model, prepared))
-    asked = Asked(axes, corruptions, groups or {}, mode, seed)
+    asked = Asked(axes, corruptions, groups or {}, mode, threats, pairs, learning_curve, seed)
     if progress:
         say_how_long(runner, sets, asked)
-    own = sets.passes(len(corruptions)) // num_processes()
-    with tqdm(total=own, unit="example", desc="robustness", disable=not progress) as bar:
+    own = sum(passes(sets, asked).values()) // num_processes()
+    with tqdm(total=own, unit="pass", desc="robustness", disable=not progress) as bar:
         found = measure(runner, sets, asked, bar)
     runner.pieces.clear()
     return RobustnessReport(
@@ -168,6 +199,32 @@ def evaluate_robustness(
         },
         found.predictions,
     )
+
+
+def _impossible(
+    axes: Sequence[str], runner: Runner, test: LabelledData, training: LabelledData | None
+) -> dict[str, str]:
+    """Why some of these axes cannot be measured with this model and data."""
+    found = {}
+    if "adversarial" in axes:
+        try:
+            attacked_model(runner.model, runner.preprocessor)
+        except ValueError as error:
+            found["adversarial"] = str(error)
+    if "interpolation" in axes:
+        data = test if training is None else training
+        try:
+            with tqdm(disable=True) as bar:
+                interpolation_axis(runner, data.select(np.arange(min(len(data), 2))), 1, 0, bar, steps=3)
+        except ValueError as error:
+            found["interpolation"] = str(error)
+    if "memorization" in axes and (training is None or training.true_labels is None):
+        found["memorization"] = (
+            "no training data given (reference=)"
+            if training is None
+            else "it is not known which training labels are wrong: train with label_noise"
+        )
+    return found
 
 
 def _labelled(data: Data, columns: Columns, name: str, classes: Sequence[str] | None = None) -> LabelledData:
