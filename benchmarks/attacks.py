@@ -1,8 +1,8 @@
-"""Attacks beside the passes that they consist of, and beside torchattacks, for a ResNet-20 on 32-pixel images.
+"""Attacks beside the passes that they consist of, and beside torchattacks, for a ResNet-20 at 32 pixels.
 
 Targets: PGD of ten steps within 1.05 times ten passes forward and back (to the input alone); FGSM and PGD not
-slower than torchattacks' (`pip install --no-deps torchattacks`; without it, that part is left out). All calls take turns,
-and each ratio is of times measured in the same round, so that a machine that slows down slows both.
+slower than torchattacks' (`pip install --no-deps torchattacks`; without it, that part is left out). All calls take
+turns, and each ratio is of times measured in the same round, so that a machine that slows down slows both.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     model = Logits(load_backbone("resnet20_cifar", [str(i) for i in range(10)], pretrained=False)[0])
-    model = model.eval().requires_grad_(False).to(options.device)
+    model = model.eval().to(options.device)
     x = torch.rand(options.batch_size, 3, 32, 32, device=options.device)
     y = torch.randint(10, (options.batch_size,), device=options.device)
     ours = {"fgsm": lambda: fgsm(model, x, y, EPS), "pgd": lambda: pgd(model, x, y, EPS, STEP, STEPS)}

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hfmix.robustness.report import RobustnessReport
-
 from hfmix.robustness.style import COLOURS, GREY, WIDTH
 from hfmix.robustness.threats import ATTACKS
 
