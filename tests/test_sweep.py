@@ -193,7 +193,7 @@ def test_recipes_of_one_name_are_told_apart_by_their_folders(tmp_path, one_line)
 
 
 def test_another_part_is_held_out_for_each_seed(tmp_path):
-    """The same one for every recipe, so that differences are paired; of 150 irises 30, another 30 with each seed."""
+    """The same one for every recipe, so that differences are paired; with each seed another 30 of 150 irises."""
     sweep(IRIS, [0, 1], tmp_path, SHORT, vary_split=True)
     prints = {
         (name, seed): RobustnessReport.load(tmp_path / name / f"seed{seed}").content["data"]["fingerprint_sha256"]

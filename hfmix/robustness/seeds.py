@@ -97,8 +97,9 @@ def _row(found: Mapping[str, Any], shown: Sequence[Headline], signed: bool = Fal
     cells = {"seeds": str(seeds)}
     for how in shown:
         if figure := found["figures"].get(how.path):
-            few = len(figure["values"]) < seeds
-            cells[how.title] = _cell(figure, how, signed) + (f" ({len(figure['values'])} seeds)" if few else "")
+            count = len(figure["values"])
+            of_some = f" (of {count} seed{'s' if count > 1 else ''})" if count < seeds else ""
+            cells[how.title] = _cell(figure, how, signed) + of_some
     return cells
 
 
