@@ -114,6 +114,13 @@ class DataArguments:
             "--seed; the test set is never touched."
         },
     )
+    split_seed: int = field(
+        default=0,
+        metadata={
+            "help": "Draws what --test_fraction and --validation_fraction hold out. Runs with another one are "
+            "measured on other examples."
+        },
+    )
     streaming: bool = field(
         default=False,
         metadata={
@@ -220,6 +227,8 @@ class DataArguments:
                 )
         if self.crop_padding < 0:
             raise ValueError(f"crop_padding is a number of pixels from 0, not {self.crop_padding}")
+        if not 0 <= self.split_seed < 2**32:
+            raise ValueError(f"split_seed is a whole number from 0, below 2³², not {self.split_seed}")
         if not 0.0 < self.test_fraction < 1.0:
             raise ValueError(f"test_fraction lies between 0 and 1, not {self.test_fraction}")
         for name in ("validation_fraction", "label_noise"):

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from hfmix import __version__
-from hfmix.commands import compare, corrupt, evaluate, push
+from hfmix.commands import compare, corrupt, evaluate, push, sweep
 from hfmix.commands.options import Parser
 from hfmix.errors import report_errors
 
@@ -33,7 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> None:
     if argv[:1] == ["train"]:  # its options are those of the training script
         return _train(argv[1:])
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, others = parser.parse_known_args(argv)
+    if others and "training_options" not in arguments:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    arguments.training_options = others
     return arguments.command(arguments)
 
 
@@ -60,7 +64,7 @@ def _parser() -> ArgumentParser:
     commands.add_parser(
         "train", help="train from a recipe and measure the result (RECIPE [--num_processes N] ...)"
     )
-    for command in (evaluate, compare, corrupt, push):
+    for command in (evaluate, compare, corrupt, push, sweep):
         command.add(commands)
     return parser
 

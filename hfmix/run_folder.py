@@ -34,6 +34,11 @@ def is_finished(run: Path) -> bool:
     return (run / _SEAL).is_file() and (run / "robustness.json").is_file() and not (run / _STAGE).exists()
 
 
+def is_begun(run: Path) -> bool:
+    """Whether the folder holds a run that stopped half way, or that is still going on."""
+    return not is_finished(run) and ((run / _STAGE).exists() or bool(_checkpoints(run)))
+
+
 def check_free(run: Path, resume: bool, overwrite: bool) -> None:
     """Refuses a folder whose content a run would destroy. Changes nothing.
 
@@ -46,7 +51,7 @@ def check_free(run: Path, resume: bool, overwrite: bool) -> None:
             raise FileExistsError(
                 f"{run} holds a finished run: choose another --output_dir, or pass --overwrite to replace it"
             )
-    elif (run / _STAGE).exists() or _checkpoints(run):
+    elif is_begun(run):
         if not (resume or overwrite):
             raise FileExistsError(
                 f"{run} holds a run that stopped half way, or that is still going on: "

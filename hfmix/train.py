@@ -107,7 +107,8 @@ def _training_examples(
     transform = transform_for(train, processor, recipe.data)
     if isinstance(train, StreamedData):
         return StreamedExamples(train, transform, recipe.training.seed, recipe.data.shuffle_buffer)
-    return Examples(train, transform, recipe.training.seed)
+    seed = None if train.kind == "table" else recipe.training.seed  # nothing is drawn for a table's rows
+    return Examples(train, transform, seed)
 
 
 def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData]) -> tuple[PreTrainedModel, Any]:

@@ -23,7 +23,7 @@ from hfmix.train import main
 RECIPES = ROOT / "recipes"
 ALL = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name not in ("base", "accelerate"))
 OWN_DATA = ["--dataset_name", "digits"]
-HEAVY = ("wrn28_10", "resnet50", "vit", "dinov2")
+HEAVY = ("wrn28_10", "resnet50", "vit", "dinov2", "alternatives")
 OF_SOUND = ("fsdd", "speech_commands", "ast")
 GIVEN_BY_USER = ("finetune", "fsdd")  # recipes that are given data on the command line
 
@@ -152,7 +152,7 @@ def untrained_dinov2(folder: Path) -> str:
     "path",
     [
         pytest.param(
-            path, marks=[pytest.mark.slow] if any(net in path.stem for net in HEAVY) else [], id=name(path)
+            path, marks=[pytest.mark.slow] if any(net in name(path) for net in HEAVY) else [], id=name(path)
         )
         for path in ALL
         if path.parent.name != "digits"  # the quickstart's, which train in other tests

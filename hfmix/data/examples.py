@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -25,7 +26,8 @@ class Examples(Dataset):
         data: the split.
         transform: an image, a clip or a row to the model's inputs; it may draw from torch's, Python's and NumPy's
             generators.
-        seed: of what it draws; None for a transform that draws nothing.
+        seed: of what it draws; None for a transform that draws nothing. Rows of a table, which are small, are then
+            made once and kept.
     """
 
     def __init__(
@@ -35,6 +37,9 @@ class Examples(Dataset):
         self.transform = transform
         self.seed = seed
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
+        self._keeps = data.kind == "table" and seed is None
+        self._kept: dict[str, Tensor] = {}
+        self._is_kept = np.zeros(len(data), dtype=bool)
 
     def set_epoch(self, epoch: int) -> None:
         """To be called before each pass; `MixTrainer` and accelerate's data loaders do it."""
@@ -44,13 +49,25 @@ class Examples(Dataset):
         return len(self.data)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        example, label = self.data.example(position), self.data.labels[position]
-        if self.seed is None:
-            inputs = self.transform(example)
-        else:
-            with keyed_randomness(self.seed, int(self._epoch), int(self.data.rows[position])):
-                inputs = self.transform(example)
+        label = self.data.labels[position]
+        inputs = self._kept_inputs(position) if self._keeps else self._inputs(position)
         return {**inputs, "labels": torch.from_numpy(label) if self.data.is_multi_label else int(label)}
+
+    def _inputs(self, position: int) -> dict[str, Tensor]:
+        example = self.data.example(position)
+        if self.seed is None:
+            return self.transform(example)
+        with keyed_randomness(self.seed, int(self._epoch), int(self.data.rows[position])):
+            return self.transform(example)
+
+    def _kept_inputs(self, position: int) -> dict[str, Tensor]:
+        if not self._is_kept[position]:
+            for name, value in self._inputs(position).items():
+                if name not in self._kept:
+                    self._kept[name] = value.new_empty((len(self), *value.shape))
+                self._kept[name][position] = value
+            self._is_kept[position] = True
+        return {name: rows[position] for name, rows in self._kept.items()}
 
 
 def transform_for(

@@ -17,9 +17,9 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
     """Training and test data, and validation data where there is some, all with the training set's classes.
 
     Without a test set, `test_fraction` of the training data is held out at random, and then
-    `validation_fraction` of what is left. Both parts, and what `max_eval_samples` and `max_test_samples` draw,
-    are the same whatever the seed, so that runs compare; `seed` draws `max_train_samples`. Label noise falls on
-    the training data alone.
+    `validation_fraction` of what is left, both drawn by `split_seed`. These parts, and what `max_eval_samples`
+    and `max_test_samples` draw, are the same whatever the `seed`, so that runs compare; that draws
+    `max_train_samples`. Label noise falls on the training data alone.
 
     Raises:
         ValueError: a set is missing, empty, lacks the column, or holds a class that the training set lacks.
@@ -46,11 +46,11 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
         if name in opened
     }
     if "test" not in splits:
-        train, splits["test"] = _hold_out(train, args.test_fraction)
+        train, splits["test"] = _hold_out(train, args.test_fraction, args.split_seed)
     if args.validation_fraction:
         if "validation" in splits:
             raise ValueError("the data has a validation set of its own: leave validation_fraction out")
-        train, splits["validation"] = _hold_out(train, args.validation_fraction)
+        train, splits["validation"] = _hold_out(train, args.validation_fraction, args.split_seed)
     if args.label_noise:
         train = train.with_label_noise(args.label_noise, args.label_noise_seed)
     splits["train"] = train.sample(args.max_train_samples, seed)
@@ -142,8 +142,10 @@ def load_test(
     split: str = "test",
     columns: Columns = USUAL,
     test_fraction: float = 0.2,
+    split_seed: int = 0,
 ) -> LabelledData:
-    """The split to measure on; where there is no test split, the part of "train" that `load_splits` holds out.
+    """The split to measure on; where there is no test split, the part of "train" that `load_splits` holds out
+    with the same `test_fraction` and `split_seed`.
 
     Raises:
         ValueError, ConnectionError: as `open_dataset` and `as_labelled`; or there is no such split.
@@ -153,7 +155,7 @@ def load_test(
         return as_labelled(splits[split], columns, name=split)
     if split != "test" or "train" not in splits:
         raise ValueError(f"{source} has no split {split!r}, only {', '.join(splits)}: set --split")
-    return _hold_out(as_labelled(splits["train"], columns, name="train"), test_fraction)[1]
+    return _hold_out(as_labelled(splits["train"], columns, name="train"), test_fraction, split_seed)[1]
 
 
 def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData:
@@ -168,15 +170,17 @@ def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData
     return as_labelled(splits.get(split, next(iter(splits.values()))), columns, name=split)
 
 
-def _hold_out(data: LabelledData, fraction: float) -> tuple[LabelledData, LabelledData]:
+def _hold_out(data: LabelledData, fraction: float, seed: int) -> tuple[LabelledData, LabelledData]:
     """Two random parts with equal shares of classes where each class has enough examples, and each example one."""
     if data.is_multi_label:
-        return _parts(data, fraction, None)
+        return _parts(data, fraction, None, seed)
     counts = np.bincount(data.labels)
     enough = counts[counts > 0].min() > 1 and len(data) * min(fraction, 1 - fraction) >= len(counts)
-    return _parts(data, fraction, data.labels if enough else None)
+    return _parts(data, fraction, data.labels if enough else None, seed)
 
 
-def _parts(data: LabelledData, fraction: float, stratify: np.ndarray | None) -> tuple[LabelledData, LabelledData]:
-    parts = train_test_split(np.arange(len(data)), test_size=fraction, stratify=stratify, random_state=0)
+def _parts(
+    data: LabelledData, fraction: float, stratify: np.ndarray | None, seed: int
+) -> tuple[LabelledData, LabelledData]:
+    parts = train_test_split(np.arange(len(data)), test_size=fraction, stratify=stratify, random_state=seed)
     return data.select(np.sort(parts[0])), data.select(np.sort(parts[1]))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
+from scipy.special import stdtrit
 
 Z95 = 1.959963984540054
 _BLOCK_ELEMENTS = 2**20  # of counts: 8 MiB
@@ -21,6 +22,14 @@ def mean_interval(values: np.ndarray, bounds: tuple[float, float] = (-np.inf, np
     """The normal interval of the mean of (N,) independent values, cut to `bounds` (which a single value gives)."""
     half = Z95 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.inf
     return _within(bounds, values.mean() - half, values.mean() + half)
+
+
+def t_interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's interval of the mean of (N,) independent normal values, for few of them; infinite for one."""
+    if len(values) < 2:
+        return -np.inf, np.inf
+    half = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 def bootstrap_interval(

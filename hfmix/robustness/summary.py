@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hfmix.robustness.report import RobustnessReport
 
@@ -18,16 +18,37 @@ _HEADLINES = (
 _DETECTION = (("AUROC, %", "auroc", "↑"), ("FPR95, %", "fpr95_ood_positive", "↓"))
 
 
-def headlines(report: RobustnessReport) -> dict[str, str]:
-    """Title to text, such as ``{"accuracy, % ↑": "98.9 [97.6, 99.5]"}``, for what the report measured."""
-    texts = {}
+class Headline(NamedTuple):
+    """How a headline figure is shown.
+
+    Attributes:
+        title: with the unit, and an arrow that says which way is better.
+        path: of the figure, as in `RobustnessReport.figures`.
+        factor, digits: of the figure as text.
+    """
+
+    title: str
+    path: str
+    factor: float
+    digits: int
+
+
+def headline_figures(report: RobustnessReport) -> dict[Headline, dict[str, Any]]:
+    """The headline figures that the report has, in their order."""
+    found = {}
     for title, (axis, key), factor, digits, better in _HEADLINES:
         if key in report.axes.get(axis, {}):
-            texts[f"{title} {better}"] = show(report.axes[axis][key], factor, digits)
-    for name, found in report.axes.get("ood", {}).items():
+            found[Headline(f"{title} {better}", f"{axis}/{key}", factor, digits)] = report.axes[axis][key]
+    for name, scores in report.axes.get("ood", {}).items():
         for title, key, better in _DETECTION:
-            texts[f"OOD {name} {title} {better}"] = show(found["msp"][key], 100, 1)
-    return texts
+            how = Headline(f"OOD {name} {title} {better}", f"ood/{name}/msp/{key}", 100, 1)
+            found[how] = scores["msp"][key]
+    return found
+
+
+def headlines(report: RobustnessReport) -> dict[str, str]:
+    """Title to text, such as ``{"accuracy, % ↑": "98.9 [97.6, 99.5]"}``, for what the report measured."""
+    return {how.title: show(found, how.factor, how.digits) for how, found in headline_figures(report).items()}
 
 
 def headline(report: RobustnessReport) -> str:
@@ -62,7 +83,7 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
     reports = {str(path) if alike else path.name: RobustnessReport.load(path) for path in paths}
     _check_comparable(reports)
     differences = _differences(reports)
-    text = _markdown({name: headlines(report) for name, report in reports.items()})
+    text = markdown_table({name: headlines(report) for name, report in reports.items()})
     if len(reports) > 1:
         text += "\n" + _difference_text(list(reports), differences)
     if out is not None:
@@ -101,7 +122,7 @@ def _difference_text(names: Sequence[str], differences: Mapping[str, Mapping[str
     text = ""
     if rows:
         text = f"Difference to {first}, with paired 95 % intervals (* where the interval excludes 0):\n\n"
-        text += _markdown(rows)
+        text += markdown_table(rows)
     if missing := [name for name in others if name not in differences]:
         text += "\n" if rows else ""
         text += f"No paired difference to {first} for {', '.join(missing)}: one of the two has no predictions.\n"
@@ -131,13 +152,15 @@ def _signed(found: Mapping[str, Any], factor: float, digits: int) -> str:
 
 def _check_comparable(reports: Mapping[str, RobustnessReport]) -> None:
     first, *others = reports
-    for what in ("test set", "corruptions", "out-of-distribution sets"):
-        for other in others:
-            ours, theirs = _basis(reports[first])[what], _basis(reports[other])[what]
-            if ours != theirs and None not in (ours, theirs):
-                raise ValueError(
-                    f"{first} and {other} were measured on different {what}: their figures don't compare"
-                )
+    for other in others:
+        for what in differing_bases(reports[first], reports[other]):
+            raise ValueError(f"{first} and {other} were measured on different {what}: their figures don't compare")
+
+
+def differing_bases(report: RobustnessReport, other: RobustnessReport) -> list[str]:
+    """On what two reports were measured that is not the same for both, of what both have; none: they compare."""
+    ours, theirs = _basis(report), _basis(other)
+    return [what for what in ours if ours[what] != theirs[what] and None not in (ours[what], theirs[what])]
 
 
 def _basis(report: RobustnessReport) -> dict[str, Any]:
@@ -156,10 +179,10 @@ def _basis(report: RobustnessReport) -> dict[str, Any]:
     }
 
 
-def _markdown(rows: Mapping[str, Mapping[str, str]]) -> str:
+def markdown_table(rows: Mapping[str, Mapping[str, str]], first: str = "run") -> str:
     """One row a run, one column a figure; cells padded so that the source reads as a table too."""
     titles = list(dict.fromkeys(title for row in rows.values() for title in row))
-    cells = [["run", *titles], *([name, *(row.get(title, "–") for title in titles)] for name, row in rows.items())]
+    cells = [[first, *titles], *([name, *(row.get(title, "–") for title in titles)] for name, row in rows.items())]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     cells.insert(1, ["-" * width for width in widths])
     lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]

@@ -11,7 +11,7 @@ from PIL import Image as PILImage
 from hfmix.arguments import DataArguments
 from hfmix.data.columns import Columns
 from hfmix.data.sources import open_dataset, split_of
-from hfmix.data.splits import as_labelled, as_unlabelled, load_splits
+from hfmix.data.splits import as_labelled, as_unlabelled, load_splits, load_test
 
 
 def pictures(n=4, mode="RGB"):
@@ -49,6 +49,19 @@ def test_a_folder_is_held_out_from_with_equal_shares(image_folder):
     assert not set(splits["train"].rows) & set(splits["test"].rows)
     again = load_splits(DataArguments(dataset_name=str(image_folder), test_fraction=1 / 3), seed=1)
     assert again["test"].rows.tolist() == splits["test"].rows.tolist()
+
+
+def test_the_held_out_parts_follow_the_split_seed():
+    """The test and the validation part; what `load_test` gives is the test part again."""
+    parts = {}
+    for split_seed in (0, 7):
+        args = DataArguments("iris", validation_fraction=0.25, split_seed=split_seed)
+        splits = load_splits(args, seed=0)
+        parts[split_seed] = {name: split.rows.tolist() for name, split in splits.items()}
+        assert sorted(row for rows in parts[split_seed].values() for row in rows) == list(range(150))
+        assert np.bincount(splits["test"].labels).tolist() == [10, 10, 10]
+        assert load_test("iris", split_seed=split_seed).rows.tolist() == parts[split_seed]["test"]
+    assert all(parts[0][name] != parts[7][name] for name in ("train", "validation", "test"))
 
 
 @pytest.mark.parametrize(
@@ -212,6 +225,7 @@ def test_sixteen_bits_are_refused():
         ),
         (lambda: DataArguments("digits", crop_padding=-1), "crop_padding is a number of pixels from 0, not -1"),
         (lambda: DataArguments("digits", test_fraction=1.0), "test_fraction lies between 0 and 1, not 1.0"),
+        (lambda: DataArguments("digits", split_seed=-1), "split_seed is a whole number from 0, below 2³², not -1"),
         (lambda: DataArguments("digits", ood="{broken"), "ood is not JSON such as"),
         (lambda: DataArguments("digits", label_noise=1.0), "label_noise is a share from 0 to below 1, not 1.0"),
         (lambda: DataArguments("digits", validation_fraction=-0.1), "validation_fraction is a share from 0"),

@@ -16,7 +16,7 @@ from hfmix.arguments import DataArguments
 from hfmix.backbones import save_backbone
 from hfmix.cli import main as hfmix_command
 from hfmix.data.columns import Columns
-from hfmix.data.examples import transform_for
+from hfmix.data.examples import Examples, transform_for
 from hfmix.data.sources import open_dataset
 from hfmix.data.splits import as_labelled, as_unlabelled, load_splits
 from hfmix.data.table_processor import TableProcessor, missing_cells
@@ -110,6 +110,24 @@ def test_the_papers_tables(shared_data, name, rows, features, classes):
     np.testing.assert_allclose(numbers[:, ~constant].std(0), 1, atol=1e-4)
     missing = missing_cells(train, "train")
     assert (missing is not None) is (name == "arrhythmia") and np.isfinite(x).all()
+
+
+def test_a_row_that_training_asks_for_again_is_not_made_again():
+    """And is the same; where a transform draws, by a seed, each pass makes it anew."""
+    data = load_splits(DataArguments("iris"), seed=0)["train"]
+    processor, made = TableProcessor.fit(data), []
+    transform = transform_for(data, processor)
+    examples = Examples(data, lambda row: made.append(row) or transform(row))
+    for _ in range(3):
+        for position in (5, 0, 5):
+            expected = transform(data.example(position))["input_features"]
+            assert torch.equal(examples[position]["input_features"], expected)
+            assert examples[position]["labels"] == data.labels[position]
+    assert made == [data.example(5), data.example(0)]
+    drawing = Examples(data, lambda row: {"x": torch.rand(2)}, seed=0)
+    first = drawing[0]["x"]
+    drawing.set_epoch(1)
+    assert not torch.equal(drawing[0]["x"], first)
 
 
 def test_another_split_is_read_by_the_training_set_s_columns(tmp_path):

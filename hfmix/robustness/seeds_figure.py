@@ -1,0 +1,66 @@
+"""The figure of a sweep."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hfmix.robustness.style import COLOURS, GREY, STYLE, short
+from hfmix.robustness.summary import Headline
+
+_COLUMNS = 3  # panels abreast
+
+
+def draw_sweep(found: Mapping[str, Any], shown: Sequence[Headline], path: Path) -> None:
+    """Writes `sweep_figure`."""
+    with matplotlib.rc_context(STYLE):
+        sweep_figure(found, shown).savefig(path)
+
+
+def sweep_figure(found: Mapping[str, Any], shown: Sequence[Headline]) -> Figure:
+    """A panel a figure, a row a recipe: the mean with its interval over the seeds, and each seed's as a dot.
+
+    Args:
+        found: what `summarise` gives.
+        shown: the figures to draw.
+    """
+    rows = max(1, -(-len(shown) // _COLUMNS))
+    columns = max(1, min(_COLUMNS, len(shown)))
+    height = 0.9 + 0.3 * max(3, len(found))
+    figure = Figure(figsize=(1.8 + 3.1 * columns, 0.4 + height * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for ax, how in zip(grid, shown, strict=False):
+        _panel(ax, found, how)
+    for ax in grid[len(shown) :]:
+        ax.remove()
+    figure.supxlabel("mean with its 95 % interval over the seeds; pale: each seed", fontsize=9)
+    return figure
+
+
+def _panel(ax: Axes, found: Mapping[str, Any], how: Headline) -> None:
+    for y, (colour, recipe) in enumerate(zip(_colours(found), found.values(), strict=True)):
+        figure = recipe["figures"].get(how.path)
+        if figure is None:
+            continue
+        values = [how.factor * value for value in figure["values"].values()]
+        ax.plot(values, [y + 0.22] * len(values), "o", color=colour, markersize=3, alpha=0.4, markeredgewidth=0)
+        mean = how.factor * figure["mean"]
+        ends = [how.factor * end for end in figure["ci95"] or ()]
+        ax.errorbar(mean, y, xerr=[[mean - ends[0]], [ends[1] - mean]] if ends else None, fmt="o", color=colour)
+    ax.set(title=how.title, ylim=(len(found) - 0.4, -0.6))
+    ax.set_yticks(range(len(found)), [short(name, 30) for name in found])
+    ax.grid(axis="x", color=GREY, alpha=0.25)
+
+
+def _colours(found: Mapping[str, Any]) -> list[str]:
+    """The first of the recipes that were measured on the same data has the first colour, and so on."""
+    counts: dict[str, int] = {}
+    colours = []
+    for name, recipe in found.items():
+        group = recipe.get("difference", {}).get("to", name)
+        colours.append(COLOURS[counts.setdefault(group, 0) % len(COLOURS)])
+        counts[group] += 1
+    return colours

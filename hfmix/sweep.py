@@ -1,0 +1,262 @@
+"""Several recipes under several seeds, one training after the other, and one table of them all."""
+
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate.state import AcceleratorState, GradientState
+
+from hfmix.environment import hardware, versions
+from hfmix.errors import UsageError
+from hfmix.recipe import parse
+from hfmix.robustness.report import RobustnessReport
+from hfmix.robustness.seeds import shown_headlines, summarise, sweep_text
+from hfmix.run_folder import begin, is_begun, is_finished
+from hfmix.train import train
+
+# what a sweep sets itself, and what to do instead
+_REFUSED = {
+    "seed": "give --seeds",
+    "output_dir": "give --out",
+    "resume_from_checkpoint": "a sweep goes on by itself where it stopped",
+    "num_processes": "a sweep trains in this one process; start `hfmix train` for several",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a sweep.
+
+    Attributes:
+        name, seed: of the recipe and its training.
+        folder: the run's.
+        argv: for `hfmix.recipe.parse`.
+        settings: every option with its value.
+    """
+
+    name: str
+    seed: int
+    folder: Path
+    argv: list[str]
+    settings: dict[str, Any]
+
+    @property
+    def record(self) -> Path:
+        """The file with the settings that a run is begun with, until it is finished and holds its own."""
+        return self.folder.with_name(f"{self.folder.name}.yaml")
+
+    def changed_settings(self) -> list[str] | None:
+        """Which settings are not those of the run that the folder holds; None where they are not known."""
+        file = self.folder / "recipe.yaml" if is_finished(self.folder) else self.record
+        if not file.is_file():
+            return None
+        before, now = yaml.safe_load(file.read_text(encoding="utf-8")), _plain(self.settings)
+        # the same folder can be written in several ways
+        return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k != "output_dir")
+
+
+def sweep(
+    recipes: Sequence[str | Path],
+    seeds: Sequence[int],
+    out: str | Path,
+    options: Sequence[str] = (),
+    vary_split: bool = False,
+    overwrite: bool = False,
+) -> str:
+    """Trains each recipe under each seed, each into ``out/RECIPE/seedK``, and puts the reports into one table.
+
+    All recipes have a seed's turn before the next seed comes. Runs that are finished with the same settings are
+    left as they are, one that stopped half way goes on from its last checkpoint, and one that fails does not stop
+    the others. What a run gives does not depend on the runs before it. ``sweep.md``, ``sweep.json`` and
+    ``sweep.png`` are written into `out`; see `summarise`.
+
+    Args:
+        recipes: paths. A recipe is called by its file's name, with its folders' where that is not unique.
+        seeds: of the training, and with `vary_split` of the parts that are held out from the training data.
+        out: a folder.
+        options: further ones of `hfmix train`, for all runs.
+        vary_split: hold out another part for each seed.
+        overwrite: train again what was begun with other settings.
+
+    Returns:
+        The table, as Markdown.
+
+    Raises:
+        UsageError: a wrong recipe, option or seed; nothing is trained then.
+        FileExistsError: a folder holds a run with other settings.
+        RuntimeError: some runs failed. The table holds the others.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(f"several processes: {_REFUSED['num_processes']}")
+    runs = _plan(recipes, seeds, Path(out), options, vary_split)
+    waiting = [run for run in runs if not (is_finished(run.folder) and run.changed_settings() == [])]
+    if not overwrite:
+        for run in waiting:
+            _check_settings(run)
+    failures = _train_all(waiting, len(runs) - len(waiting))
+    text = _write_tables(runs, Path(out), failures)
+    if failures:
+        for (name, seed), message in failures.items():
+            _say(f"failed: {name}, seed {seed}: {message}")
+        raise RuntimeError(
+            f"{len(failures)} of {len(runs)} runs failed; the same command tries them again and leaves the others"
+        )
+    return text
+
+
+def _plan(
+    recipes: Sequence[str | Path], seeds: Sequence[int], out: Path, options: Sequence[str], vary_split: bool
+) -> list[Run]:
+    """All runs, seed by seed; every recipe and option has been checked."""
+    refused = {**_REFUSED, **({"split_seed": "--vary_split gives the seed's"} if vary_split else {})}
+    for option in options:
+        name = option.partition("=")[0].lstrip("-").replace("-", "_")
+        if option.startswith("--") and name in refused:
+            raise UsageError(f"a sweep takes no --{name}: {refused[name]}")
+    if not recipes or not seeds:
+        raise UsageError("a sweep takes one recipe and one seed at least")
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise UsageError(f"seeds are different whole numbers from 0, not {' '.join(map(str, seeds))}")
+    runs = []
+    for seed in seeds:
+        for name, path in zip(_names(recipes), recipes, strict=True):
+            folder = out / name / f"seed{seed}"
+            argv = [str(path), *options, "--seed", str(seed), "--output_dir", str(folder)]
+            argv += ["--split_seed", str(seed)] if vary_split else []
+            runs.append(Run(name, seed, folder, argv, parse(argv).resolved))
+    return runs
+
+
+def _names(recipes: Sequence[str | Path]) -> list[str]:
+    """The recipes' names: those of their files, with as many folders before as it takes to tell them apart."""
+    paths = [Path(path).resolve().with_suffix("") for path in recipes]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"the recipe {path}.yaml is given twice")
+    for depth in range(1, max(len(path.parts) for path in paths)):
+        names = ["-".join(path.parts[1:][-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _check_settings(run: Run) -> None:
+    """Raises a FileExistsError where the folder holds a run that was begun with other settings."""
+    if not (is_finished(run.folder) or is_begun(run.folder)) or (changed := run.changed_settings()) == []:
+        return
+    what = "is not this sweep's" if changed is None else f"was begun with another {', '.join(changed[:5])}"
+    raise FileExistsError(
+        f"the run in {run.folder} {what}: choose another --out, or pass --overwrite to replace it"
+    )
+
+
+def _train_all(runs: Sequence[Run], num_finished: int) -> dict[tuple[str, int], str]:
+    """Trains what is waiting; what failed, and why."""
+    failures, start = {}, time.monotonic()
+    for i, run in enumerate(runs):
+        left = (time.monotonic() - start) / i * (len(runs) - i) if i else None
+        remaining = "" if left is None else f"; about {_duration(left)} left"
+        before = f", {num_finished} finished before" if num_finished else ""
+        _say(f"run {i + 1} of {len(runs)}{before}: {run.name}, seed {run.seed}{remaining}")
+        message = _train_one(run)
+        if message is not None:
+            failures[run.name, run.seed] = message
+            _say(f"failed: {message}")
+    return failures
+
+
+def _train_one(run: Run) -> str | None:
+    """Trains, or goes on with, one run; what went wrong, in a line."""
+    going_on = is_begun(run.folder) and run.changed_settings() == []
+    how = ["--resume_from_checkpoint", "true"] if going_on else ["--overwrite"]
+    try:
+        with _as_in_its_own_process():
+            recipe = parse([*run.argv, *how])
+            if is_begun(run.folder) and not going_on:
+                begin(run.folder, overwrite=True)  # now: its checkpoints are not what the record will say
+            run.record.parent.mkdir(parents=True, exist_ok=True)
+            run.record.write_text(yaml.safe_dump(_plain(run.settings), allow_unicode=True), encoding="utf-8")
+            train(recipe)
+            run.record.unlink()
+    except Exception as error:
+        if os.environ.get("HFMIX_DEBUG"):
+            traceback.print_exception(error)
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+@contextmanager
+def _as_in_its_own_process() -> Iterator[None]:
+    """Leaves nothing of a training in the process: what transformers and accelerate set for good, and memory."""
+    environment = dict(os.environ)
+    deterministic = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    tf32 = torch.backends.cuda.matmul.allow_tf32
+    _forget_accelerator()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = cudnn
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        _forget_accelerator()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _forget_accelerator() -> None:
+    """Else the first run's device and precision would be every run's."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+def _write_tables(runs: Sequence[Run], out: Path, failures: dict[tuple[str, int], str]) -> str:
+    from hfmix.robustness.seeds_figure import draw_sweep
+
+    reports: dict[str, dict[int, RobustnessReport]] = {run.name: {} for run in runs}
+    for run in runs:
+        if is_finished(run.folder) and (run.name, run.seed) not in failures:
+            reports[run.name][run.seed] = RobustnessReport.load(run.folder)
+    found, shown = summarise(reports), shown_headlines(reports)
+    failed = {f"{name}, seed {seed}": message for (name, seed), message in failures.items()}
+    text = sweep_text(found, shown) if found else ""
+    text += "".join(f"\nFailed: {which}: {message}\n" for which, message in failed.items())
+    out.mkdir(parents=True, exist_ok=True)
+    content = {"recipes": found, "failed": failed, "versions": versions(), "hardware": hardware()}
+    (out / "sweep.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (out / "sweep.md").write_text(text, encoding="utf-8")
+    if found:
+        draw_sweep(found, shown, out / "sweep.png")
+    return text
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings as a file gives them back, so that both can be compared."""
+    return yaml.safe_load(yaml.safe_dump(settings))
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _say(message: str) -> None:
+    print(f"sweep: {message}", file=sys.stderr, flush=True)
