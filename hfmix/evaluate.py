@@ -13,10 +13,12 @@ from torch import distributed
 from hfmix.data.columns import Columns
 from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import load_part, load_test
+from hfmix.errors import UsageError
 from hfmix.hub.pretrained import load_pretrained
-from hfmix.robustness import AXES
+from hfmix.robustness import DEFAULT_AXES
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
+from hfmix.robustness.threats import Threat
 from hfmix.run_folder import is_finished
 
 # finished pieces, in the folder that the report goes to
@@ -40,6 +42,10 @@ def evaluate(arguments: Namespace) -> None:
             None if source is None else _with_classes_of(test, load_part(source, split, columns))
             for source, split in ((arguments.validation, "validation"), (arguments.reference, "train"))
         )
+    if arguments.label_noise is not None:
+        if reference is None:
+            raise UsageError("--label_noise says which labels of --reference were wrong: give it too")
+        reference = reference.with_label_noise(arguments.label_noise, arguments.label_noise_seed)
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
     by_name = set(test.class_names) <= set(names)
     if by_name:
@@ -54,7 +60,7 @@ def evaluate(arguments: Namespace) -> None:
         model,
         processor,
         test.sample(arguments.max_samples, arguments.seed),
-        axes=arguments.axes or AXES,
+        axes=arguments.axes or DEFAULT_AXES,
         ood=dict(arguments.ood),
         shift=dict(arguments.shift),
         validation=validation,
@@ -64,6 +70,9 @@ def evaluate(arguments: Namespace) -> None:
         corruption_samples=arguments.corruption_samples,
         mode=arguments.mode,
         corrupted=arguments.corrupted,
+        threats=threats_of(arguments),
+        attack_samples=arguments.attack_samples,
+        pairs=arguments.pairs,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
         skip_unreadable=arguments.skip_unreadable,
@@ -79,6 +88,20 @@ def evaluate(arguments: Namespace) -> None:
     if distributed.is_initialized():
         state.wait_for_everyone()
         state.destroy_process_group()
+
+
+def threats_of(arguments: Namespace) -> list[Threat]:
+    """One a norm."""
+    return [
+        Threat(
+            norm,
+            arguments.eps,
+            arguments.attacks,
+            steps=arguments.attack_steps,
+            restarts=arguments.restarts,
+        )
+        for norm in arguments.norms
+    ]
 
 
 def _groups(near: Sequence[str], far: Sequence[str]) -> dict[str, Sequence[str]]:

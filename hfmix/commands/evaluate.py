@@ -5,7 +5,8 @@ import sys
 from argparse import Namespace
 
 from hfmix.commands.options import Commands, count, named
-from hfmix.robustness import AXES
+from hfmix.robustness import AXES, DEFAULT_AXES
+from hfmix.robustness.conventions import ATTACK_NAMES, BALL_NAMES
 
 
 def add(commands: Commands) -> None:
@@ -25,7 +26,8 @@ def add(commands: Commands) -> None:
     parser.add_argument("--image_column_name", help="the column of images [the only one]")
     parser.add_argument("--audio_column_name", help="the column of sound [the only one]")
     parser.add_argument("--label_column_name", help="the column of classes [the only one]")
-    parser.add_argument("--axes", nargs="+", choices=AXES, help="what to measure [all]")
+    usual = ", ".join(DEFAULT_AXES)
+    parser.add_argument("--axes", nargs="+", choices=AXES, help=f"what to measure [{usual}]")
     parser.add_argument(
         "--ood", nargs="+", type=named, default=[], metavar="NAME=SOURCE", help="out-of-distribution data"
     )
@@ -36,7 +38,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--validation", metavar="SOURCE", help="data to fit the temperature on")
     parser.add_argument(
-        "--reference", metavar="SOURCE", help="training data, whose features k-NN and Mahalanobis compare with"
+        "--reference",
+        metavar="SOURCE",
+        help="training data: its features for k-NN and Mahalanobis, its pairs for interpolation",
     )
     parser.add_argument(
         "--corruptions", nargs="+", metavar="NAME", help="which corruptions [the 15 of ImageNet-C; all of sound]"
@@ -50,6 +54,28 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--corrupted", metavar="FOLDER", help="take these images, in the layout of CIFAR-10-C, corrupted before"
     )
+    attacks = parser.add_argument_group("adversarial input (--axes adversarial)")
+    attacks.add_argument(
+        "--attacks",
+        nargs="+",
+        choices=tuple(ATTACK_NAMES),
+        default=["fgsm", "ifgsm", "pgd"],
+        help="by what, from weak to strong; autoattack needs hfmix[autoattack] and hours [fgsm ifgsm pgd]",
+    )
+    attacks.add_argument(
+        "--eps", nargs="+", help="radii, such as 8/255, in the input's own range [linf: 2/255 8/255; l2: 0.25 0.5]"
+    )
+    attacks.add_argument(
+        "--norms", nargs="+", choices=tuple(BALL_NAMES), default=["linf"], help="of the radii [linf]"
+    )
+    attacks.add_argument("--attack_steps", type=count, default=10, help="of ifgsm and pgd [10]")
+    attacks.add_argument("--restarts", type=count, default=1, help="of pgd [1]")
+    attacks.add_argument("--attack_samples", type=count, help="attack so many examples [all]")
+    between = parser.add_argument_group("in between examples (--axes interpolation)")
+    between.add_argument("--pairs", type=count, default=500, help="of examples [500]")
+    wrong = parser.add_argument_group("wrong labels (--axes memorization)")
+    wrong.add_argument("--label_noise", type=float, help="the run's: which labels of --reference were wrong")
+    wrong.add_argument("--label_noise_seed", type=int, default=0, help="the run's [0]")
     parser.add_argument("--max_samples", type=count, help="measure on so many examples [all]")
     parser.add_argument("--corruption_samples", type=count, help="corrupt so many examples [all]")
     parser.add_argument("--batch_size", type=count, default=128, help="examples a forward pass [128]")

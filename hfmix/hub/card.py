@@ -15,6 +15,7 @@ from hfmix.robustness.summary import headlines
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
 _LISTED_OOD = {(score, metric) for score in ("msp", "energy") for metric in ("auroc", "fpr95_ood_positive")}
+_LISTED = ("selective/aurc", "interpolation/miss_rate")
 _QUIRK_OF_ALL = {"all": "grey levels"}
 _PAPERS = {
     "mixup": "1710.09412",
@@ -143,6 +144,10 @@ def _eval_results(report: RobustnessReport, dataset: str, task: str) -> list[Eva
             config, metric = "all-corruptions", " ".join(rest)
         elif axis == "ood":
             config, metric = f"against {rest[0]}", " ".join(rest[1:])
+        elif axis == "adversarial":
+            config, metric = f"attacked by {rest[1]}, {rest[0]} {rest[2].replace('_of_', '/')}", rest[3]
+        elif axis in ("interpolation", "memorization"):
+            config, metric = axis, rest[0]
         else:
             config, metric = "clean", " ".join(rest)
         results.append(
@@ -165,7 +170,9 @@ def _is_listed(path: str) -> bool:
     axis, *rest = path.split("/")
     if axis == "ood":
         return tuple(rest[-2:]) in _LISTED_OOD
-    return axis in ("clean", "calibration", "corruptions") or path == "selective/aurc"
+    if axis == "adversarial":
+        return rest[-1] == "robust_accuracy"
+    return axis in ("clean", "calibration", "corruptions", "memorization") or path in _LISTED
 
 
 def _corruption_sentence(corruptions: dict[str, Any]) -> str:

@@ -8,17 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hfmix.robustness.conventions import ATTACK_NAMES, BALL_NAMES
 from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.style import COLOURS, GREY, WIDTH
-from hfmix.robustness.threats import ATTACKS
-
-ATTACK_NAMES = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD", "autoattack": "AutoAttack"}
-BALL_NAMES = {"linf": "L∞", "l2": "L2"}
 
 
 def draw_adversarial(axis: dict[str, Any]) -> Figure:
     """Robust accuracy against the radius, from a report's adversarial axis: a line an attack, a panel a norm."""
-    settings = axis["settings"]
+    settings, order = axis["settings"], list(ATTACK_NAMES)
     figure = Figure(figsize=(WIDTH if len(settings) > 1 else 4.8, 4.0), layout="constrained")
     panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     for ax, (norm, setting) in zip(panels, settings.items(), strict=True):
@@ -29,10 +26,10 @@ def draw_adversarial(axis: dict[str, Any]) -> Figure:
             found = [axis[norm][attack][name]["robust_accuracy"] for name, eps in names.items() if eps > 0]
             shares = [axis["accuracy"], *found]
             low, high = 100 * np.array([share["ci95"] for share in shares]).T
-            colour = COLOURS[ATTACKS.index(attack)]
+            colour = COLOURS[order.index(attack)]
             values = [100 * share["value"] for share in shares]
             ax.fill_between(radii, low, high, color=colour, alpha=0.15, linewidth=0)
-            size = 10 - 2 * ATTACKS.index(attack)  # where lines coincide, all can be seen
+            size = 10 - 2 * order.index(attack)  # where lines coincide, all can be seen
             ax.plot(radii, values, "o-", color=colour, markersize=size, clip_on=False, label=ATTACK_NAMES[attack])
         ax.axhline(100 * axis["accuracy"]["value"], linestyle="--", linewidth=1, color=GREY, label="no attack")
         unit = ", levels of 255" if in_levels else ""

@@ -27,8 +27,8 @@ def draw_comparison(reports: Reports, path: Path) -> None:
 
 
 def comparison_figure(reports: Reports) -> Figure:
-    """Accuracy by severity or average precision, calibration error, risk and coverage, OOD detection, accuracy under
-    attack, and misses in between.
+    """Accuracy by severity or average precision, calibration error, risk and coverage, OOD detection, attacks, and
+    misses in between.
     """
     paths = {path for report in reports.values() for path, _ in report.figures()}
     panels = [draw for starts, draw in _PANELS if any(path.startswith(starts) for path in paths)]

@@ -79,6 +79,10 @@ SCORES: dict[str, str] = {
     "mahalanobis": "Mahalanobis distance to the nearest class mean, negated",
 }
 
+# from the weakest to the strongest
+ATTACK_NAMES = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD", "autoattack": "AutoAttack"}
+BALL_NAMES = {"linf": "L∞", "l2": "L2"}
+
 
 def convention_of(path: str) -> str | None:
     """The name in `CONVENTIONS` that a path of `RobustnessReport.figures` ends in, or falls under."""

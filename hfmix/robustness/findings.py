@@ -1,7 +1,9 @@
 """What the figures of a report mean, in plain sentences."""
 
 from collections.abc import Callable
+from typing import Any
 
+from hfmix.robustness.conventions import ATTACK_NAMES, BALL_NAMES
 from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.summary import show
 
@@ -42,6 +44,7 @@ def findings(report: RobustnessReport, escape: Callable[[str], str] = str) -> li
             f"On the 80 % of the input that it is most confident of it errs {answered} % of the time, "
             f"on all of it {100 * (1 - axes['clean']['accuracy']['value']):.1f} %."
         )
+    sentences += _under_attack(axes) + _in_between(axes) + _memorized(axes)
     for name, found in axes.get("ood", {}).items():
         missed = found["msp"]["fpr95_ood_positive"]
         sentences.append(
@@ -49,3 +52,37 @@ def findings(report: RobustnessReport, escape: Callable[[str], str] = str) -> li
             f"{show(missed, 100, 1)} % of the proper input too."
         )
     return sentences
+
+
+def _under_attack(axes: dict[str, Any]) -> list[str]:
+    if not (attacked := axes.get("adversarial")):
+        return []
+    sentences = []
+    for norm, setting in attacked["settings"].items():
+        attack, radius = setting["attacks"][-1], list(setting["eps"])[-1]
+        kept = show(attacked[norm][attack][radius]["robust_accuracy"], 100, 1)
+        ball = f"{BALL_NAMES[norm]} {radius.replace('_of_', '/')}"
+        sentences.append(
+            f"Of {show(attacked['accuracy'], 100, 1)} % accuracy, {ATTACK_NAMES[attack]} within {ball} leaves "
+            f"{kept} %."
+        )
+    return sentences
+
+
+def _in_between(axes: dict[str, Any]) -> list[str]:
+    if not (between := axes.get("interpolation")):
+        return []
+    return [
+        f"In between two examples it predicts the class of neither {show(between['miss_rate'], 100, 1)} % of the "
+        f"time, half way {show(between['miss_rate_at_half'], 100, 1)} %."
+    ]
+
+
+def _memorized(axes: dict[str, Any]) -> list[str]:
+    if "train_error_wrong_labels" not in (learnt := axes.get("memorization", {})):
+        return []
+    wrong = learnt["train_error_wrong_labels"]
+    return [
+        f"Of the {learnt['num_wrong_labels']:,} wrong labels among its {learnt['num_examples']:,} training "
+        f"examples it learnt {100 * (1 - wrong['value']):.1f} % by heart."
+    ]

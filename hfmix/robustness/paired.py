@@ -13,13 +13,23 @@ from hfmix.robustness.report import figure
 # the statistic of D resamples, from how often each example is drawn: (D, N), for AUROC (D, N) and (D, M)
 Statistic = Callable[..., np.ndarray]
 
+# by axis, what says which examples it is of
+_ROWS = {"corruptions": "corrupted_row", "adversarial": "attacked_row", "interpolation": "pair_rows"}
+_BETWEEN = {
+    "between/miss": "miss_rate",
+    "between/gradient_norm": "gradient_norm",
+    "between/entropy": "entropy_between",
+    "between/cross_entropy": "cross_entropy_between",
+}
+
 
 def paired_differences(first: Predictions, other: Predictions, seed: int) -> dict[str, dict[str, object]]:
     """Figures of `other` minus those of `first`, by the path that the figure has in a report.
 
-    Accuracy, NLL, ECE, accuracy under corruption and the AUROC of the largest probability for each OOD set. The
-    intervals are `bootstrap_interval`'s of the difference, where a resample holds the same examples for both. What
-    is not there for both, or was corrupted for other examples, has no figure.
+    Accuracy, NLL, ECE, accuracy under corruption and under attack, the AUROC of the largest probability for each
+    OOD set, and what lies in between the same pairs. The intervals are `bootstrap_interval`'s of the difference,
+    where a resample holds the same examples for both. What is not there for both, or is of other examples, has no
+    figure.
 
     Args:
         first, other: `RobustnessReport.predictions` on the same data.
@@ -35,7 +45,8 @@ def paired_differences(first: Predictions, other: Predictions, seed: int) -> dic
     for path, ours, sizes in _statistics(first):
         if path not in theirs or theirs[path][1] != sizes:
             continue
-        if path.startswith("corruptions/") and not np.array_equal(first["corrupted_row"], other["corrupted_row"]):
+        rows = _ROWS.get(path.split("/")[0])
+        if rows is not None and not np.array_equal(first[rows], other[rows]):
             continue
         found[path] = _difference(ours, theirs[path][0], sizes, seed)
     return found
@@ -58,6 +69,12 @@ def _statistics(found: Predictions) -> Iterator[tuple[str, Statistic, tuple[int,
     if "corrupted_accuracy" in found:
         by_example = found["corrupted_accuracy"]
         yield "corruptions/mean_accuracy", _mean(by_example), (len(by_example),)
+    for name, values in found.items():
+        if name.startswith("robust/"):
+            path = f"adversarial/{name.removeprefix('robust/')}/robust_accuracy"
+            yield path, _mean(values), (len(values),)
+        elif name in _BETWEEN:
+            yield f"interpolation/{_BETWEEN[name]}", _mean(values), (len(values),)
     for name, scores in found.items():
         if name.startswith("msp/"):
             path = f"ood/{name.removeprefix('msp/')}/msp/auroc"

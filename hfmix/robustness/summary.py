@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hfmix.robustness.conventions import ATTACK_NAMES, BALL_NAMES
 from hfmix.robustness.report import RobustnessReport
 
 # title, where in the report, factor for display, digits, which way is better
@@ -14,6 +15,11 @@ _HEADLINES = (
     ("NLL", ("clean", "nll"), 1, 3, "↓"),
     ("ECE, %", ("calibration", "ece_15"), 100, 1, "↓"),
     ("corrupted accuracy, %", ("corruptions", "mean_accuracy"), 100, 1, "↑"),
+    ("miss rate in between, %", ("interpolation", "miss_rate"), 100, 1, "↓"),
+    ("best test error, %", ("memorization", "best_test_error"), 100, 1, "↓"),
+    ("last test error, %", ("memorization", "last_test_error"), 100, 1, "↓"),
+    ("training error on true labels, %", ("memorization", "train_error_true_labels"), 100, 1, "↓"),
+    ("training error on wrong labels, %", ("memorization", "train_error_wrong_labels"), 100, 1, "↑"),
 )
 _DETECTION = (("AUROC, %", "auroc", "↑"), ("FPR95, %", "fpr95_ood_positive", "↓"))
 
@@ -43,6 +49,14 @@ def headline_figures(report: RobustnessReport) -> dict[Headline, dict[str, Any]]
         for title, key, better in _DETECTION:
             how = Headline(f"OOD {name} {title} {better}", f"ood/{name}/msp/{key}", 100, 1)
             found[how] = scores["msp"][key]
+    adversarial = report.axes.get("adversarial", {})
+    for norm, setting in adversarial.get("settings", {}).items():
+        strongest = setting["attacks"][-1]
+        for name, eps in setting["eps"].items():
+            if eps > 0:
+                title = f"{ATTACK_NAMES[strongest]} {BALL_NAMES[norm]} {name.replace('_of_', '/')} accuracy, % ↑"
+                path = f"adversarial/{norm}/{strongest}/{name}/robust_accuracy"
+                found[Headline(title, path, 100, 1)] = adversarial[norm][strongest][name]["robust_accuracy"]
     return found
 
 
@@ -85,7 +99,7 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
     differences = _differences(reports)
     text = markdown_table({name: headlines(report) for name, report in reports.items()})
     if len(reports) > 1:
-        text += "\n" + _difference_text(list(reports), differences)
+        text += "\n" + _difference_text(reports, differences)
     if out is not None:
         from hfmix.robustness.comparison_figure import draw_comparison
 
@@ -115,10 +129,11 @@ def _differences(reports: Mapping[str, RobustnessReport]) -> dict[str, dict[str,
     return found
 
 
-def _difference_text(names: Sequence[str], differences: Mapping[str, Mapping[str, Any]]) -> str:
+def _difference_text(reports: Mapping[str, RobustnessReport], differences: Mapping[str, Mapping[str, Any]]) -> str:
     """The second table, and which runs are not in it."""
-    first, *others = names
-    rows = {name: _shown_differences(differences[name]) for name in others if name in differences}
+    first, *others = reports
+    shown = list(headline_figures(reports[first]))
+    rows = {name: _shown_differences(differences[name], shown) for name in others if name in differences}
     text = ""
     if rows:
         text = f"Difference to {first}, with paired 95 % intervals (* where the interval excludes 0):\n\n"
@@ -129,17 +144,13 @@ def _difference_text(names: Sequence[str], differences: Mapping[str, Mapping[str
     return text
 
 
-def _shown_differences(differences: Mapping[str, Any]) -> dict[str, str]:
+def _shown_differences(differences: Mapping[str, Any], shown: Sequence[Headline]) -> dict[str, str]:
     """The titles of `headlines` to text, such as ``{"accuracy, % ↑": "+0.6 [+0.1, +1.1] *"}``."""
-    texts = {}
-    for title, path, factor, digits, better in _HEADLINES:
-        if found := differences.get("/".join(path)):
-            texts[f"{title} {better}"] = _signed(found, factor, digits)
-    for path, found in differences.items():
-        if path.startswith("ood/"):
-            name = path.removeprefix("ood/").removesuffix("/msp/auroc")
-            texts[f"OOD {name} AUROC, % ↑"] = _signed(found, 100, 1)
-    return texts
+    return {
+        how.title: _signed(differences[how.path], how.factor, how.digits)
+        for how in shown
+        if how.path in differences
+    }
 
 
 def _signed(found: Mapping[str, Any], factor: float, digits: int) -> str:
@@ -165,7 +176,9 @@ def differing_bases(report: RobustnessReport, other: RobustnessReport) -> list[s
 
 def _basis(report: RobustnessReport) -> dict[str, Any]:
     """What a report's figures rest on; None for an axis that it lacks."""
-    corruptions, ood = report.axes.get("corruptions"), report.axes.get("ood")
+    corruptions, ood, attacked, between = (
+        report.axes.get(axis) for axis in ("corruptions", "ood", "adversarial", "interpolation")
+    )
     return {
         "test set": report.content["data"]["fingerprint_sha256"],
         "corruptions": corruptions
@@ -176,6 +189,8 @@ def _basis(report: RobustnessReport) -> dict[str, Any]:
             *(corruptions.get(key) for key in ("mode", "frost")),
         ),
         "out-of-distribution sets": ood and {name: found["fingerprint_sha256"] for name, found in ood.items()},
+        "attacks": attacked and (report.content["seed"], attacked["num_samples"], attacked["settings"]),
+        "pairs": between and between["fingerprint_sha256"],
     }
 
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hfmix.robustness.attacks.gradient import NORMS
+from hfmix.robustness.conventions import ATTACK_NAMES
 
 # from the weakest to the strongest
-ATTACKS = ("fgsm", "ifgsm", "pgd", "autoattack")
+ATTACKS = tuple(ATTACK_NAMES)
+# the usual ones for images
+DEFAULT_EPS = {"linf": (2 / 255, 8 / 255), "l2": (0.25, 0.5)}
 # of AutoAttack with its standard budgets and nine targets, see `hfmix.robustness.attacks.auto.forward_passes`
 _AUTOATTACK_PASSES = 3_900
 
@@ -19,7 +22,8 @@ class Threat:
 
     Args:
         norm: "linf" or "l2".
-        eps: radii, numbers or such text as "8/255", in the input's own range: [0, 1] of images, [-1, 1] of sound.
+        eps: radii, numbers or such text as "8/255", in the input's own range: [0, 1] of images, [-1, 1] of sound;
+            None takes `DEFAULT_EPS`.
         attacks: names of `ATTACKS`.
         steps: of I-FGSM and PGD.
         step_size: theirs; None takes eps / steps for I-FGSM and 2.5 eps / steps for PGD, which is 2/255 for ten
@@ -31,7 +35,7 @@ class Threat:
     """
 
     norm: str = "linf"
-    eps: Sequence[float | str] = (2 / 255, 8 / 255)
+    eps: Sequence[float | str] | None = None
     attacks: Sequence[str] = ("fgsm", "ifgsm", "pgd")
     steps: int = 10
     step_size: float | None = None
@@ -42,6 +46,8 @@ class Threat:
             raise ValueError(f"unknown norm {self.norm!r}: there are {', '.join(NORMS)}")
         if unknown := [name for name in self.attacks if name not in ATTACKS]:
             raise ValueError(f"unknown attack {unknown[0]!r}: there are {', '.join(ATTACKS)}")
+        if self.eps is None:
+            object.__setattr__(self, "eps", DEFAULT_EPS[self.norm])
         if not self.attacks or not self.eps:
             raise ValueError(f"a threat in {self.norm} needs one attack and one eps or more")
         for name in ("steps", "restarts"):
