@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature
 from transformers.audio_utils import mel_filter_bank
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
@@ -108,18 +109,39 @@ class LogMelFeatureExtractor(SequenceFeatureExtractor):
         if sampling_rate is not None and sampling_rate != self.sampling_rate:
             raise ValueError(f"clips of {sampling_rate} Hz: resample them to the model's {self.sampling_rate} Hz")
         is_one = isinstance(raw_speech[0], int | float | np.floating)
-        features = np.stack([self._features(np.asarray(c)) for c in ([raw_speech] if is_one else raw_speech)])
-        return BatchFeature({"input_features": features}, tensor_type=return_tensors)
+        clips = [torch.from_numpy(self.cut(np.asarray(c))) for c in ([raw_speech] if is_one else raw_speech)]
+        lengths = torch.tensor([len(clip) for clip in clips])
+        features = self.spectrograms(pad_sequence(clips, batch_first=True), lengths)
+        return BatchFeature({"input_features": features.numpy()}, tensor_type=return_tensors)
 
-    def _features(self, clip: np.ndarray) -> np.ndarray:
+    def cut(self, clip: np.ndarray) -> np.ndarray:
+        """A clip (L,), or the middle of a longer one, float32."""
         length = round(self.clip_seconds * self.sampling_rate)
         start = max(0, (len(clip) - length) // 2)
-        clip = torch.from_numpy(np.ascontiguousarray(clip[start : start + length], dtype=np.float32))
+        return np.ascontiguousarray(clip[start : start + length], dtype=np.float32)
+
+    def spectrograms(self, clips: Tensor, lengths: Tensor) -> Tensor:
+        """What the net is given; differentiable, on any device.
+
+        Args:
+            clips: (B, L), none longer than `clip_seconds`.
+            lengths: (B,) integers; what lies beyond does not matter.
+
+        Returns:
+            (B, bands, frames).
+        """
+        found = clips.new_zeros(len(clips), self.num_mel_bins, self.num_frames)
+        for length in lengths.unique().tolist():  # the end of a clip is mirrored: each length by itself
+            rows = lengths == length
+            spectra = self._normalised(clips[rows, :length])
+            found[rows, :, : spectra.shape[2]] = spectra
+        return found
+
+    def _normalised(self, clips: Tensor) -> Tensor:
+        """(B, L) clips of one length to (B, bands, their frames)."""
         window, hop = (round(seconds * self.sampling_rate) for seconds in (self.window_seconds, self.hop_seconds))
-        if len(clip) <= window:  # too short to be mirrored
-            clip = torch.nn.functional.pad(clip, (0, window + 1 - len(clip)))
-        spectrum = log_mel(clip[None], self.sampling_rate, self.num_mel_bins, window, hop)[0]
-        spectrum = (spectrum - spectrum.mean()) / spectrum.std().clamp(min=1e-5)
-        padded = torch.zeros(self.num_mel_bins, self.num_frames)
-        padded[:, : spectrum.shape[1]] = spectrum
-        return padded.numpy()
+        if clips.shape[1] <= window:  # too short to be mirrored
+            clips = torch.nn.functional.pad(clips, (0, window + 1 - clips.shape[1]))
+        spectra = log_mel(clips, self.sampling_rate, self.num_mel_bins, window, hop)
+        spectra = spectra - spectra.mean((1, 2), keepdim=True)
+        return spectra / spectra.std((1, 2), keepdim=True).clamp(min=1e-5)
