@@ -1,9 +1,9 @@
 """Attacks that follow the gradient of the cross-entropy in the input: FGSM, I-FGSM and PGD.
 
-An attack is a function of a model, inputs (B, ...) in `bounds`, their classes (B,) and a radius; it gives inputs of
-the same shape, each within the radius of its own and in the bounds. A model gives logits (B, C), or an output with
-`.logits`. It is attacked in evaluation mode; its modules' modes, and its parameters' gradients, are left as they
-were.
+An attack is a function of a model, inputs (B, ...) in `bounds`, their classes (B,) and a radius; it gives inputs
+of the same shape, each within the radius of its own and in the bounds. A model gives logits (B, C), or an output
+with `.logits`. It is attacked in evaluation mode; its modules' modes, and its parameters' gradients, are left as
+they were.
 """
 
 import math
@@ -18,8 +18,8 @@ from torch.nn import functional as F
 NORMS = ("linf", "l2")
 _TINY = 1e-10  # keeps a gradient of zeros from being divided by zero
 _NO_GRADIENT = (
-    "the model's logits have no gradient in the input, as with a quantised or an exported (ONNX) model, or one that "
-    "runs under no_grad: attack the PyTorch model that it was made from"
+    "the model's logits have no gradient in the input, as with a quantised or an exported (ONNX) model, or one "
+    "that runs under no_grad: attack the PyTorch model that it was made from"
 )
 
 
@@ -109,7 +109,7 @@ def pgd(
     _check_batch(x, y, bounds)
     _check_settings(x, eps, step_size, steps, norm, bounds)
     starts = _starts(x, eps, norm, random_start, generator, restarts)
-    with _attacking(model):
+    with attacking(model):
         x, y = (
             x.detach().clone(),
             y.to(x.device, torch.int64, copy=True),
@@ -147,7 +147,7 @@ def linf_start(uniform: Tensor, eps: float) -> Tensor:
 
 
 def l2_start(normal: Tensor, uniform: Tensor, eps: float) -> Tensor:
-    """Offsets of a uniform direction and a uniform length up to eps, from (B, ...) standard normal and (B,) uniform.
+    """Offsets of uniform direction, and uniform length up to eps, from (B, ...) standard normal and (B,) uniform.
 
     As in torchattacks; nearer to the centre than uniform in the ball, whose lengths are all about eps.
     """
@@ -203,8 +203,8 @@ class _Ball:
 
 
 @contextmanager
-def _attacking(model: Callable[[Tensor], Any]) -> Iterator[None]:
-    """Evaluation mode, and gradients of the input alone, whatever surrounds the call."""
+def attacking(model: Callable[[Tensor], Any]) -> Iterator[None]:
+    """Evaluation mode, and gradients of the input alone, whatever surrounds the call; all is put back."""
     if not isinstance(model, nn.Module):
         model = nn.Module()  # a function has neither
     modes = [(module, module.training) for module in model.modules()]

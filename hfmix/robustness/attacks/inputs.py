@@ -49,6 +49,7 @@ class AttackedModel(nn.Module, ABC):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.training = model.training
 
     @abstractmethod
     def prepare(self, examples: Sequence[Any]) -> tuple[Tensor, Tensor | None]:

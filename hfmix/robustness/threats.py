@@ -1,0 +1,119 @@
+"""Threats: a norm, radii and attacks, as the adversarial axis takes them."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hfmix.robustness.attacks.gradient import NORMS
+
+# from the weakest to the strongest
+ATTACKS = ("fgsm", "ifgsm", "pgd", "autoattack")
+# of AutoAttack with its standard budgets: 100 steps on the cross-entropy, 9 targets of 100, FAB's as many with two
+# passes each, and 5,000 forward passes, a third of a pass forward and back
+_AUTOATTACK_PASSES = 100 + 900 + 1800 + 1667
+
+
+@dataclass(frozen=True)
+class Threat:
+    """What is done to each example.
+
+    Args:
+        norm: "linf" or "l2".
+        eps: radii, numbers or such text as "8/255", in the input's own range: [0, 1] of images, [-1, 1] of sound.
+        attacks: names of `ATTACKS`.
+        steps: of I-FGSM and PGD.
+        step_size: theirs; None takes eps / steps for I-FGSM and 2.5 eps / steps for PGD, which is 2/255 for ten
+            steps within 8/255.
+        restarts: of PGD.
+
+    Raises:
+        ValueError: an unknown norm or attack, no or unreadable radii, fewer than one step or restart.
+    """
+
+    norm: str = "linf"
+    eps: Sequence[float | str] = (2 / 255, 8 / 255)
+    attacks: Sequence[str] = ("fgsm", "ifgsm", "pgd")
+    steps: int = 10
+    step_size: float | None = None
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise ValueError(f"unknown norm {self.norm!r}: there are {', '.join(NORMS)}")
+        if unknown := [name for name in self.attacks if name not in ATTACKS]:
+            raise ValueError(f"unknown attack {unknown[0]!r}: there are {', '.join(ATTACKS)}")
+        if not self.attacks or not self.eps:
+            raise ValueError(f"a threat in {self.norm} needs one attack and one eps or more")
+        for name in ("steps", "restarts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: at least 1 is needed")
+        if self.step_size is not None and not 0 < self.step_size < math.inf:
+            raise ValueError(f"step_size={self.step_size:g}: a length above 0 is needed")
+        eps = tuple(sorted({parse_eps(value) for value in self.eps}))
+        if len({eps_name(value) for value in eps}) < len(eps):
+            raise ValueError(f"eps {', '.join(map(repr, eps))}: some are the same to six digits, leave one out")
+        object.__setattr__(self, "eps", eps)
+        object.__setattr__(self, "attacks", tuple(name for name in ATTACKS if name in self.attacks))
+
+    @property
+    def passes(self) -> int:
+        """Passes forward and back that an example costs at most; a forward pass to look counts as one."""
+        each = {
+            "fgsm": 1,
+            "ifgsm": self.steps,
+            "pgd": self.restarts * self.steps,
+            "autoattack": _AUTOATTACK_PASSES,
+        }
+        radii = sum(1 for value in self.eps if value > 0)
+        return radii * sum(each[name] + 1 for name in self.attacks)
+
+    def step_of(self, attack: str, eps: float) -> float:
+        """Length of a step of I-FGSM or PGD within a radius."""
+        if self.step_size is not None:
+            return self.step_size
+        return (2.5 if attack == "pgd" else 1.0) * eps / self.steps
+
+
+def passes(threats: Sequence[Threat]) -> int:
+    """Passes forward and back that an example costs at most, the one without attack among them."""
+    return 1 + sum(threat.passes for threat in threats)
+
+
+def check_threats(threats: Sequence[Threat], bounds: tuple[float, float] | None = None) -> None:
+    """Raises a ValueError for no threat, two in one norm, or a radius beyond the whole range `bounds`."""
+    if not threats:
+        raise ValueError("no threat is given: the adversarial axis needs one or more")
+    norms = [threat.norm for threat in threats]
+    if len(set(norms)) < len(norms):
+        raise ValueError(f"several threats in {max(norms, key=norms.count)}: give one a norm, with several eps")
+    for threat in threats:
+        if bounds is not None and threat.norm == "linf" and threat.eps[-1] > bounds[1] - bounds[0]:
+            raise ValueError(
+                f"eps {threat.eps[-1]:g} is beyond the whole range, {bounds[0]:g} to {bounds[1]:g}, of the input"
+            )
+
+
+def parse_eps(value: float | str) -> float:
+    """A radius from a number, or from such text as "8/255" or "0.5".
+
+    Raises:
+        ValueError: it is neither, or below 0.
+    """
+    if isinstance(value, str):
+        number = r"\s*(\d+\.?\d*(?:e-?\d+)?|\.\d+)\s*"
+        found = re.fullmatch(f"{number}(?:/{number})?", value)
+        if not found or (found[2] is not None and float(found[2]) == 0):
+            raise ValueError(f"eps {value!r} is no number: give one such as 0.03 or 8/255")
+        value = float(found[1]) / float(found[2] or 1)
+    if not 0 <= value < math.inf:
+        raise ValueError(f"eps {value!r}: a radius is 0 or more")
+    return float(value)
+
+
+def eps_name(eps: float) -> str:
+    """A radius as a key: "8_of_255" for whole and half levels of 8 bits below 64, "0.3" for others."""
+    levels = 255 * eps
+    if 0 < levels < 64 and abs(2 * levels - round(2 * levels)) < 1e-9:
+        return f"{round(2 * levels) / 2:g}_of_255"
+    return f"{eps:g}"
