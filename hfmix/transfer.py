@@ -15,6 +15,7 @@ from hfmix.data.columns import Columns
 from hfmix.data.splits import load_test
 from hfmix.hub.pretrained import load_pretrained
 from hfmix.robustness.attacks.transfer import save_transfer, transfer_matrix, transfer_table
+from hfmix.robustness.threats import parse_eps
 from hfmix.run_folder import is_finished
 
 # finished pieces, in the folder that the table goes to
@@ -29,6 +30,7 @@ def transfer(arguments: Namespace) -> None:
     """
     if arguments.out and is_finished(Path(arguments.out)):
         raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
+    eps = parse_eps(arguments.eps)
     state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
     with state.main_process_first():  # what one process downloads, the others find
         columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
@@ -46,7 +48,7 @@ def transfer(arguments: Namespace) -> None:
         models,
         test.sample(arguments.max_samples, arguments.seed),
         attack=arguments.attack,
-        eps=arguments.eps,
+        eps=eps,
         norm=arguments.norm,
         steps=arguments.steps,
         seed=arguments.seed,

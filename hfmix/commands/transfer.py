@@ -2,8 +2,7 @@
 
 import os
 import sys
-from argparse import ArgumentTypeError, Namespace
-from fractions import Fraction
+from argparse import Namespace
 
 from hfmix.commands.options import Commands, count
 
@@ -29,7 +28,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--label_column_name", help="the column of classes [the only one]")
     parser.add_argument("--attack", choices=("pgd", "ifgsm", "fgsm"), default="pgd", help="with what [pgd]")
     parser.add_argument(
-        "--eps", type=radius, default=8 / 255, help="radius, in the input's own range of 1, such as 4/255 [8/255]"
+        "--eps",
+        default="8/255",
+        help="radius, in the input's own range: [0, 1] of images, [-1, 1] of sound [8/255]",
     )
     parser.add_argument("--norm", choices=("linf", "l2"), default="linf", help="what the radius is of [linf]")
     parser.add_argument("--steps", type=count, default=10, help="of pgd and ifgsm [10]")
@@ -39,17 +40,6 @@ def add(commands: Commands) -> None:
     parser.add_argument("--num_processes", type=count, default=1, help="share the work among so many [1]")
     parser.add_argument("--out", help="a folder for table and figure; started again, it goes on from where it was")
     parser.set_defaults(command=_run)
-
-
-def radius(text: str) -> float:
-    """A number from 0, or a fraction of two: 0.03 or 8/255."""
-    try:
-        value = float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
-        raise ArgumentTypeError(f"{text!r} is no number such as 0.03 or 8/255") from None
-    if value < 0:
-        raise ArgumentTypeError(f"{text!r} is below 0")
-    return value
 
 
 def _run(arguments: Namespace) -> None:

@@ -7,13 +7,20 @@ here, are those of RobustBench's leaderboards.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from hfmix.robustness.attacks.gradient import (
+    _check_batch,
+    _check_settings,
+    _gradient,
+    _logits,
+    attacking,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +65,8 @@ def autoattack(
         batch_size: examples a forward pass; 250 is the standard's.
 
     Raises:
-        ValueError: labels are soft or outside the head, the model has one class or gives no gradient, the norm is
-            unknown, eps is out of range, or the input is not of images within the bounds.
+        TypeError: inputs that are no floats, labels that are no integers.
+        ValueError: what `hfmix.robustness.attacks.pgd` refuses, and inputs that are no images.
         RuntimeError: `pyautoattack` is not installed.
     """
     return _attacked(model, x, y, eps, norm, seed, bounds, batch_size)[0]
@@ -90,7 +97,6 @@ def describe(num_classes: int, norm: Literal["linf", "l2"] = "linf") -> dict[str
     With two or three classes targeted APGD runs on the cross-entropy of the target, with as many iterations, and
     ``why_not_standard`` says so.
     """
-    _check_norm(norm)
     targets = _num_targets(num_classes)
     apgd = {"iterations": ITERATIONS, "restarts": 1, "rho": RHO}
     loss = "targeted DLR" if is_standard(num_classes) else "targeted cross-entropy"
@@ -143,37 +149,39 @@ def _attacked(
     batch_size: int,
 ) -> tuple[Tensor, Tensor]:
     """The adversarial input, and who withstood it."""
-    _check(x, y, eps, norm, bounds)
+    _check_batch(x, y, bounds)
+    _check_settings(x, eps, 0.0, 1, norm, bounds)
+    _check_images(x, norm)
     low, high = bounds
 
     def logits(unit: Tensor) -> Tensor:
         """Of an input in [0, 1], which is what the library takes."""
-        output = model((low + (high - low) * unit).to(x.dtype))
-        return (output.logits if hasattr(output, "logits") else output).float()
+        return _logits(model, (low + (high - low) * unit).to(x.dtype)).float()
 
-    unit = ((x.detach() - low) / (high - low)).float()
-    labels = y.to(x.device)
+    def predicted(unit: Tensor) -> Tensor:
+        with torch.no_grad():
+            return logits(unit).argmax(1)
+
     # the library seeds torch's generators, those of all GPUs among them
     gpus = range(torch.cuda.device_count()) if x.is_cuda else ()
-    with _frozen(model), torch.random.fork_rng(gpus):
-        num_classes = _check_model(logits, unit, labels)
-
-        def is_right(inputs: Tensor, rows: Tensor) -> Tensor:
-            with torch.no_grad():
-                return logits(inputs).argmax(1) == labels[rows]
-
-        everybody = torch.arange(len(x), device=x.device)
-        robust = torch.cat([is_right(unit[rows], rows) for rows in everybody.split(batch_size)])
-        adversarial = x.detach().clone()
+    with attacking(model), torch.random.fork_rng(gpus):
+        adversarial, labels = x.detach().clone(), y.to(x.device, torch.int64, copy=True)
+        unit = ((adversarial - low) / (high - low)).float()
+        num_classes = _num_classes(logits, unit, labels)
+        robust = torch.cat([predicted(part) for part in unit.split(batch_size)]) == labels
         for attack in _attacks(logits, num_classes, norm, eps / (high - low), seed) if eps else ():
-            for rows in robust.nonzero().flatten().split(batch_size):
-                if len(rows) == 0:
-                    break
-                candidate = attack(unit[rows], labels[rows])
-                broken = ~is_right(candidate, rows)
-                adversarial[rows[broken]] = (low + (high - low) * candidate[broken]).to(x.dtype)
+            for rows in _batches(robust, batch_size):
+                found = attack(unit[rows], labels[rows])
+                broken = predicted(found) != labels[rows]
+                adversarial[rows[broken]] = (low + (high - low) * found[broken]).to(x.dtype)
                 robust[rows[broken]] = False
     return adversarial, robust
+
+
+def _batches(robust: Tensor, size: int) -> Sequence[Tensor]:
+    """The survivors, by their places."""
+    survivors = robust.nonzero().flatten()
+    return survivors.split(size) if len(survivors) else ()
 
 
 def _attacks(
@@ -220,59 +228,19 @@ def _library_version() -> str:
         return "(not installed)"
 
 
-def _check_norm(norm: str) -> None:
-    if norm not in _NORMS:
-        raise ValueError(f"unknown norm {norm!r}: AutoAttack knows {', '.join(_NORMS)}")
-
-
-def _check(x: Tensor, y: Tensor, eps: float, norm: str, bounds: tuple[float, float]) -> None:
-    _check_norm(norm)
-    low, high = bounds
-    if norm == "linf" and not 0 <= eps <= high - low:
-        raise ValueError(f"eps = {eps} is out of range: from 0 to {high - low:g}, the width of the input's range")
-    if not 0 <= eps < float("inf"):
-        raise ValueError(f"eps = {eps} is out of range: it is a radius from 0")
-    if x.ndim != 4 or len(x) == 0:
-        raise ValueError(f"AutoAttack takes a batch of images (B, C, H, W), not the shape {tuple(x.shape)}")
-    if not (x >= low).all() or not (x <= high).all():
-        raise ValueError(f"the input leaves [{low:g}, {high:g}]: give images before normalisation, or bounds=")
-    if norm == "l2" and not 5 <= x.shape[2] == x.shape[3]:
-        size = f"{x.shape[2]} × {x.shape[3]}"
-        raise ValueError(f"Square's L2 version needs square images of 5 × 5 pixels or more, not {size}")
-    if y.ndim != 1 or y.is_floating_point() or y.dtype == torch.bool:
-        raise ValueError(f"AutoAttack takes one class index an example, not {y.dtype} labels {tuple(y.shape)}")
-    if len(y) != len(x):
-        raise ValueError(f"{len(x)} examples have {len(y)} labels")
-
-
-def _check_model(logits: Callable[[Tensor], Tensor], unit: Tensor, labels: Tensor) -> int:
-    """The number of classes."""
-    with torch.enable_grad():
-        probe = unit[:1].clone().requires_grad_()
-        found = logits(probe)
-        reached = found.requires_grad and torch.autograd.grad(found.sum(), probe, allow_unused=True)[0] is not None
-    if not reached:
+def _check_images(x: Tensor, norm: str) -> None:
+    if x.ndim != 4:
+        raise ValueError(f"inputs of shape {tuple(x.shape)}: AutoAttack takes images (B, C, H, W) alone")
+    height, width = x.shape[2:]
+    if norm == "l2" and not 5 <= height == width:
         raise ValueError(
-            "the model gives no gradient (quantised, exported or under no_grad): it cannot be attacked"
+            f"images of {height} × {width}: Square within an L2 ball needs square ones, 5 × 5 pixels or more"
         )
-    num_classes = found.shape[1]
-    _num_targets(num_classes)
-    if not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
-        wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
-        raise ValueError(f"there is a label {wrong}, and the model has {num_classes} classes")
-    return num_classes
 
 
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and no gradients of parameters, which FAB would gather; both are put back."""
-    training = {module: module.training for module in model.modules()}
-    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-        for parameter, wants in wanted.items():
-            parameter.requires_grad = wants
+def _num_classes(logits: Callable[[Tensor], Tensor], unit: Tensor, labels: Tensor) -> int:
+    """Of the model, which is asked for a gradient at the smallest and at the largest label."""
+    probe = torch.stack([labels.argmin(), labels.argmax()])
+    _gradient(logits, unit[probe], labels[probe], check=True)
+    with torch.no_grad():
+        return logits(unit[:1]).shape[1]

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Literal, get_args
 
 import matplotlib
@@ -19,7 +19,7 @@ from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.splits import as_labelled
 from hfmix.environment import versions
 from hfmix.metrics import wilson_interval
-from hfmix.robustness.attacks.gradient import _attacking, fgsm, ifgsm, l2_start, linf_start, pgd
+from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
 from hfmix.robustness.corruptions.random import ImageKeys
 from hfmix.robustness.figures import _BAD_TO_GOOD
@@ -29,6 +29,7 @@ from hfmix.robustness.runner import Outputs, Runner
 from hfmix.robustness.shards import num_processes
 from hfmix.robustness.style import STYLE, short
 from hfmix.robustness.summary import show
+from hfmix.robustness.threats import Threat, check_threats, eps_name
 
 AttackName = Literal["pgd", "ifgsm", "fgsm"]
 
@@ -37,7 +38,7 @@ def transfer_matrix(
     models: Mapping[str, tuple[nn.Module, Any]],
     data: Dataset | LabelledData,
     attack: AttackName = "pgd",
-    eps: float = 8 / 255,
+    eps: float | str = 8 / 255,
     norm: Literal["linf", "l2"] = "linf",
     steps: int = 10,
     seed: int = 0,
@@ -62,7 +63,7 @@ def transfer_matrix(
         data: the test set; labels compare with the logits by index.
         attack: "pgd", random start and steps of 2.5 ``eps / steps``; "ifgsm", steps of ``eps / steps`` from the
             example itself; "fgsm", one of ``eps``.
-        eps: radius of the ball; see `hfmix.robustness.attacks.pgd`.
+        eps: radius of the ball, a number or such text as "8/255"; see `hfmix.robustness.attacks.pgd`.
         norm: "linf" or "l2".
         steps: how many; "fgsm" takes one.
         seed: of random starts.
@@ -78,13 +79,15 @@ def transfer_matrix(
         ValueError: fewer than two models, inputs of different shapes or heads of different size, an example with
             several classes, an unknown attack, and what the attacks refuse.
     """
-    settings = _Settings(attack, norm, eps, steps)
+    if attack not in get_args(AttackName):
+        raise ValueError(f"unknown attack {attack!r}: there are {', '.join(get_args(AttackName))}")
+    threat = Threat(norm, [eps], [attack], 1 if attack == "fgsm" else steps)
     if len(models) < 2:
         raise ValueError(f"a transfer matrix is of two models or more, not of {len(models)}")
     data = data if isinstance(data, LabelledData) else as_labelled(data, name="test")
     if data.is_multi_label:
         raise ValueError("the examples have several classes each: attacks need one class an example")
-    transfer = _Transfer(models, data, settings, seed, batch_size, None if keep is None else Path(keep))
+    transfer = _Transfer(models, data, threat, seed, batch_size, None if keep is None else Path(keep))
     total = 2 * len(models) * len(data) // num_processes()
     with tqdm(total=total, unit="example", desc="transfer", disable=not progress) as bar:
         clean = transfer.clean(bar)
@@ -103,7 +106,7 @@ def transfer_matrix(
             "class_names": data.class_names,
             "fingerprint_sha256": fingerprint,
         },
-        "attack": {**settings.to_dict(), "applied": transfer.attacked[next(iter(models))].applied},
+        "attack": {**_settings(threat), "applied": transfer.attacked[next(iter(models))].applied},
         "seed": seed,
         "versions": versions(),
         "clean": {name: _accuracy(found.logits.argmax(1) == data.labels) for name, found in clean.items()},
@@ -140,7 +143,7 @@ def draw_transfer(found: Mapping[str, Any]) -> Figure:
             weight = "bold" if i == j + 1 else "normal"
             ax.text(j, i, f"{100 * value:.1f}", ha="center", va="center", weight=weight)
         ax.axhline(0.5, color="white", linewidth=3)
-        ax.set_xticks(range(len(names)), [short(name, 14) for name in names])
+        ax.set_xticks(range(len(names)), [fill(short(name, 42), 14) for name in names])
         ax.set_yticks(range(len(values)), ["clean", *(short(name) for name in names)])
         ax.set(xlabel="tested on", ylabel="made on")
         ax.set_title(f"Accuracy, %, under {_title(found)}", fontsize=10, loc="center")
@@ -158,46 +161,6 @@ def save_transfer(found: Mapping[str, Any], folder: str | Path) -> None:
     draw_transfer(found).savefig(folder / "transfer.png", dpi=STYLE["figure.dpi"])
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """An attack, without its randomness."""
-
-    name: AttackName
-    norm: str
-    eps: float
-    steps: int
-
-    def __post_init__(self) -> None:
-        if self.name not in get_args(AttackName):
-            raise ValueError(f"unknown attack {self.name!r}: there are {', '.join(get_args(AttackName))}")
-        if self.name == "fgsm":
-            object.__setattr__(self, "steps", 1)
-
-    @property
-    def step_size(self) -> float:
-        """PGD's is 2/255 for the usual radius of 8/255 and ten steps."""
-        return (2.5 if self.name == "pgd" else 1) * self.eps / max(self.steps, 1)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "step_size": self.step_size, "random_start": self.name == "pgd"}
-
-    def examples(
-        self, model: AttackedModel, x: Tensor, y: Tensor, mask: Tensor | None, seed: int, first: int
-    ) -> Tensor:
-        """Adversarial examples (B, ...); `first` is the place of the first one in its set."""
-        given = {"norm": self.norm, "bounds": model.bounds, "mask": mask}
-        if self.name == "fgsm":
-            return fgsm(model, x, y, self.eps, **given)
-        if self.name == "ifgsm":
-            return ifgsm(model, x, y, self.eps, self.step_size, self.steps, **given)
-        keys = ImageKeys(seed, first, "pgd", 0, len(x), x.device)
-        if self.norm == "l2":
-            start = l2_start(keys.normal(x.shape[1:]), keys.uniform((), stream=1), self.eps)
-        else:
-            start = linf_start(keys.uniform(x.shape[1:]), self.eps)
-        return pgd(model, x, y, self.eps, self.step_size, self.steps, random_start=start, **given)
-
-
 class _Transfer:
     """Several models on one set."""
 
@@ -205,15 +168,17 @@ class _Transfer:
         self,
         models: Mapping[str, tuple[nn.Module, Any]],
         data: LabelledData,
-        settings: _Settings,
+        threat: Threat,
         seed: int,
         batch_size: int,
         keep: Path | None,
     ) -> None:
-        self.data, self.settings, self.seed = data, settings, seed
+        self.data, self.threat, self.seed = data, threat, seed
         preprocessors = {name: preprocessor_for(data.kind, processor) for name, (_, processor) in models.items()}
         self.attacked = {name: attacked_model(model, preprocessors[name]) for name, (model, _) in models.items()}
         _check_alike(self.attacked, data)
+        for attacked in self.attacked.values():
+            check_threats([threat], attacked.bounds)
         batch_size = min(batch_size, *(p.max_batch_size or batch_size for p in preprocessors.values()))
         example = data.example(0)
         inputs = {name: p.features(example) for name, p in preprocessors.items()} if keep is not None else {}
@@ -258,19 +223,52 @@ class _Transfer:
             y = torch.from_numpy(self.data.labels[start : start + len(examples)])
             bound = attacked.of_lengths(lengths)
             x = x.to(next(attacked.parameters()).device)
-            found = self.settings.examples(bound, x, y, bound.mask(x), self.seed, start)
+            found = _made(self.threat, bound, x, y, self.seed, start)
             right = [_predicted(target.of_lengths(lengths), found) == y for target in self.attacked.values()]
             return {"right": torch.stack(right, 1).numpy()}
 
         place = list(self.attacked).index(source)
-        name = f"transfer-{place}-{json.dumps(asdict(self.settings))}-{self.seed}"
+        name = f"transfer-{place}-{self.threat}-{self.seed}"
         prepare = lambda _, examples: attacked.prepare(examples)  # noqa: E731
         return self.runners[source].rows(self.data, name, prepare, batch, bar)["right"]
 
 
+def _made(threat: Threat, model: AttackedModel, x: Tensor, y: Tensor, seed: int, first: int) -> Tensor:
+    """Adversarial examples (B, ...); `first` is the place of the first one in its set."""
+    ((attack,), (eps,)) = threat.attacks, threat.eps
+    given = {"norm": threat.norm, "bounds": model.bounds, "mask": model.mask(x)}
+    if attack == "fgsm":
+        return fgsm(model, x, y, eps, **given)
+    step_size = threat.step_of(attack, eps)
+    if attack == "ifgsm":
+        return ifgsm(model, x, y, eps, step_size, threat.steps, **given)
+    # the adversarial axis begins at the same places
+    keys = ImageKeys(seed, first, f"pgd {threat.norm} {eps_name(eps)}", 0, len(x), x.device)
+    if threat.norm == "linf":
+        start = linf_start(keys.uniform(x.shape[1:]), eps)
+    else:
+        normal = keys.normal(x.shape[1:])
+        normal = normal if given["mask"] is None else normal * given["mask"]
+        start = l2_start(normal, keys.uniform((), stream=1), eps)
+    return pgd(model, x, y, eps, step_size, threat.steps, random_start=start, **given)
+
+
+def _settings(threat: Threat) -> dict[str, Any]:
+    """As plain JSON."""
+    ((attack,), (eps,)) = threat.attacks, threat.eps
+    return {
+        "name": attack,
+        "norm": threat.norm,
+        "eps": eps,
+        "steps": threat.steps,
+        "step_size": threat.step_of(attack, eps),
+        "random_start": attack == "pgd",
+    }
+
+
 def _predicted(model: AttackedModel, x: Tensor) -> Tensor:
     """(B,) class indices, on the CPU."""
-    with _attacking(model), torch.no_grad():
+    with attacking(model), torch.no_grad():
         return model(x.to(next(model.parameters()).device)).argmax(1).cpu()
 
 
@@ -295,6 +293,5 @@ def _title(found: Mapping[str, Any]) -> str:
     attack = found["attack"]
     name = {"pgd": "PGD", "ifgsm": "I-FGSM", "fgsm": "FGSM"}[attack["name"]]
     steps = "" if attack["name"] == "fgsm" else f", {attack['steps']} steps"
-    levels = attack["eps"] * 255
-    radius = f"{levels:.0f}/255" if abs(levels - round(levels)) < 1e-6 and levels >= 1 else f"{attack['eps']:.4g}"
+    radius = eps_name(attack["eps"]).replace("_of_", "/")
     return f"{name}{steps}, {'L∞' if attack['norm'] == 'linf' else 'L2'} ≤ {radius}"

@@ -204,7 +204,7 @@ def test_nothing_to_break(quick):
 
 @pytest.mark.parametrize("classes", [2, 4, 12])
 def test_the_cost_is_what_a_survivor_costs(classes, quick):
-    """Counted at a radius so small that nothing falls; the probe for gradients comes on top."""
+    """Counted at a radius so small that nothing falls; a look at its gradients and classes comes on top."""
     net, x, y = trained(classes)
     with torch.no_grad():
         x, y = x[:3], net(x[:3]).argmax(1)
@@ -212,7 +212,7 @@ def test_the_cost_is_what_a_survivor_costs(classes, quick):
     net[0].register_forward_hook(lambda *_: forward.append(1))
     net[-1].register_full_backward_hook(lambda *_: backward.append(1))
     assert robust_under_autoattack(net, x, y, eps=1e-7).all()
-    assert len(forward) + 2 * len(backward) == 3 + forward_passes(classes)
+    assert len(forward) + 2 * len(backward) == 4 + forward_passes(classes)
 
 
 def test_the_budgets_are_the_standard_ones():
@@ -235,31 +235,45 @@ def test_the_budgets_are_the_standard_ones():
     ("change", "message"),
     [
         ({"norm": "l1"}, "unknown norm 'l1'"),
-        ({"eps": -0.1}, "eps = -0.1 is out of range"),
-        ({"eps": 1.5}, "eps = 1.5 is out of range"),
-        ({"eps": float("nan"), "norm": "l2"}, "eps = nan is out of range"),
-        ({"y": torch.full((16, 4), 0.25)}, "one class index an example"),
-        ({"y": torch.full((16,), 4)}, "there is a label 4, and the model has 4 classes"),
-        ({"y": torch.zeros(3, dtype=torch.long)}, "16 examples have 3 labels"),
-        ({"x": torch.full((16, 3, 8, 8), 1.5)}, r"the input leaves \[0, 1\]"),
-        ({"x": torch.rand(16, 300)}, "a batch of images"),
-        ({"x": torch.rand(16, 3, 8, 4), "norm": "l2"}, "square images of 5 × 5 pixels or more, not 8 × 4"),
-        ({"model": nn.Sequential(nn.Flatten(), nn.Linear(192, 1))}, "a model with 1 class"),
+        ({"eps": -0.1}, "eps=-0.1"),
+        ({"eps": 1.5}, "eps=1.5"),
+        ({"eps": float("nan"), "norm": "l2"}, "eps=nan"),
+        ({"y": torch.full((16, 4), 0.25)}, "hard labels"),
+        ({"y": torch.full((16,), 4)}, "label 4 is no class of the model"),
+        ({"y": torch.tensor([-1] + 15 * [0])}, "label -1 is no class of the model"),
+        ({"y": torch.zeros(3, dtype=torch.long)}, r"labels of shape \(3,\) for 16 inputs"),
+        ({"x": torch.full((16, 3, 8, 8), 1.5)}, "outside the bounds 0 to 1"),
+        ({"x": torch.rand(16, 300)}, "AutoAttack takes images"),
+        ({"x": torch.rand(16, 3, 8, 4), "norm": "l2"}, "images of 8 × 4: Square within an L2 ball"),
+        ({"model": nn.Sequential(nn.Flatten(), nn.Linear(192, 1))}, r"the model gives \(2, 1\)"),
     ],
 )
 def test_bad_input_is_one_line(change, message):
     net, x, y = trained(4)
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises((ValueError, TypeError), match=message) as caught:
         autoattack(**{"model": net, "x": x, "y": y, **change})
     assert "\n" not in str(caught.value)
+
+
+def test_one_class_has_no_description():
+    with pytest.raises(ValueError, match="a model with 1 class cannot be attacked"):
+        describe(1)
+
+
+def test_works_where_gradients_are_off(quick):
+    """An evaluation's inference mode is left for the attack."""
+    net, x, y = trained(4)
+    expected = autoattack(net, x, y, EPS["linf"])
+    with torch.inference_mode():
+        assert torch.equal(autoattack(net, x.clone(), y.clone(), EPS["linf"]), expected)
 
 
 def test_a_model_without_gradient_is_refused():
     class Exported(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             with torch.no_grad():
-                return x.flatten(1)[:, :4]
+                return 2 * x.flatten(1)[:, :4]
 
     _, x, y = trained(4)
-    with pytest.raises(ValueError, match="the model gives no gradient"):
+    with pytest.raises(ValueError, match="the model.s logits have no gradient"):
         autoattack(Exported(), x, y)

@@ -50,9 +50,7 @@ def trained(data: Dataset, seed: int, mean: float = 0.5, std: float = 0.5) -> nn
     """A smooth net that knows the pictures, on what a processor makes of them."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = nn.Sequential(
-            nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.Softplus(), nn.Flatten(), nn.Linear(96, 3)
-        )
+        net = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.Softplus(), nn.Flatten(), nn.Linear(96, 3))
         x, y = pixels(data)
         optimizer = torch.optim.Adam(net.parameters(), 0.01)
         for _ in range(40):
@@ -84,7 +82,7 @@ def test_is_what_pgd_by_hand_finds(found, models, data):
         "first": lambda inputs: models["first"][0]((inputs - 0.5) / 0.5),
         "second": lambda inputs: models["second"][0]((inputs - 0.4) / 0.2),
     }
-    start = ImageKeys(5, 0, "pgd", 0, N, x.device).uniform(x.shape[1:]) * 2 * EPS - EPS
+    start = ImageKeys(5, 0, "pgd linf 16_of_255", 0, N, x.device).uniform(x.shape[1:]) * 2 * EPS - EPS
     for source, net in nets.items():
         adversarial = pgd(net, x, y, EPS, EPS / 4, 10, random_start=start)
         for target, other in nets.items():
