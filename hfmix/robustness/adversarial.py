@@ -117,7 +117,7 @@ class _Batch:
         self.right = self._right(x, torch.ones_like(labels, dtype=torch.bool))
 
     def under(self, threats: Sequence[Threat], bar: tqdm) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """By threat, attack and radius: (B,) which examples stay right, and the SNR of their perturbation in dB."""
+        """By threat, attack and radius: (B,) which examples stay right, and their perturbation's SNR in dB."""
         found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for threat in threats:
             of_attack = dict.fromkeys(threat.attacks, self.right)

@@ -32,8 +32,8 @@ CONVENTIONS: dict[str, tuple[str, str]] = {
     "fpr95_id_positive": ("%", "share of the OOD input that is accepted when 95 % of the test set is"),
     "robust_accuracy": (
         "%",
-        "share of the examples that are right and stay so under this attack within this radius, a weaker attack or "
-        "a smaller radius; Wilson's interval",
+        "share of the examples that are right and stay so under this attack within this radius, a weaker attack "
+        "or a smaller radius; Wilson's interval",
     ),
     "snr_db": ("dB", "how far below the clip the perturbation lies: mean over the clips attacked so"),
 }

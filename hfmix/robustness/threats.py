@@ -112,8 +112,8 @@ def parse_eps(value: float | str) -> float:
 
 
 def eps_name(eps: float) -> str:
-    """A radius as a key: "8_of_255" for whole and half levels of 8 bits below 64, "0.3" for others."""
-    levels = 255 * eps
-    if 0 < levels < 64 and abs(2 * levels - round(2 * levels)) < 1e-9:
-        return f"{round(2 * levels) / 2:g}_of_255"
+    """A radius as a key: "0.3", or "8_of_255" for whole and half levels of 8 bits that no short decimal is."""
+    halves = 510 * eps
+    if float(f"{eps:g}") != eps and abs(halves - round(halves)) < 1e-9:
+        return f"{round(halves) / 2:g}_of_255"
     return f"{eps:g}"
