@@ -49,10 +49,11 @@ def autoattack(
 
     All that is random follows from `seed`, the batch and its order; torch's own generators stay as they are. The
     attacks see the survivors together, so that what they draw for an example depends on its neighbours: compare
-    two models on the same batches. With few classes the attack is not the standard one: see `describe`.
+    two models on the same batches. The ball's edge is rounded to float32. With few classes the attack is not the
+    standard one: see `describe`.
 
-    A call can be stopped between batches only where the caller makes it so: `forward_passes` says how long one may
-    take, and a batch should take minutes.
+    A call cannot be stopped and taken up again. `forward_passes` says how long it may take; `Runner.rows` keeps
+    what is done after every sixteen batches, so choose batches of which sixteen take minutes, not hours.
 
     Args:
         model: logits, or an output with `.logits`, from `x`; in evaluation mode while it is attacked.
@@ -159,12 +160,11 @@ def _attacked(
         return _logits(model, (low + (high - low) * unit).to(x.dtype)).float()
 
     def predicted(unit: Tensor) -> Tensor:
-        with torch.no_grad():
-            return logits(unit).argmax(1)
+        return logits(unit).argmax(1)
 
-    # the library seeds torch's generators, those of all GPUs among them
+    # the library seeds torch's generators, those of all GPUs among them; it asks for gradients where it needs them
     gpus = range(torch.cuda.device_count()) if x.is_cuda else ()
-    with attacking(model), torch.random.fork_rng(gpus):
+    with attacking(model), torch.no_grad(), torch.random.fork_rng(gpus):
         adversarial, labels = x.detach().clone(), y.to(x.device, torch.int64, copy=True)
         unit = ((adversarial - low) / (high - low)).float()
         num_classes = _num_classes(logits, unit, labels)
@@ -241,6 +241,6 @@ def _check_images(x: Tensor, norm: str) -> None:
 def _num_classes(logits: Callable[[Tensor], Tensor], unit: Tensor, labels: Tensor) -> int:
     """Of the model, which is asked for a gradient at the smallest and at the largest label."""
     probe = torch.stack([labels.argmin(), labels.argmax()])
-    _gradient(logits, unit[probe], labels[probe], check=True)
-    with torch.no_grad():
-        return logits(unit[:1]).shape[1]
+    with torch.enable_grad():
+        _gradient(logits, unit[probe], labels[probe], check=True)
+    return logits(unit[:1]).shape[1]

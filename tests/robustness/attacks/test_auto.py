@@ -112,6 +112,7 @@ def test_invariants(classes, norm, quick):
     net, x, y = trained(classes)
     adversarial = autoattack(net, x, y, EPS[norm], norm)
     robust = robust_under_autoattack(net, x, y, EPS[norm], norm)
+    assert not adversarial.requires_grad and not robust.requires_grad
     with torch.no_grad():
         clean = net(x).argmax(1) == y
         stays = net(adversarial).argmax(1) == y
