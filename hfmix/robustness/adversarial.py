@@ -59,6 +59,8 @@ def adversarial_axis(
         raise ValueError("attacks are for examples of one class; these have several")
     attacked = attacked_model(runner.model, runner.preprocessor)
     check_threats(threats, attacked.bounds)
+    if data.kind != "image" and any("autoattack" in threat.attacks for threat in threats):
+        raise ValueError("autoattack attacks images, and these are clips: leave it out")
     cells = [(threat, attack, eps) for threat in threats for attack in threat.attacks for eps in threat.eps]
 
     def batch(
@@ -89,7 +91,7 @@ def adversarial_axis(
         "applied": attacked.applied,
         "num_samples": len(data),
         "accuracy": _share(rows["right"].astype(bool)),
-        "settings": {threat.norm: _settings(threat) for threat in threats},
+        "settings": {threat.norm: _settings(threat, len(data.class_names)) for threat in threats},
     }
     for i, (threat, attack, eps) in enumerate(cells):
         found = {"robust_accuracy": _share(robust[_key(threat, attack, eps)])}
@@ -157,21 +159,9 @@ class _Batch:
             starts = self._starts(threat, eps)[:, rows]
             settings = {"random_start": starts, "restarts": threat.restarts, **common}
             return pgd(model, x, y, eps, step_size, threat.steps, **settings)
-        return self._auto(threat.norm, eps, rows)
-
-    def _auto(self, norm: str, eps: float, rows: Tensor) -> Tensor:
-        """By AutoAttack, which takes examples out of its batch: clips of one length at a time."""
         from hfmix.robustness.attacks.auto import autoattack  # its library is an extra
 
-        settings = {"eps": eps, "norm": norm, "seed": self.seed, "bounds": self.attacked.bounds}
-        x, y = self.x[rows], self.labels[rows]
-        if self.lengths is None:
-            return autoattack(self.attacked, x, y, **settings)
-        lengths, found = self.lengths[rows], x.clone()
-        for length in lengths.unique().tolist():
-            same = lengths == length
-            found[same, :length] = autoattack(self.attacked, x[same, :length], y[same], **settings)
-        return found
+        return autoattack(model, x, y, eps, threat.norm, self.seed, self.attacked.bounds)
 
     def _starts(self, threat: Threat, eps: float) -> Tensor:
         """(restarts, B, ...) offsets, each example's by its place in the data."""
@@ -204,8 +194,13 @@ def _share(right: np.ndarray) -> dict[str, Any]:
     return figure(right.mean(), wilson_interval(int(right.sum()), len(right)), len(right))
 
 
-def _settings(threat: Threat) -> dict[str, Any]:
+def _settings(threat: Threat, num_classes: int) -> dict[str, Any]:
     """As plain JSON; step sizes by radius."""
+    said: dict[str, Any] = {}
+    if "autoattack" in threat.attacks:
+        from hfmix.robustness.attacks.auto import describe
+
+        said["autoattack"] = describe(num_classes, threat.norm)
     stepping = [attack for attack in threat.attacks if attack in ("ifgsm", "pgd")]
     return {
         "eps": {eps_name(eps): eps for eps in threat.eps},
@@ -216,4 +211,5 @@ def _settings(threat: Threat) -> dict[str, Any]:
             for attack in stepping
         },
         **({"restarts": threat.restarts} if "pgd" in threat.attacks else {}),
+        **said,
     }

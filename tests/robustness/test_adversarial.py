@@ -302,3 +302,23 @@ def test_pgd_is_what_the_axis_runs(trained):
     expected = (attacked(found).argmax(1) == y) & (attacked(x).argmax(1) == y)
     robust = measure(trained, [threat])[1]["robust/linf/pgd/12_of_255"]
     assert np.array_equal(robust, expected.numpy()) and 0 < robust.sum() < N
+
+
+def test_autoattack_joins_the_others(trained):
+    """On what FGSM left; in so large a ball that its first component is enough."""
+    pytest.importorskip("hfmix.robustness.attacks.auto")
+    pytest.importorskip("pyautoattack")
+    model, processor, data = trained
+    threat = Threat(eps=(0.1,), attacks=("autoattack", "fgsm"))
+    axis, predictions = measure((model, processor, data.select(np.arange(8))), [threat])
+    weaker, stronger = (predictions[f"robust/linf/{name}/0.1"] for name in ("fgsm", "autoattack"))
+    assert (stronger <= weaker).all() and weaker.sum() > stronger.sum() == 0
+    assert axis["settings"]["linf"]["autoattack"]["components"][0]["name"] == "apgd-ce"
+
+
+def test_autoattack_is_for_images():
+    model, extractor = load_backbone("lenet_audio", ["no", "yes"], pretrained=False, clip_seconds=0.5)
+    data = as_labelled(clips([np.ones(400)], [0]), Columns())
+    runner = Runner(model, SoundPreprocessor(extractor), 3, Pieces(None, model))
+    with tqdm(disable=True) as bar, pytest.raises(ValueError, match="autoattack attacks images"):
+        adversarial_axis(runner, data, [Threat(attacks=("autoattack",))], 0, bar)

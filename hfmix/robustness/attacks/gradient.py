@@ -79,8 +79,7 @@ def pgd(
     """Steps from a random place in the ball, each projected back into it (Madry et al., arXiv 1706.06083).
 
     A step goes along the gradient's sign, with `norm` "l2" along the gradient scaled to length one. What comes out
-    is within `eps` in exact arithmetic, not only up to rounding, so that rounding an example does not decide
-    whether it counts.
+    is within `eps` in exact arithmetic, not only up to rounding: in float32 it stays up to 1e-7 inside.
 
     Args:
         model: logits (B, C), or an output with `.logits`, of inputs in `bounds`.
@@ -159,13 +158,15 @@ class _Ball:
 
     def __init__(self, x: Tensor, eps: float, norm: str, bounds: tuple[float, float], mask: Tensor | None) -> None:
         self.x, self.norm = x, norm
-        self.radius = _rounded_down(eps, x.dtype)
+        self.radius = eps
         self.low: Tensor | float
         self.high: Tensor | float
         self.low, self.high = bounds
         if norm == "linf":
-            self.low = _offset(x, -self.radius).clamp_(min=bounds[0])
-            self.high = _offset(x, self.radius).clamp_(max=bounds[1])
+            # less what rounding can add: of the radius, and of x ± radius, which lies within the bounds
+            self.radius = max(0.0, eps - (max(map(abs, bounds)) + eps) * torch.finfo(x.dtype).eps / 2)
+            self.low = (x - self.radius).clamp_(min=bounds[0])
+            self.high = (x + self.radius).clamp_(max=bounds[1])
         if mask is not None:
             self.low, self.high = (torch.where(mask, bound, x) for bound in (self.low, self.high))
 
@@ -280,17 +281,11 @@ def _drawn_start(x: Tensor, eps: float, norm: str, generator: torch.Generator | 
     return l2_start(torch.randn(x.shape, **settings), torch.rand(len(x), **settings), eps).to(x)
 
 
-def _offset(x: Tensor, delta: Tensor | float) -> Tensor:
+def _offset(x: Tensor, delta: Tensor) -> Tensor:
     """x + delta, where rounding takes no element farther from x than delta."""
     moved = x + delta
-    too_far = (moved.double() - x.double()).abs_() > abs(delta)
+    too_far = (moved.double() - x.double()).abs_() > delta.abs()
     return torch.where(too_far, torch.nextafter(moved, x), moved)
-
-
-def _rounded_down(value: float, dtype: torch.dtype) -> float:
-    """The largest number of a dtype that is no larger."""
-    rounded = torch.tensor(value, dtype=dtype)
-    return float(rounded if rounded.item() <= value else torch.nextafter(rounded, torch.zeros_like(rounded)))
 
 
 def _lengths(x: Tensor) -> Tensor:
