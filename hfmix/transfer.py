@@ -1,0 +1,86 @@
+"""`hfmix transfer`: adversarial examples made on one model and tested on others, in one process or in several."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from torch import distributed
+from transformers import PreTrainedModel
+
+from hfmix.data.columns import Columns
+from hfmix.data.splits import load_test
+from hfmix.hub.pretrained import load_pretrained
+from hfmix.robustness.attacks.transfer import save_transfer, transfer_matrix, transfer_table
+from hfmix.robustness.threats import parse_eps
+from hfmix.run_folder import is_finished
+
+# finished pieces, in the folder that the table goes to
+_PIECES = ".pieces"
+
+
+def transfer(arguments: Namespace) -> None:
+    """Measures as the command line says, and prints the table on the main process.
+
+    Raises:
+        ValueError, OSError: a model or the data cannot be used; the message says why.
+    """
+    if arguments.out and is_finished(Path(arguments.out)):
+        raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
+    eps = parse_eps(arguments.eps)
+    state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
+    with state.main_process_first():  # what one process downloads, the others find
+        columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
+        test = load_test(arguments.dataset, arguments.split, columns, arguments.test_fraction)
+        models = {name: load_pretrained(path)[:2] for name, path in _named(arguments.models).items()}
+    names = _class_names({name: model for name, (model, _) in models.items()})
+    if set(test.class_names) <= set(names):
+        test = test.with_classes(names)
+    elif state.is_main_process:
+        print("the data's class names are not the models': labels compare by index", file=sys.stderr)
+    if torch.cuda.is_available():
+        for model, _ in models.values():
+            model.to(state.device)
+    found = transfer_matrix(
+        models,
+        test.sample(arguments.max_samples, arguments.seed),
+        attack=arguments.attack,
+        eps=eps,
+        norm=arguments.norm,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        batch_size=arguments.batch_size,
+        keep=Path(arguments.out, _PIECES) if arguments.out else None,
+        progress=state.is_main_process,
+    )
+    if state.is_main_process:
+        print(transfer_table(found), end="")
+        if arguments.out:
+            save_transfer(found, arguments.out)
+            print(f"\n{arguments.out}/transfer.md holds this, {arguments.out}/transfer.png the figure")
+    if distributed.is_initialized():
+        state.wait_for_everyone()
+        state.destroy_process_group()
+
+
+def _named(paths: Sequence[str]) -> dict[str, str]:
+    """Each model's path under its last part, or, where two are alike, under the whole."""
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"{next(path for path in paths if paths.count(path) > 1)} is given twice")
+    short = [Path(path).name for path in paths]
+    return dict(zip(short if len(set(short)) == len(paths) else paths, paths, strict=True))
+
+
+def _class_names(models: Mapping[str, PreTrainedModel]) -> list[str]:
+    """The models', in the order of their indices."""
+    names = {
+        name: [model.config.id2label[i] for i in range(model.config.num_labels)] for name, model in models.items()
+    }
+    (first, reference), *others = names.items()
+    for name, classes in others:
+        if classes != reference:
+            raise ValueError(f"{first} and {name} have different classes, or the same in another order")
+    return reference
