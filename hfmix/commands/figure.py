@@ -60,7 +60,7 @@ def _add_surface(names: Commands) -> None:
 def _add_gan(names: Commands) -> None:
     parser = names.add_parser(
         "gan",
-        help="two toy distributions: GANs whose discriminator sees real and generated samples, or mixtures of them",
+        help="GANs whose discriminator sees real and generated samples, or mixtures of them",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -193,7 +193,7 @@ def _over_seeds(values: list[dict[str, float]]) -> dict[str, Any]:
 
     found = {}
     for name in values[0]:
-        column = [value[name] if isfinite(value[name]) else None for value in values]
+        column = [float(f"{value[name]:.6g}") if isfinite(value[name]) else None for value in values]
         finite = [value for value in column if value is not None]
         found[name] = {"mean": fsum(finite) / len(finite) if len(finite) == len(column) else None, "seeds": column}
     return found

@@ -40,6 +40,5 @@ def draw_gans(found: Mapping[tuple[str, str], Sequence[Snapshot]], noise: float)
 
 def _caption(snapshot: Snapshot) -> str:
     distance = snapshot.figures["median_distance"]
-    if snapshot.figures["share_in_view"] == 0:
-        return f"{distance:.2g}, all out of view"
-    return f"{distance:.2g}"
+    text = f"{distance:.2f}" if distance < 100 else f"{distance:.1g}"
+    return f"{text}, all out of view" if snapshot.figures["share_in_view"] == 0 else text

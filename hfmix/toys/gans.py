@@ -1,11 +1,11 @@
 """mixup's toy GANs (arXiv 1710.09412, the section on GANs): does the generator stay with the data?
 
 The defaults are those of the paper's official code (github.com/hongyi-zhang/mixup, gan/example_gan.py), but for
-narrower nets and fewer iterations, which take a CPU a minute and not an hour: perceptrons with three hidden layers
-(512 units there), two-dimensional noise, Adam with its defaults, 128 examples a batch, five steps of the
+narrower nets and fewer iterations, which take a CPU a minute and not an hour: perceptrons with three hidden
+layers (512 units there), two-dimensional noise, Adam with its defaults, 128 examples a batch, five steps of the
 discriminator to one of the generator, 20,000 iterations there, and the generator's loss of the minimax game.
-The official code mixes within batches of real and generated examples, with weights uniform in [0, α]; here they are
-mixed with each other and λ ~ Beta(α, α), as the paper's equation says.
+The official code mixes within batches of real and generated examples, with weights uniform in [0, α]; here a real
+and a generated example are mixed, as in the paper's equation, with λ ~ Beta(α, α).
 """
 
 import math
@@ -84,7 +84,7 @@ def train(
     hidden = (settings.hidden,) * 3
     random = keyed_generator(seed)
     d, g = perceptron((2, *hidden, 1), random), perceptron((settings.latent, *hidden, 2), random)
-    optimizers = [torch.optim.Adam(net.parameters(), lr=settings.lr) for net in (d, g)]
+    optimizers = [torch.optim.Adam(net.parameters(), lr=settings.lr, fused=True) for net in (d, g)]
     support, looked_at = SUPPORTS[data](), torch.randn(_SAMPLES, settings.latent, generator=random)
     wanted, found = set(snapshots or default_snapshots(settings.steps)), []
     for step in range(1, settings.steps + 1):

@@ -33,7 +33,7 @@ def draw_surfaces(x: Tensor, y: Tensor, found: Mapping[str, Surface]) -> Figure:
         _shade(entropy, surface.entropy, _ENTROPY)
         entropy.scatter(*x.T, s=3, c="white", alpha=0.6, linewidths=0)
         on_data, gap = surface.figures["entropy_data"], surface.figures["entropy_gap"]
-        entropy.set_xlabel(f"on the data {on_data:.2f}, in the gap {gap:.2f}")
+        entropy.set_xlabel(f"mean on data {on_data:.2f}, in gap {gap:.2f}")
     for row, (shades, label) in enumerate(((_BLUE, "p(y = 1 | x)"), (_ENTROPY, "entropy, bits"))):
         figure.colorbar(ScalarMappable(cmap=shades), ax=axes[row], label=label, ticks=[0, 0.5, 1], pad=0.02)
     return figure
