@@ -111,9 +111,11 @@ def _draw_surface(arguments: Namespace) -> None:
     from tqdm.auto import tqdm
 
     from hfmix.toys.surface_figure import draw_surfaces
-    from hfmix.toys.surfaces import DATA, Settings, surfaces
+    from hfmix.toys.surfaces import DATA, MIN_EXAMPLES, Settings, surfaces
 
     _check_choice("--data", [arguments.data], DATA)
+    if arguments.examples < MIN_EXAMPLES:
+        raise UsageError(f"--examples is at least {MIN_EXAMPLES}, not {arguments.examples}")
     settings = Settings(
         **_taken(arguments, "data", "examples", "noise", "alpha", "regmixup_alpha", "steps", "hidden")
     )
@@ -172,7 +174,6 @@ def _save(arguments: Namespace, draw: Any, drawn: tuple[Any, ...], settings: Any
     from hfmix.robustness.style import STYLE
 
     out = Path(arguments.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
         figure: Figure = draw(*drawn)
         figure.savefig(out)
@@ -200,8 +201,12 @@ def _over_seeds(values: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def _check_out(out: str) -> None:
+    """Also makes its folder: what cannot be written is said before the work."""
+    from pathlib import Path
+
     if not out.lower().endswith(".png"):
         raise UsageError(f"--out is a file that ends in .png, not {out!r}")
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _check_choice(option: str, values: list[str], known: Any) -> None:

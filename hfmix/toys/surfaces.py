@@ -16,6 +16,7 @@ from hfmix.mixing import ERM, Mixup, Policy, RegMixup, keyed_generator
 from hfmix.toys.nets import perceptron
 
 LIMIT = 3.0  # the plane that is looked at: [-3, 3] standard deviations of the data in each direction
+MIN_EXAMPLES = 4
 _SIDE = 121  # points of the grid along each side
 
 
@@ -73,12 +74,12 @@ def draw_data(settings: Settings, seed: int) -> tuple[Tensor, Tensor]:
     """Points (N, 2), standardised along each axis, and their classes (N,).
 
     Raises:
-        ValueError: an unknown data set, or fewer than 4 examples.
+        ValueError: an unknown data set, or fewer examples than MIN_EXAMPLES.
     """
     if settings.data not in DATA:
         raise ValueError(f"data is one of {', '.join(DATA)}, not {settings.data!r}")
-    if settings.examples < 4:
-        raise ValueError(f"examples is at least 4, not {settings.examples}")
+    if settings.examples < MIN_EXAMPLES:
+        raise ValueError(f"examples is at least {MIN_EXAMPLES}, not {settings.examples}")
     draw, noise = DATA[settings.data]
     x, y = draw(settings.examples, noise if settings.noise is None else settings.noise, seed)
     return torch.from_numpy((x - x.mean(0)) / x.std(0)).float(), torch.from_numpy(y)
