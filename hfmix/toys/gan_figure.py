@@ -18,9 +18,9 @@ def draw_gans(found: Mapping[tuple[str, str], Sequence[Snapshot]], noise: float)
     figure = Figure(figsize=(1.5 * columns + 0.5, 1.72 * len(found) + 0.6), layout="constrained")
     axes = figure.subplots(len(found), columns, squeeze=False)
     for row, ((data, method), snapshots) in enumerate(found.items()):
-        real = draw_real(SUPPORTS[data](), noise, 500, keyed_generator(0))
+        real = draw_real(SUPPORTS[data](), noise, 300, keyed_generator(0))
         for ax, snapshot in zip(axes[row], snapshots, strict=True):
-            ax.scatter(*snapshot.samples.T, s=3, c=_GENERATED, alpha=0.3, linewidths=0)
+            ax.scatter(*snapshot.samples.T, s=3, c=_GENERATED, alpha=0.35, linewidths=0)
             ax.scatter(*real.T, s=3, c=_REAL, linewidths=0)
             ax.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), xticks=[], yticks=[], aspect="equal")
             ax.spines[:].set(visible=True, color="#cccccc")
@@ -31,7 +31,7 @@ def draw_gans(found: Mapping[tuple[str, str], Sequence[Snapshot]], noise: float)
     marks = [Line2D([], [], color=colour, marker="o", linestyle="") for colour in (_REAL, _GENERATED)]
     figure.legend(
         marks,
-        ["real", "generated (below: their median distance from the data)"],
+        ["real", "generated (below: Wasserstein distance between the two)"],
         loc="outside lower center",
         ncols=2,
     )
@@ -39,6 +39,6 @@ def draw_gans(found: Mapping[tuple[str, str], Sequence[Snapshot]], noise: float)
 
 
 def _caption(snapshot: Snapshot) -> str:
-    distance = snapshot.figures["median_distance"]
+    distance = snapshot.figures["wasserstein"]
     text = f"{distance:.2f}" if distance < 100 else f"{distance:.1g}"
     return f"{text}, all out of view" if snapshot.figures["share_in_view"] == 0 else text
