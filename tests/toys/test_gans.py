@@ -27,12 +27,12 @@ TINY = Settings(steps=12, hidden=16, batch_size=32, discriminator_steps=2)
 
 @pytest.mark.parametrize("data", ["ring", "grid"])
 def test_the_data_themselves_are_near_their_modes(data):
-    """1 − e^-4.5 of a plane's Gaussian lies within 3 σ; of 10,000 samples that is ± 0.4 points (4 σ). The median
-    distance is σ √(2 ln 2)."""
-    real = draw_real(SUPPORTS[data](), 0.01, 10_000, keyed_generator(0))
+    """1 − e^-4.5 of a plane's Gaussian lies within 3 σ, and its median distance is σ √(2 ln 2); four standard
+    errors of 1,000 samples are 1.3 points of the one and 9 % of the other."""
+    real = draw_real(SUPPORTS[data](), 0.01, 1000, keyed_generator(0))
     found = measure(real, data, 0.01)
-    assert found["share_near"] == pytest.approx(1 - math.exp(-4.5), abs=0.004)
-    assert found["median_distance"] == pytest.approx(0.01 * math.sqrt(2 * math.log(2)), rel=0.03)
+    assert found["share_near"] == pytest.approx(1 - math.exp(-4.5), abs=0.013)
+    assert found["median_distance"] == pytest.approx(0.01 * math.sqrt(2 * math.log(2)), rel=0.09)
     assert found["modes_covered"] == found["modes"] == len(SUPPORTS[data]())
     assert found["share_in_view"] == 1
 
@@ -65,7 +65,7 @@ def test_distances_from_the_curve():
     curve = spiral().double()
     along = F.normalize(curve[2:] - curve[:-2], dim=1)
     off = curve[1:-1] + 0.05 * torch.stack([-along[:, 1], along[:, 0]], 1)
-    found = measure(off, "spiral", 0.01)
+    found = measure(off[::8], "spiral", 0.01)
     assert found["mean_distance"] == pytest.approx(0.05, rel=1e-3)
     assert found["share_near"] == 0 and "modes" not in found
 
