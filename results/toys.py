@@ -52,13 +52,11 @@ step, one seed:
 {gan}
 
 - As in mixup's paper (its figure 5; data, rates and the generator's loss are those of the authors'
-  [code](https://github.com/hongyi-zhang/mixup), the nets are narrower): with ERM the generator loses the data. It
-  ends on a few modes of the grid, or out of view of the ring; the modes are so narrow that the discriminator
-  tells them from all else, and gives little direction. With mixup the generator stays, and spreads over the data.
-- It is spread, not sharp: few samples lie within 3 σ of a mode. The paper shows sharp modes after 20,000 steps
-  with 512 units a layer, which we did not run: `hfmix figure gan --steps 20000 --hidden 512`.
-- Being near some mode is no success by itself: ERM's generator on the grid has more samples near a mode than
-  mixup's because it sits on few of them. The Wasserstein distance sees both.
+  [code](https://github.com/hongyi-zhang/mixup), the nets are narrower): with ERM the generator loses the data. Most
+  of its samples end out of view, on the grid as on the ring; the modes are so narrow that the discriminator tells
+  them from all else, and gives little direction. With mixup they all stay, and spread over the data.
+- They are spread, not sharp: 1 % or fewer lie within 3 σ of a mode. The authors show samples close to the modes
+  after 20,000 steps with 512 units a layer, which we did not run: `hfmix figure gan --steps 20000 --hidden 512`.
 - The instability belongs to the minimax loss and the narrow modes. With σ = 0.05 and the same nets, ERM's GAN
   stayed in place as well as mixup's for 1,000 steps (one seed, in a trial before this run); with the usual
   non-saturating loss in its place, ERM's had more samples near a mode than mixup's (ring: 53 % against 18 %). So
