@@ -53,8 +53,8 @@ step, one seed:
 
 - As in mixup's paper (its figure 5; data, rates and the generator's loss are those of the authors'
   [code](https://github.com/hongyi-zhang/mixup), the nets are narrower): with ERM the generator loses the data.
-  Most of its samples end out of view, on the grid as on the ring; the modes are so narrow that the discriminator tells
-  them from all else, and gives little direction. With mixup they all stay, and spread over the data.
+  Most of its samples end out of view, on the grid as on the ring; the modes are so narrow that the discriminator
+  tells them from all else, and gives little direction. With mixup they all stay, and spread over the data.
 - They are spread, not sharp: 1 % or fewer lie within 3 σ of a mode. The authors show samples close to the modes
   after 20,000 steps with 512 units a layer, which we did not run: `hfmix figure gan --steps 20000 --hidden 512`.
 - The instability belongs to the minimax loss and the narrow modes. With σ = 0.05 and the same nets, ERM's GAN
