@@ -28,6 +28,7 @@ _HOME = {
     "mixed_cross_entropy": "losses",
     "mixed_binary_cross_entropy": "losses",
     "MixLoss": "losses",
+    "mixup_discriminator_loss": "gan_losses",
     "MixCollator": "collators",
     "BatchMixer": "collators",
     "MixTrainingArguments": "training_args",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from hfmix import backbones, collators, hub, losses, metrics, mixing, models, robustness
     from hfmix.backbones import load_backbone
     from hfmix.collators import BatchMixer, MixCollator
+    from hfmix.gan_losses import mixup_discriminator_loss
     from hfmix.hub.pretrained import load_pretrained
     from hfmix.hub.publish import push_to_hub
     from hfmix.losses import MixLoss, mixed_binary_cross_entropy, mixed_cross_entropy

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from hfmix import __version__
-from hfmix.commands import compare, corrupt, evaluate, push, sweep, transfer
+from hfmix.commands import compare, corrupt, evaluate, figure, push, sweep, transfer
 from hfmix.commands.options import Parser
 from hfmix.errors import report_errors
 
@@ -64,7 +64,7 @@ def _parser() -> ArgumentParser:
     commands.add_parser(
         "train", help="train from a recipe and measure the result (RECIPE [--num_processes N] ...)"
     )
-    for command in (evaluate, compare, sweep, transfer, corrupt, push):
+    for command in (evaluate, compare, sweep, transfer, corrupt, figure, push):
         command.add(commands)
     return parser
 

@@ -8,13 +8,14 @@ from conftest import ROOT
 from tiny import Pictures, tiny_model
 from transformers import TrainingArguments
 
+import hfmix
 from hfmix import load_backbone
 from hfmix.backbones import save_backbone
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-TRAINER, PLAIN, TIMM, STOCK = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+TRAINER, PLAIN, TIMM, STOCK, GAN = re.findall(r"```python\n(.*?)```", README, flags=re.S)
 
 
 def test_the_ten_lines_with_mix_trainer(tmp_path, image_folder, monkeypatch):
@@ -45,6 +46,26 @@ def test_the_stock_trainer_trains_and_evaluates(tmp_path):
     names = {"model": tiny_model(), "args": args, "train": Pictures(), "test": Pictures()}
     exec(STOCK, names)
     assert [entry["step"] for entry in names["trainer"].state.log_history if "eval_loss" in entry] == [2, 4]
+
+
+def test_a_discriminator_learns_from_mixtures():
+    """Real points above the line, generated ones below it, told apart after 200 steps."""
+    torch.manual_seed(0)
+    real, generated = torch.randn(2, 64, 2).abs()
+    names = {
+        "hfmix": hfmix,
+        "discriminator": torch.nn.Linear(2, 1),
+        "real": real,
+        "generated": -generated.requires_grad_(),
+    }
+    optimizer = torch.optim.Adam(names["discriminator"].parameters(), lr=0.05)
+    for _ in range(200):
+        exec(GAN, names)
+        optimizer.zero_grad()
+        names["loss"].backward()
+        optimizer.step()
+    assert (names["discriminator"](real) > 0).all() and (names["discriminator"](-generated) < 0).all()
+    assert generated.grad is None
 
 
 def test_the_commands_are_those_of_the_makefile():
