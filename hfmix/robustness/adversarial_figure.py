@@ -20,7 +20,7 @@ def draw_adversarial(axis: dict[str, Any]) -> Figure:
     panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     for ax, (norm, setting) in zip(panels, settings.items(), strict=True):
         names = setting["eps"]
-        in_levels = norm == "linf" and all(name.endswith("_of_255") or eps == 0 for name, eps in names.items())
+        in_levels = _in_levels(norm, setting)
         radii = np.array([0, *(eps for eps in names.values() if eps > 0)]) * (255 if in_levels else 1)
         for attack in setting["attacks"]:
             found = [axis[norm][attack][name]["robust_accuracy"] for name, eps in names.items() if eps > 0]
@@ -50,14 +50,21 @@ def compare_adversarial(ax: Axes, reports: Mapping[str, RobustnessReport]) -> No
         if axis := report.axes.get("adversarial"):
             norm, setting = next(iter(axis["settings"].items()))
             strongest = setting["attacks"][-1]
-            radii = [0, *(eps for eps in setting["eps"].values() if eps > 0)]
+            radii = np.array([0, *(eps for eps in setting["eps"].values() if eps > 0)])
+            levels = _in_levels(norm, setting)
             found = [
                 axis[norm][strongest][key]["robust_accuracy"] for key, eps in setting["eps"].items() if eps > 0
             ]
             shares = [axis["accuracy"], *found]
             low, high = 100 * np.array([share["ci95"] for share in shares]).T
+            radii = radii * (255 if levels else 1)
             ax.fill_between(radii, low, high, color=colour, alpha=0.15, linewidth=0)
             ax.plot(radii, [100 * share["value"] for share in shares], "o-", color=colour, markersize=4)
-            named = f"{ATTACK_NAMES[strongest]}, {BALL_NAMES[norm]}"
+            named = f"{ATTACK_NAMES[strongest]}, {BALL_NAMES[norm]}{', levels of 255' if levels else ''}"
     ax.set(xlabel=f"radius ε ({named})", ylabel="accuracy under attack, %", title="Adversarial input")
     ax.set_ylim(bottom=0)
+
+
+def _in_levels(norm: str, setting: Mapping[str, Any]) -> bool:
+    """Whether all radii are shown in levels of 8 bits."""
+    return norm == "linf" and all(name.endswith("_of_255") or eps == 0 for name, eps in setting["eps"].items())

@@ -46,7 +46,14 @@ def comparison_figure(reports: Reports) -> Figure:
     return figure
 
 
-def _compare_severity(ax: Axes, reports: Reports) -> None:
+def _compare_accuracy(ax: Axes, reports: Reports) -> None:
+    """By severity, where corruptions were measured."""
+    if not any("corruptions" in report.axes for report in reports.values()):
+        for i, (colour, report) in enumerate(zip(_colours(reports), reports.values(), strict=True)):
+            _bar(ax, i, 0.7, report.axes.get("clean", {}).get("accuracy"), colour)
+        ax.set(xticks=[], ylabel="accuracy, %", title="Accuracy", ylim=(0, 108))
+        ax.set_yticks(range(0, 101, 20))
+        return
     for colour, report in zip(_colours(reports), reports.values(), strict=True):
         found = {"0": report.axes.get("clean", {}).get("accuracy")}
         found |= report.axes.get("corruptions", {}).get("mean_accuracy_by_severity", {})
@@ -134,7 +141,7 @@ def _colours(reports: Reports) -> list[str]:
 
 # what the figures of a panel begin with
 _PANELS: tuple[tuple[tuple[str, ...], Callable[[Axes, Reports], None]], ...] = (
-    (("clean/accuracy", "corruptions/mean_accuracy"), _compare_severity),
+    (("clean/accuracy", "corruptions/mean_accuracy"), _compare_accuracy),
     (("clean/mean_average_precision",), _compare_average_precision),
     (("calibration/ece_15",), _compare_calibration),
     (("selective/aurc",), _compare_risk),

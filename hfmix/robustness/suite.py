@@ -1,6 +1,7 @@
 """How will this model hold up? One call that measures every axis."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -164,7 +165,7 @@ def evaluate_robustness(
             else None
         ),
         attacked=test.sample(attack_samples, seed) if "adversarial" in axes else None,
-        between=(test if training is None else training) if "interpolation" in axes else None,
+        between=_pairs_of(test, training) if "interpolation" in axes else None,
         noisy=training if "memorization" in axes else None,
         ood={key: usable(data) for key, data in open_ood(ood or {}).items()} if "ood" in axes else {},
         shift={key: usable(data) for key, data in open_labelled(shift or {}, columns).items()}
@@ -212,7 +213,7 @@ def _impossible(
         except ValueError as error:
             found["adversarial"] = str(error)
     if "interpolation" in axes:
-        data = test if training is None else training
+        data = _pairs_of(test, training)
         try:
             with tqdm(disable=True) as bar:
                 interpolation_axis(runner, data.select(np.arange(min(len(data), 2))), 1, 0, bar, steps=3)
@@ -225,6 +226,13 @@ def _impossible(
             else "it is not known which training labels are wrong: train with label_noise"
         )
     return found
+
+
+def _pairs_of(test: LabelledData, training: LabelledData | None) -> LabelledData:
+    """What interpolation draws its pairs from; the classes in between which are the true ones."""
+    if training is None:
+        return test
+    return training if training.true_labels is None else replace(training, labels=training.true_labels)
 
 
 def _labelled(data: Data, columns: Columns, name: str, classes: Sequence[str] | None = None) -> LabelledData:
