@@ -64,10 +64,11 @@ class Threat:
     @property
     def passes(self) -> int:
         """Passes forward and back that an example costs at most; a forward pass to look counts as one."""
+        pgd = self.restarts * (self.steps + (self.restarts > 1))  # of several ends the losses are compared
         each = {
             "fgsm": 1,
             "ifgsm": self.steps,
-            "pgd": self.restarts * self.steps,
+            "pgd": pgd,
             "autoattack": _AUTOATTACK_PASSES,
         }
         radii = sum(1 for value in self.eps if value > 0)
