@@ -16,9 +16,9 @@ from hfmix.data.splits import load_part, load_test
 from hfmix.errors import UsageError
 from hfmix.hub.pretrained import load_pretrained
 from hfmix.robustness import DEFAULT_AXES
+from hfmix.robustness.attacks.threats import Threat
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
-from hfmix.robustness.threats import Threat
 from hfmix.run_folder import is_finished
 
 # finished pieces, in the folder that the report goes to

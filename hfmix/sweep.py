@@ -227,7 +227,7 @@ def _forget_accelerator() -> None:
 
 
 def _write_tables(runs: Sequence[Run], out: Path, failures: dict[tuple[str, int], str]) -> str:
-    from hfmix.robustness.seeds_figure import draw_sweep
+    from hfmix.robustness.figures.seeds import draw_sweep
 
     reports: dict[str, dict[int, RobustnessReport]] = {run.name: {} for run in runs}
     for run in runs:

@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 from hfmix.data.columns import Columns
 from hfmix.data.splits import load_test
 from hfmix.hub.pretrained import load_pretrained
+from hfmix.robustness.attacks.threats import parse_eps
 from hfmix.robustness.attacks.transfer import save_transfer, transfer_matrix, transfer_table
-from hfmix.robustness.threats import parse_eps
 from hfmix.run_folder import is_finished
 
 # finished pieces, in the folder that the table goes to

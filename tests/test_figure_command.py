@@ -10,7 +10,7 @@ from layout import check_layout
 from PIL import Image
 
 from hfmix.cli import main
-from hfmix.robustness.style import STYLE
+from hfmix.robustness.figures.style import STYLE
 from hfmix.toys import gans, surfaces
 from hfmix.toys.gan_figure import draw_gans
 from hfmix.toys.surface_figure import draw_surfaces

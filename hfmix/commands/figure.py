@@ -173,7 +173,7 @@ def _save(arguments: Namespace, draw: Any, drawn: tuple[Any, ...], settings: Any
     from PIL import Image
 
     from hfmix import __version__
-    from hfmix.robustness.style import STYLE
+    from hfmix.robustness.figures.style import STYLE
 
     out = Path(arguments.out)
     with matplotlib.rc_context(STYLE):

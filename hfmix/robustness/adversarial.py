@@ -13,11 +13,11 @@ from hfmix.data.labelled import LabelledData
 from hfmix.metrics import mean_interval, wilson_interval
 from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
+from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
 from hfmix.robustness.corruptions.random import ImageKeys
 from hfmix.robustness.predictions import Predictions
 from hfmix.robustness.report import figure
 from hfmix.robustness.runner import Runner
-from hfmix.robustness.threats import Threat, check_threats, eps_name
 
 
 def adversarial_axis(
@@ -42,7 +42,7 @@ def adversarial_axis(
         data: M examples, see `LabelledData.sample`.
         threats: one a norm.
         seed: of random starts.
-        bar: goes on by `hfmix.robustness.threats.passes` an example.
+        bar: goes on by `hfmix.robustness.attacks.threats.passes` an example.
         positions: (M,) places of the examples in the test set; None where they are the test set.
 
     Returns:

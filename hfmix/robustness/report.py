@@ -72,7 +72,7 @@ class RobustnessReport:
 
         The CSV has one row a figure, with the columns `CSV_COLUMNS`; the page needs no other file.
         """
-        from hfmix.robustness.figures import draw_report
+        from hfmix.robustness.figures.report import draw_report
         from hfmix.robustness.page import page
         from hfmix.robustness.predictions import PREDICTIONS_FILE, save_predictions
 

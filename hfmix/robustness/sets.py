@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hfmix.data.labelled import LabelledData
+from hfmix.robustness.attacks.threats import Threat
+from hfmix.robustness.attacks.threats import passes as passes_under_attack
 from hfmix.robustness.cifar_c import CifarC
 from hfmix.robustness.corruptions import SEVERITIES
 from hfmix.robustness.interpolation import passes as passes_between
 from hfmix.robustness.memorization import LearningCurve
-from hfmix.robustness.threats import Threat
-from hfmix.robustness.threats import passes as passes_under_attack
 
 
 @dataclass(frozen=True)

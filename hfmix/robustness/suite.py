@@ -17,6 +17,7 @@ from hfmix.data.splits import as_labelled, open_labelled, open_ood
 from hfmix.environment import versions
 from hfmix.robustness import AXES, DEFAULT_AXES
 from hfmix.robustness.attacks import attacked_model
+from hfmix.robustness.attacks.threats import Threat, check_threats
 from hfmix.robustness.cifar_c import CifarC
 from hfmix.robustness.corrupting import check_names
 from hfmix.robustness.estimate import say_how_long
@@ -29,7 +30,6 @@ from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport
 from hfmix.robustness.runner import Runner
 from hfmix.robustness.sets import Asked, EvaluationSets, passes
 from hfmix.robustness.shards import num_processes
-from hfmix.robustness.threats import Threat, check_threats
 
 Data = Dataset | LabelledData
 # features of more training examples than these change k-NN and Mahalanobis little and cost as many passes

@@ -101,7 +101,7 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
     if len(reports) > 1:
         text += "\n" + _difference_text(reports, differences)
     if out is not None:
-        from hfmix.robustness.comparison_figure import draw_comparison
+        from hfmix.robustness.figures.comparison import draw_comparison
 
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)

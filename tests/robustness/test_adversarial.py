@@ -17,13 +17,13 @@ from hfmix.data.splits import as_labelled
 from hfmix.metrics import wilson_interval
 from hfmix.robustness import shards
 from hfmix.robustness.adversarial import adversarial_axis
-from hfmix.robustness.adversarial_figure import draw_adversarial
 from hfmix.robustness.attacks import attacked_model, fgsm, pgd
+from hfmix.robustness.attacks.threats import Threat, eps_name, parse_eps, passes
 from hfmix.robustness.conventions import convention_of
+from hfmix.robustness.figures.adversarial import draw_adversarial
 from hfmix.robustness.pieces import Pieces
 from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.runner import Runner
-from hfmix.robustness.threats import Threat, eps_name, parse_eps, passes
 
 N = 24
 LINF = Threat(eps=("0", "8/255", "12/255", "0.1"), steps=3, restarts=2)

@@ -15,8 +15,8 @@ from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.splits import load_splits
 from hfmix.hub.pretrained import load_pretrained
 from hfmix.metrics import wilson_interval
+from hfmix.robustness.figures.memorization import draw_memorization
 from hfmix.robustness.memorization import LearningCurve, measure_memorization, memorization_axis
-from hfmix.robustness.memorization_figure import draw_memorization
 from hfmix.robustness.pieces import Pieces
 from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.runner import Runner

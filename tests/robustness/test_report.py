@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 
 from hfmix import RobustnessReport, evaluate_robustness, load_backbone
 from hfmix.robustness.conventions import CONVENTIONS, convention_of
-from hfmix.robustness.figures import FIGURES
-from hfmix.robustness.style import STYLE
+from hfmix.robustness.figures.report import FIGURES
+from hfmix.robustness.figures.style import STYLE
 
 LONG = "a_name_as_long_as_a_sentence_that_says_all_there_is_to_say"
 SCRIPT = "<script>alert('x')</script> & $x_1$"

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from layout import check_layout
 
+from hfmix.robustness.figures.seeds import sweep_figure
+from hfmix.robustness.figures.style import COLOURS, STYLE
 from hfmix.robustness.report import RobustnessReport, figure
 from hfmix.robustness.seeds import over_seeds, shown_headlines, summarise, sweep_text
-from hfmix.robustness.seeds_figure import sweep_figure
-from hfmix.robustness.style import COLOURS, STYLE
 
 
 def report(accuracy, data="a", **axes):

@@ -14,13 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hfmix.robustness.attacks.gradient import (
-    _check_batch,
-    _check_settings,
-    _gradient,
-    _logits,
-    attacking,
-)
+from hfmix.robustness.attacks.checks import check_batch, check_settings
+from hfmix.robustness.attacks.gradient import attacking, input_gradient, logits_of
 
 logger = logging.getLogger(__name__)
 
@@ -150,14 +145,14 @@ def _attacked(
     batch_size: int,
 ) -> tuple[Tensor, Tensor]:
     """The adversarial input, and who withstood it."""
-    _check_batch(x, y, bounds)
-    _check_settings(x, eps, 0.0, 1, norm, bounds)
+    check_batch(x, y, bounds)
+    check_settings(x, eps, 0.0, 1, norm, bounds)
     _check_images(x, norm)
     low, high = bounds
 
     def logits(unit: Tensor) -> Tensor:
         """Of an input in [0, 1], which is what the library takes."""
-        return _logits(model, (low + (high - low) * unit).to(x.dtype)).float()
+        return logits_of(model, (low + (high - low) * unit).to(x.dtype)).float()
 
     def predicted(unit: Tensor) -> Tensor:
         return logits(unit).argmax(1)
@@ -242,5 +237,5 @@ def _num_classes(logits: Callable[[Tensor], Tensor], unit: Tensor, labels: Tenso
     """Of the model, which is asked for a gradient at the smallest and at the largest label."""
     probe = torch.stack([labels.argmin(), labels.argmax()])
     with torch.enable_grad():
-        _gradient(logits, unit[probe], labels[probe], check=True)
+        input_gradient(logits, unit[probe], labels[probe], check=True)
     return logits(unit[:1]).shape[1]

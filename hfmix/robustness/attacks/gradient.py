@@ -6,7 +6,6 @@ with `.logits`. It is attacked in evaluation mode; its modules' modes, and its p
 they were.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,12 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NORMS = ("linf", "l2")
+from hfmix.robustness.attacks.checks import NO_GRADIENT, check_batch, check_logits, check_settings
+
 _TINY = 1e-10  # keeps a gradient of zeros from being divided by zero
-_NO_GRADIENT = (
-    "the model's logits have no gradient in the input, as with a quantised or an exported (ONNX) model, or one "
-    "that runs under no_grad: attack the PyTorch model that it was made from"
-)
 
 
 def fgsm(
@@ -105,8 +101,8 @@ def pgd(
             below 0 or beyond the whole range, an unknown norm, fewer than one step, a model whose logits are not
             finite or have no gradient.
     """
-    _check_batch(x, y, bounds)
-    _check_settings(x, eps, step_size, steps, norm, bounds)
+    check_batch(x, y, bounds)
+    check_settings(x, eps, step_size, steps, norm, bounds)
     starts = _starts(x, eps, norm, random_start, generator, restarts)
     with attacking(model):
         x, y = (
@@ -121,7 +117,7 @@ def pgd(
         for start in starts:
             found = ball.start(start)
             for step in range(steps):
-                gradient = _gradient(model, found, y, check=step == 0)
+                gradient = input_gradient(model, found, y, check=step == 0)
                 undefined |= gradient.flatten(1).isnan().any(1)  # the sign of NaN is 0
                 found = ball.step(found, gradient, step_size)
             found = ball.finish(found)
@@ -224,26 +220,26 @@ def attacking(model: Callable[[Tensor], Any]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _gradient(model: Callable[[Tensor], Any], found: Tensor, y: Tensor, check: bool) -> Tensor:
+def input_gradient(model: Callable[[Tensor], Any], found: Tensor, y: Tensor, check: bool) -> Tensor:
     """Of the summed cross-entropy: each example's own gradient, whatever the batch."""
     found.requires_grad_(True)
-    logits = _logits(model, found)
+    logits = logits_of(model, found)
     if check:
-        _check_logits(logits, y)
+        check_logits(logits, y)
     loss = F.cross_entropy(logits, y, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, found, allow_unused=True)
     if gradient is None:
-        raise ValueError(_NO_GRADIENT)
+        raise ValueError(NO_GRADIENT)
     found.requires_grad_(False)
     return gradient
 
 
 def _losses(model: Callable[[Tensor], Any], found: Tensor, y: Tensor) -> Tensor:
     with torch.no_grad():
-        return F.cross_entropy(_logits(model, found), y, reduction="none")
+        return F.cross_entropy(logits_of(model, found), y, reduction="none")
 
 
-def _logits(model: Callable[[Tensor], Any], found: Tensor) -> Tensor:
+def logits_of(model: Callable[[Tensor], Any], found: Tensor) -> Tensor:
     output = model(found)
     return output.logits if hasattr(output, "logits") else output
 
@@ -296,59 +292,3 @@ def _lengths(x: Tensor) -> Tensor:
 def _each(values: Tensor, x: Tensor) -> Tensor:
     """(B,) to (B, 1, ...), to go with x."""
     return values.reshape(-1, *[1] * (x.ndim - 1))
-
-
-def _check_batch(x: Tensor, y: Tensor, bounds: tuple[float, float]) -> None:
-    if not x.is_floating_point():
-        raise TypeError(
-            f"inputs of {x.dtype}: attacks need floating point between {bounds[0]:g} and {bounds[1]:g}"
-        )
-    if x.ndim < 2 or len(x) == 0:
-        raise ValueError(f"inputs of shape {tuple(x.shape)}: a batch (B, ...) of one example or more is needed")
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise TypeError(
-            f"labels of {y.dtype}, shape {tuple(y.shape)}: attacks need hard labels, {len(x)} integers"
-        )
-    if y.shape != x.shape[:1]:
-        raise ValueError(
-            f"labels of shape {tuple(y.shape)} for {len(x)} inputs: attacks need one class an example, ({len(x)},)"
-        )
-    low, high = (float(value) for value in x.detach().aminmax())
-    if not (bounds[0] <= low and high <= bounds[1]):  # NaN too
-        raise ValueError(
-            f"inputs between {low:g} and {high:g}, outside the bounds {bounds[0]:g} to {bounds[1]:g}: attack them "
-            "before normalisation, see hfmix.robustness.attacks.attacked_model"
-        )
-
-
-def _check_settings(
-    x: Tensor, eps: float, step_size: float, steps: int, norm: str, bounds: tuple[float, float]
-) -> None:
-    if norm not in NORMS:
-        raise ValueError(f"unknown norm {norm!r}: there are {', '.join(NORMS)}")
-    if steps < 1:
-        raise ValueError(f"steps={steps}: at least 1 is needed")
-    widest = bounds[1] - bounds[0]
-    if norm == "l2":
-        widest *= math.sqrt(x[0].numel())
-    if not 0 <= eps <= widest:
-        raise ValueError(
-            f"eps={eps:g}: it lies between 0 and {widest:g}, all that an input between {bounds[0]:g} and "
-            f"{bounds[1]:g} can change in {norm}"
-        )
-    if not 0 <= step_size < math.inf:
-        raise ValueError(f"step_size={step_size:g}: a length, 0 or more, is needed")
-
-
-def _check_logits(logits: Any, y: Tensor) -> None:
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(y) or logits.shape[1] < 2:
-        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"the model gives {given} for {len(y)} inputs: attacks need logits of shape (B, classes)")
-    if not logits.requires_grad:
-        raise ValueError(_NO_GRADIENT)
-    if not logits.isfinite().all():
-        row = int((~logits.isfinite().all(1)).nonzero()[0])
-        raise ValueError(f"the model gives logits that are not finite, first for example {row} of the batch")
-    if y.min() < 0 or y.max() >= logits.shape[1]:
-        wrong = int(y.min() if y.min() < 0 else y.max())
-        raise ValueError(f"label {wrong} is no class of the model: its logits are of {logits.shape[1]} classes")

@@ -3,14 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import fill
 from typing import Any, Literal, get_args
 
-import matplotlib
 import numpy as np
 import torch
 from datasets import Dataset
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -21,15 +18,15 @@ from hfmix.environment import versions
 from hfmix.metrics import wilson_interval
 from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
+from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
+from hfmix.robustness.conventions import ATTACK_NAMES, BALL_NAMES
 from hfmix.robustness.corruptions.random import ImageKeys
-from hfmix.robustness.figures import _BAD_TO_GOOD
+from hfmix.robustness.figures.style import STYLE
 from hfmix.robustness.pieces import Pieces
 from hfmix.robustness.report import SCHEMA_VERSION, figure
 from hfmix.robustness.runner import Outputs, Runner
 from hfmix.robustness.shards import num_processes
-from hfmix.robustness.style import STYLE, short
 from hfmix.robustness.summary import show
-from hfmix.robustness.threats import Threat, check_threats, eps_name
 
 AttackName = Literal["pgd", "ifgsm", "fgsm"]
 
@@ -126,30 +123,7 @@ def transfer_table(found: Mapping[str, Any]) -> str:
         cells = (show(row[target], 100, 1) for target in names)
         rows.append([source, *(f"**{c}**" if t == source else c for t, c in zip(names, cells, strict=True))])
     table = "".join("| " + " | ".join(row) + " |\n" for row in rows)
-    return f"Accuracy in % under {_title(found)}, with 95 % intervals:\n\n{table}"
-
-
-def draw_transfer(found: Mapping[str, Any]) -> Figure:
-    """A result of `transfer_matrix` as a heat map; the white box is in bold."""
-    names = list(found["clean"])
-    values = np.array(
-        [[row[name]["value"] for name in names] for row in (found["clean"], *found["accuracy"].values())]
-    )
-    with matplotlib.rc_context(STYLE):
-        drawn = Figure(figsize=(2.6 + 1.1 * len(names), 2 + 0.45 * len(values)), layout="constrained")
-        ax = drawn.subplots()
-        ax.imshow(values, cmap=_BAD_TO_GOOD, vmin=0, vmax=1, aspect="auto")
-        for (i, j), value in np.ndenumerate(values):
-            weight = "bold" if i == j + 1 else "normal"
-            ax.text(j, i, f"{100 * value:.1f}", ha="center", va="center", weight=weight)
-        ax.axhline(0.5, color="white", linewidth=3)
-        ax.set_xticks(range(len(names)), [fill(short(name, 42), 14) for name in names])
-        ax.set_yticks(range(len(values)), ["clean", *(short(name) for name in names)])
-        ax.set(xlabel="tested on", ylabel="made on")
-        ax.set_title(f"Accuracy, %, under {_title(found)}", fontsize=10, loc="center")
-        ax.spines[:].set_visible(False)
-        ax.tick_params(length=0)
-    return drawn
+    return f"Accuracy in % under {transfer_title(found)}, with 95 % intervals:\n\n{table}"
 
 
 def save_transfer(found: Mapping[str, Any], folder: str | Path) -> None:
@@ -158,6 +132,8 @@ def save_transfer(found: Mapping[str, Any], folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "transfer.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
     (folder / "transfer.md").write_text(transfer_table(found), encoding="utf-8")
+    from hfmix.robustness.figures.transfer import draw_transfer
+
     draw_transfer(found).savefig(folder / "transfer.png", dpi=STYLE["figure.dpi"])
 
 
@@ -288,10 +264,9 @@ def _accuracy(right: np.ndarray) -> dict[str, Any]:
     return figure(right.mean(), wilson_interval(int(right.sum()), len(right)), len(right))
 
 
-def _title(found: Mapping[str, Any]) -> str:
+def transfer_title(found: Mapping[str, Any]) -> str:
     """The attack in words, such as "PGD, 10 steps, L∞ ≤ 8/255"."""
     attack = found["attack"]
-    name = {"pgd": "PGD", "ifgsm": "I-FGSM", "fgsm": "FGSM"}[attack["name"]]
     steps = "" if attack["name"] == "fgsm" else f", {attack['steps']} steps"
     radius = eps_name(attack["eps"]).replace("_of_", "/")
-    return f"{name}{steps}, {'L∞' if attack['norm'] == 'linf' else 'L2'} ≤ {radius}"
+    return f"{ATTACK_NAMES[attack['name']]}{steps}, {BALL_NAMES[attack['norm']]} ≤ {radius}"

@@ -15,8 +15,9 @@ from transformers import ViTImageProcessor
 from hfmix import evaluate_robustness, load_backbone
 from hfmix.metrics import wilson_interval
 from hfmix.robustness.attacks import pgd
-from hfmix.robustness.attacks.transfer import draw_transfer, transfer_matrix, transfer_table
+from hfmix.robustness.attacks.transfer import transfer_matrix, transfer_table
 from hfmix.robustness.corruptions.random import ImageKeys
+from hfmix.robustness.figures.transfer import draw_transfer
 from hfmix.robustness.runner import Runner
 
 NAMES = ["a", "b", "c"]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hfmix.robustness.attacks.gradient import NORMS
+from hfmix.robustness.attacks.checks import NORMS
 from hfmix.robustness.conventions import ATTACK_NAMES
 
 # from the weakest to the strongest

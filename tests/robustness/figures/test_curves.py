@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from predictions import softmax_and_labels
 
-from hfmix.robustness.curves import draw_risk_coverage, draw_roc
+from hfmix.robustness.figures.curves import draw_risk_coverage, draw_roc
 from hfmix.robustness.ood import ood_axis
 from hfmix.robustness.ood_scores import ood_scores
 from hfmix.robustness.selective import selective_axis

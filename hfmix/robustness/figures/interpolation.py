@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hfmix.robustness.figures.style import COLOURS, GREY, WIDTH, short
 from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.style import COLOURS, GREY, WIDTH, short
 
 _LAMBDA = "λ, share of the first example"
 # the curve's name, the panel's title, its unit, and what values are multiplied by

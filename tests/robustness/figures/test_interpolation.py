@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from hfmix import RobustnessReport
 from hfmix.robustness.conventions import CONVENTIONS
-from hfmix.robustness.interpolation_figure import compare_interpolation, draw_interpolation
-from hfmix.robustness.style import COLOURS, STYLE
+from hfmix.robustness.figures.interpolation import compare_interpolation, draw_interpolation
+from hfmix.robustness.figures.style import COLOURS, STYLE
 
 LAMBDA = np.linspace(0, 1, 11)
 

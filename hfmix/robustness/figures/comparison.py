@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hfmix.robustness.adversarial_figure import compare_adversarial
-from hfmix.robustness.interpolation_figure import compare_interpolation
+from hfmix.robustness.figures.adversarial import compare_adversarial
+from hfmix.robustness.figures.interpolation import compare_interpolation
+from hfmix.robustness.figures.style import COLOURS, GREY, STYLE, short
 from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.style import COLOURS, GREY, STYLE, short
 
 Reports = Mapping[str, RobustnessReport]
 _MAX_NUMBERED = 9  # bars: the numbers above more of them would run into each other

@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hfmix.robustness.style import COLOURS, GREY, STYLE, short
+from hfmix.robustness.figures.style import COLOURS, GREY, STYLE, short
 from hfmix.robustness.summary import Headline
 
 _COLUMNS = 3  # panels abreast

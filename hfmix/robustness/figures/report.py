@@ -7,19 +7,15 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from hfmix.metrics import wilson_interval
-from hfmix.robustness.adversarial_figure import draw_adversarial
-from hfmix.robustness.curves import draw_risk_coverage, draw_roc
-from hfmix.robustness.interpolation_figure import draw_interpolation
-from hfmix.robustness.memorization_figure import draw_memorization
+from hfmix.robustness.figures.adversarial import draw_adversarial
+from hfmix.robustness.figures.curves import draw_risk_coverage, draw_roc
+from hfmix.robustness.figures.interpolation import draw_interpolation
+from hfmix.robustness.figures.memorization import draw_memorization
+from hfmix.robustness.figures.style import BAD_TO_GOOD, COLOURS, GREY, STYLE, WIDTH, short
 from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.style import COLOURS, GREY, STYLE, WIDTH, short
-
-# light enough for black figures on every colour
-_BAD_TO_GOOD = LinearSegmentedColormap.from_list("bad_to_good", ["#e8895a", "#fbf3e4", "#8fc4e0"])
 
 
 def draw_report(report: RobustnessReport, folder: Path) -> dict[str, list[Path]]:
@@ -87,7 +83,7 @@ def _draw_corruptions(axes: dict[str, Any]) -> Figure:
         severities = ["clean", *severities]
     figure = Figure(figsize=(5.6, 1.4 + 0.36 * len(rows)), layout="constrained")
     ax = figure.subplots()
-    ax.imshow(values, cmap=_BAD_TO_GOOD, vmin=0, vmax=1, aspect="auto")
+    ax.imshow(values, cmap=BAD_TO_GOOD, vmin=0, vmax=1, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         ax.text(j, i, f"{100 * value:.1f}", ha="center", va="center", fontsize=9)
     ax.axhline(len(rows) - 1.5, color="white", linewidth=3)

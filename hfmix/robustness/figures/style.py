@@ -1,8 +1,12 @@
 """How all figures look."""
 
+from matplotlib.colors import LinearSegmentedColormap
+
 # Okabe & Ito's palette: told apart also with colour-vision deficiency
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#8a8a8a"
+# light enough for black figures on every colour
+BAD_TO_GOOD = LinearSegmentedColormap.from_list("bad_to_good", ["#e8895a", "#fbf3e4", "#8fc4e0"])
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,

@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hfmix.robustness.style import COLOURS, GREY, WIDTH
+from hfmix.robustness.figures.style import COLOURS, GREY, WIDTH
 
 _BARS = {
     "train_error_true_labels": ("true labels", COLOURS[0]),

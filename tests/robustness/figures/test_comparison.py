@@ -8,12 +8,12 @@ from predictions import softmax_and_labels
 
 from hfmix import RobustnessReport
 from hfmix.robustness.calibration import calibration_axis, clean_axis
-from hfmix.robustness.comparison_figure import comparison_figure
+from hfmix.robustness.figures.comparison import comparison_figure
+from hfmix.robustness.figures.style import COLOURS, STYLE
 from hfmix.robustness.ood import ood_axis
 from hfmix.robustness.ood_scores import ood_scores
 from hfmix.robustness.report import figure
 from hfmix.robustness.selective import selective_axis
-from hfmix.robustness.style import COLOURS, STYLE
 
 SETS = ["near", "a_set_with_a_name_that_is_too_long", "another_set_whose_name_is_too_long"]
 

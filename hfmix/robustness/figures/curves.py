@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from hfmix.robustness.style import COLOURS, GREY, WIDTH, short
+from hfmix.robustness.figures.style import COLOURS, GREY, WIDTH, short
 
 # Dempster–Shafer is not drawn: its curve is that of the energy
 _SCORE_NAMES = {

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hfmix.robustness.conventions import ATTACK_NAMES, BALL_NAMES
+from hfmix.robustness.figures.style import COLOURS, GREY, WIDTH
 from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.style import COLOURS, GREY, WIDTH
 
 
 def draw_adversarial(axis: dict[str, Any]) -> Figure:

@@ -1,0 +1,1 @@
+"""What a report and a comparison show as pictures, drawn from the reports alone."""
