@@ -1,12 +1,14 @@
 """`hfmix sweep`: what it trains, what it leaves alone, and what its table says."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import QUICK, ROOT
 from safetensors.torch import load_file
@@ -88,8 +90,9 @@ def test_what_a_run_sets_for_the_process_does_not_reach_the_next(finished, tmp_p
     (tmp_path / "first.yaml").write_text(
         yaml.safe_dump({"base": str(IRIS[0]), "bf16": True, "use_cpu": True, "full_determinism": True})
     )
-    out = tmp_path / "out"
+    out, environment = tmp_path / "out", dict(os.environ)
     assert run(tmp_path / "first.yaml", IRIS[1], "--seeds", 1, "--out", out, *SHORT) == 0
+    assert dict(os.environ) == environment and not torch.are_deterministic_algorithms_enabled()
     ours, first = (load_file(out / name / "seed1/model.safetensors") for name in ("iris_mixup", "first"))
     alike = load_file(finished / "iris_mixup/seed1/model.safetensors")
     assert all(ours[key].equal(alike[key]) for key in alike)
