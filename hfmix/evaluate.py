@@ -36,7 +36,9 @@ def evaluate(arguments: Namespace) -> None:
     state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
     with state.main_process_first():  # what one process downloads, the others find
         columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
-        test = load_test(arguments.dataset, arguments.split, columns, arguments.test_fraction)
+        test = load_test(
+            arguments.dataset, arguments.split, columns, arguments.test_fraction, arguments.split_seed
+        )
         model, processor, _ = load_pretrained(arguments.model)
         validation, reference = (
             None if source is None else _with_classes_of(test, load_part(source, split, columns))

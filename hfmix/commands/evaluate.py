@@ -23,6 +23,7 @@ def add(commands: Commands) -> None:
         default=0.2,
         help="share of `train` to measure on where there is no `test`: the part that training held out [0.2]",
     )
+    parser.add_argument("--split_seed", type=int, default=0, help="the run's, which drew that part [0]")
     parser.add_argument("--image_column_name", help="the column of images [the only one]")
     parser.add_argument("--audio_column_name", help="the column of sound [the only one]")
     parser.add_argument("--label_column_name", help="the column of classes [the only one]")

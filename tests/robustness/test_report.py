@@ -16,9 +16,13 @@ from pictures import NAMES, pictures
 from safetensors.numpy import load_file
 
 from hfmix import RobustnessReport, evaluate_robustness, load_backbone
+from hfmix.data.splits import as_labelled
+from hfmix.robustness import AXES
+from hfmix.robustness.attacks.threats import Threat
 from hfmix.robustness.conventions import CONVENTIONS, convention_of
 from hfmix.robustness.figures.report import FIGURES
 from hfmix.robustness.figures.style import STYLE
+from hfmix.robustness.memorization import LearningCurve
 
 LONG = "a_name_as_long_as_a_sentence_that_says_all_there_is_to_say"
 SCRIPT = "<script>alert('x')</script> & $x_1$"
@@ -30,14 +34,20 @@ def report() -> RobustnessReport:
     torch.manual_seed(0)
     backbone = load_backbone("test_vit", NAMES, pretrained=False, image_size=32)
     test = pictures().cast_column("label", ClassLabel(names=[SCRIPT, "b", "c"]))
+    wrong = as_labelled(test, name="train").with_label_noise(0.4, 0)
     return evaluate_robustness(
         *backbone,
         test,
+        AXES,
         ood={name: pictures(20, seed=i) for i, name in enumerate(["near", LONG, SCRIPT])},
         shift={"later": test, SCRIPT: test},
         validation=test,
         groups={"all": ["near", SCRIPT]},
         corruptions=["frost", "contrast"],
+        reference=wrong,
+        threats=[Threat(eps=("1/255", "8/255"), steps=2), Threat("l2", steps=2)],
+        pairs=10,
+        learning_curve=LearningCurve((1.0, 2.0, 3.0), (20, 22, 21), 30),
         name=SCRIPT,
         progress=False,
     )

@@ -29,7 +29,7 @@ def draw_transfer(found: Mapping[str, Any]) -> Figure:
         ax.set_xticks(range(len(names)), [fill(short(name, 42), 14) for name in names])
         ax.set_yticks(range(len(values)), ["clean", *(short(name) for name in names)])
         ax.set(xlabel="tested on", ylabel="made on")
-        ax.settransfer_title(f"Accuracy, %, under {transfer_title(found)}", fontsize=10, loc="center")
+        ax.set_title(f"Accuracy, %, under {transfer_title(found)}", fontsize=10, loc="center")
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
     return drawn
