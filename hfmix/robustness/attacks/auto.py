@@ -9,6 +9,7 @@ here, are those of RobustBench's leaderboards.
 import logging
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
@@ -116,6 +117,12 @@ def describe(num_classes: int, norm: Literal["linf", "l2"] = "linf") -> dict[str
     return found
 
 
+def check_installed() -> None:
+    """Raises a RuntimeError where the library that the attack is made of is missing."""
+    if find_spec("pyautoattack") is None:
+        raise RuntimeError("AutoAttack needs another package: `pip install pyautoattack`")
+
+
 def forward_passes(num_classes: int) -> int:
     """What an example that survives everything costs, in forward passes; a backward pass counts as two.
 
@@ -183,12 +190,10 @@ def _attacks(
     logits: Callable[[Tensor], Tensor], num_classes: int, norm: str, eps: float, seed: int
 ) -> list[Attack]:
     """The four, in the standard's order and with its budgets."""
-    try:
-        from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
-        from pyautoattack.fab_pt import FABAttack_PT
-        from pyautoattack.square import SquareAttack
-    except ModuleNotFoundError as error:
-        raise RuntimeError("AutoAttack needs another package: `pip install pyautoattack`") from error
+    check_installed()
+    from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
+    from pyautoattack.fab_pt import FABAttack_PT
+    from pyautoattack.square import SquareAttack
 
     class TargetedCrossEntropy(APGDAttack_targeted):
         """The library has this loss, and lets nobody choose it."""

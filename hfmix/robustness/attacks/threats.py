@@ -87,12 +87,18 @@ def passes(threats: Sequence[Threat]) -> int:
 
 
 def check_threats(threats: Sequence[Threat], bounds: tuple[float, float] | None = None) -> None:
-    """Raises a ValueError for no threat, two in one norm, or a radius beyond the whole range `bounds`."""
+    """Raises a ValueError for no threat, two in one norm, or a radius beyond the whole range `bounds`, and a
+    RuntimeError where AutoAttack's library is missing.
+    """
     if not threats:
         raise ValueError("no threat is given: the adversarial axis needs one or more")
     norms = [threat.norm for threat in threats]
     if len(set(norms)) < len(norms):
         raise ValueError(f"several threats in {max(norms, key=norms.count)}: give one a norm, with several eps")
+    if any("autoattack" in threat.attacks for threat in threats):
+        from hfmix.robustness.attacks.auto import check_installed
+
+        check_installed()
     for threat in threats:
         if bounds is not None and threat.norm == "linf" and threat.eps[-1] > bounds[1] - bounds[0]:
             raise ValueError(
