@@ -39,6 +39,7 @@ _HOME = {
     "corruption_names": "robustness.corruptions",
     "push_to_hub": "hub.publish",
     "load_pretrained": "hub.pretrained",
+    "verify": "hub.verify",
 }
 _ROOMS = ("backbones", "collators", "hub", "losses", "metrics", "mixing", "models", "robustness")
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from hfmix.collators import BatchMixer, MixCollator
     from hfmix.hub.pretrained import load_pretrained
     from hfmix.hub.publish import push_to_hub
+    from hfmix.hub.verify import verify
     from hfmix.losses import MixLoss, mixed_binary_cross_entropy, mixed_cross_entropy
     from hfmix.mixing.plan import MixPlan
     from hfmix.mixing.policies import (
