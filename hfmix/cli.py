@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from hfmix import __version__
-from hfmix.commands import compare, corrupt, evaluate, pull, push, verify
+from hfmix.commands import compare, corrupt, evaluate, models, pull, push, verify
 from hfmix.commands.options import Parser
 from hfmix.errors import report_errors
 
@@ -60,7 +60,7 @@ def _parser() -> ArgumentParser:
     commands.add_parser(
         "train", help="train from a recipe and measure the result (RECIPE [--num_processes N] ...)"
     )
-    for command in (evaluate, compare, corrupt, push, pull, verify):
+    for command in (evaluate, compare, corrupt, push, pull, verify, models):
         command.add(commands)
     return parser
 

@@ -24,14 +24,14 @@ def card_claims(run: Path, report: RobustnessReport) -> list[Claim]:
     rest, a line that the run's files do not give and that holds a number is a claim that nothing stands behind; a
     line without one is listed as not checked.
     """
-    claims = []
+    claims, file = [], run / "README.md"
     try:
-        card = ModelCard.load(run / "README.md")
-    except OSError:
-        claims.append(Claim("card", None, None, None, "not checked", "there is no README.md"))
+        card = ModelCard(file.read_text(encoding="utf-8")) if file.is_file() else None
     except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         claims.append(_failed("card", f"its metadata cannot be read: {_short(error)}"))
     else:
+        if card is None:
+            return [Claim("card", None, None, None, "not checked", "there is no README.md")]
         claims += [_table(card, report), _findings(card, report), _model_index(card, report, run)]
         claims += _text(card, run)
     return claims + ([_csv(run, report)] if (run / "robustness.csv").is_file() else [])

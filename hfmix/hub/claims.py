@@ -4,9 +4,9 @@ On the same data a model gives the same figures, but for the last digits of its 
 can flip an example that lies on an edge. So a proportion may be off by two examples or 0.2 points, whichever is
 more, any other figure by 1 %, and the ends of an interval, which follow several examples, by twice that.
 
-On other data a figure is another draw. The claim has to lie within the interval of the difference of two draws (the
-measured half-width and the claimed one, in quadrature), at a level that would let one honest report in twenty fail
-over all of its figures together: two hundred intervals of 95 % each would let every one fail.
+On other data a figure is another draw. The claim has to lie within the interval of the difference of two draws
+(the measured half-width and the claimed one, in quadrature), at a level at which one honest report in twenty fails
+over all of its figures together: with two hundred intervals of 95 % each, every honest report would.
 """
 
 import math
@@ -187,7 +187,7 @@ def _leaves(
 
 
 def _examples(beside: Mapping[str, Any], measured: Any, n: int) -> list[float]:
-    """How many examples each entry of a list stands for: of a bin or a class, of a point of a risk–coverage curve."""
+    """How many examples each entry of a list stands for: a bin, a class, a point of a risk–coverage curve."""
     if not isinstance(measured, list):
         return [n]
     counts = beside.get("count") or [n * share for share in beside.get("coverage", ())]

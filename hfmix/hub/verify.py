@@ -81,8 +81,8 @@ def verify(
         Claim by claim: the card's, then the figures'.
 
     Raises:
-        ValueError, ConnectionError: the model cannot be loaded; there is no report, or it is not well-formed; there
-            is no data to measure on; a set is given that the report does not name.
+        ValueError, ConnectionError: the model cannot be loaded; there is no report, or none as hfmix writes it;
+            there is no data to measure on; a set is given that the report does not name.
     """
     folder = run_folder(name, (*LOADED_FILES, *RUN_FILES))
     model, processor, report = load_run(folder, str(name))
@@ -311,7 +311,7 @@ def _predictions(report: RobustnessReport, measured: RobustnessReport) -> list[C
 
 
 def table(claims: Sequence[Claim], everything: bool = False) -> str:
-    """Claims as a table for a terminal: what stands on the card, what failed, what was not checked; or all of them."""
+    """Claims as a table for a terminal: what stands on the card, what failed or was not checked; or all."""
     shown = [claim for claim in claims if everything or claim.verdict != "holds" or _stands_on_card(claim)]
     rows = [["claim", "claimed", "measured", "95 % interval", "verdict"]]
     for claim in shown:
