@@ -55,11 +55,11 @@ def check(run: Path, *arguments, **options) -> dict[str, list]:
 
 
 def test_it_holds_by_its_recipe_as_far_as_that_goes(run):
-    """The recipe has test, validation, training and OOD data, but no shifted set; training data were drawn anew."""
+    """The recipe has test, validation, training and OOD data, but no shifted set."""
     found = check(run)
     assert found["failed"] == []
     figures = dict(RobustnessReport.load(run).figures())
-    left = {name for name in found["not checked"]}
+    left = set(found["not checked"])
     assert left == {path for path in figures if path.startswith(("shift/", "ood_full_spectrum/"))}
     assert set(figures) - left <= set(found["holds"])
 
@@ -70,11 +70,11 @@ def test_it_holds_with_all_that_it_was_measured_on(run):
     assert set(dict(RobustnessReport.load(run).figures())) < set(found["holds"])
 
 
-def test_without_its_data_nothing_is_passed(run, tmp_path, monkeypatch):
+def test_without_its_data_nothing_is_passed(run):
     (run / "recipe.yaml").unlink()
     found = check(run, "digits")
     assert not [name for name in found["holds"] if "photographs" in name or "temperature" in name]
-    assert found["failed"] == ["card, its model-index"] or found["failed"] == []
+    assert found["failed"] == []
     with pytest.raises(ValueError, match="no data to measure on, give --dataset"):
         verify(run)
     with pytest.raises(ValueError, match="the report has no OOD set 'patches', only photographs"):
@@ -90,20 +90,20 @@ def test_on_other_data_the_verdict_says_so(run):
 
 def test_edited_weights_fail(run):
     weights = load_file(run / "model.safetensors")
-    head = next(name for name in weights if weights[name].shape[0] == 10 and weights[name].ndim == 2)
-    weights[head] = torch.flip(weights[head], [0])
+    (head,) = (name for name in weights if weights[name].ndim == 2)
+    weights[head] = torch.flip(weights[head], [0]) * 2
     save_file(weights, run / "model.safetensors", metadata={"format": "pt"})
-    assert "clean/nll" in check(run)["failed"]
+    assert "clean/nll" in check(run, "digits")["failed"]
 
 
 def test_an_edited_config_fails(run):
     config = json.loads((run / "config.json").read_text())
     config["pretrained_cfg"]["mean"] = [0.9, 0.9, 0.9]
     (run / "config.json").write_text(json.dumps(config))
-    assert "clean/nll" in check(run)["failed"]
+    assert "corruptions/mean_nll" in check(run, "digits")["failed"]
 
 
-def test_a_run_that_was_made_better_throughout_fails(run, capsys, one_line):
+def test_a_run_that_was_made_better_throughout_fails(run, capsys):
     """JSON, CSV and card agree with each other, and claim more than the model does."""
     content = json.loads((run / "robustness.json").read_text())
     accuracy = content["axes"]["clean"]["accuracy"]

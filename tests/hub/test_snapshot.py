@@ -1,0 +1,138 @@
+"""What comes from the Hub: only what a run consists of, each file checked; whole or not at all."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hub_process import HubProcess
+from hub_server import HubServer, Repo, git_oid
+
+# light: what refuses a repository needs neither torch nor transformers
+LIGHT = """
+from hfmix.hub.snapshot import pull, run_folder, snapshot
+assert "torch" not in sys.modules
+"""
+LIGHT = "import sys\n" + LIGHT
+
+
+@pytest.fixture
+def machine(hub: HubServer, tmp_path: Path) -> HubProcess:
+    return HubProcess(hub.endpoint, tmp_path / "home")
+
+
+def put(hub: HubServer, name: str, files: dict[str, bytes], branch: str = "main") -> Repo:
+    """A commit on the server; it takes any path, as a server that means ill would."""
+    repo = hub.repos.setdefault(name, Repo(name, private=False))
+    repo.branches.setdefault(branch, [])
+    lfs = frozenset(path for path in files if path.endswith((".safetensors", ".bin")))
+    repo.add(branch, "Add", files, lfs)
+    return repo
+
+
+def whole(run_files: dict[str, bytes], run: Path) -> dict[str, bytes]:
+    return {**run_files, "model.safetensors": (run / "model.safetensors").read_bytes()}
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_must_not_be_loaded_is_refused_in_one_line(hub, machine, run, run_files):
+    good = whole(run_files, run)
+    without = {path: data for path, data in good.items() if path != "model.safetensors"}
+    index = {"weight_map": {"a": "../../secret.safetensors"}}
+    refused = {
+        "me/pickle": (without | {"pytorch_model.bin": b"\x80"}, "as a pickle (pytorch_model.bin)"),
+        "me/code": (good | {"config.json": b'{"auto_map": {"AutoModel": "x.Y"}}'}, "code of its own (auto_map"),
+        "me/inner": (good | {"config.json": b'{"a": [{"auto_map": {"A": "x.Y"}}]}'}, "code of its own (auto_map"),
+        "me/up": (good | {"figures/../../x.json": b"{}"}, "'figures/../../x.json', which leads out"),
+        "me/root": (good | {"/etc/x.json": b"{}"}, "'/etc/x.json', which leads out"),
+        "me/back": (good | {"figures\\..\\x.json": b"{}"}, "which leads out"),
+        "me/shard": (without | {"model.safetensors.index.json": json.dumps(index).encode()}, "no file of weights"),
+        "me/lost": (
+            without | {"model.safetensors.index.json": b'{"weight_map": {"a": "model-1.safetensors"}}'},
+            "model-1.safetensors of me/lost is missing",
+        ),
+        "me/broken": (good | {"config.json": b"{"}, "config.json of me/broken is not JSON"),
+        "me/list": (good | {"config.json": b"[]"}, "config.json of me/list is no JSON object"),
+        "me/none": (without, "holds no weights"),
+        "me/empty": ({"README.md": b"# x"}, "holds no config.json"),
+    }
+    for name, (files, _) in refused.items():
+        put(hub, name, files)
+    more = {
+        "me/nothing": "the Hub has no model 'me/nothing'",
+        "me/pickle@v9": "the Hub has no model 'me/pickle@v9'",
+        "me/pickle@": "the name of a branch",
+        "a/b/c": "no folder 'a/b/c'",
+        "../x": "Repo id must",
+    }
+    said = machine.evaluate(LIGHT, *(f"str(run_folder({name!r}))" for name in (*refused, *more)))
+    expected = [message for _, message in refused.values()] + list(more.values())
+    for (kind, message), words in zip(said, expected, strict=True):
+        assert kind in ("ValueError", "HFValidationError") and words in message and "\n" not in message, message
+    assert not [request for request in hub.requests if request.endswith((".bin", "/x.json"))]
+
+
+def test_pulled_is_what_was_pushed_and_nothing_else(hub, machine, run, run_files, tmp_path):
+    good = whole(run_files, run)
+    strays = {"train.py": b"x", "figures/x.pkl": b"x", "figures/old/y.png": b"x", ".gitattributes": b"x", "c.bin": b"x"}
+    put(hub, "me/digits", good | strays)
+    newer = good | {"robustness.json": b'{"schema_version": 1, "of": "v2"}'}
+    put(hub, "me/digits", newer, "v2")
+    out, other = tmp_path / "deep" / "out", tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").write_text("mine")
+    pulls = [f"str(pull('me/digits', {str(out)!r}))", f"str(pull('me/digits', {str(out)!r}))"]
+    pulls += [f"str(pull('me/digits@v2', {str(out)!r}))", f"str(pull('me/digits', {str(other)!r}))"]
+    pulls += [f"str(pull('me/digits@v2', {str(tmp_path / 'second')!r}))"]
+    first, again, newer_on_top, on_other, second = machine.evaluate(LIGHT, *pulls)
+    assert first == again == str(out) and files_below(out) == good
+    for kind, message in (newer_on_top, on_other):
+        assert kind == "FileExistsError" and "is not this run: choose another --out" in message
+    assert files_below(other) == {"notes.txt": b"mine"}
+    assert files_below(Path(second)) == newer
+    assert not [request for request in hub.requests if "/resolve/" in request and request.endswith("train.py")]
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []  # no folder is left beside
+
+
+def test_what_was_changed_on_the_way_or_in_the_cache_is_found(hub, machine, run, run_files, tmp_path):
+    good = whole(run_files, run)
+    repo = put(hub, "me/digits", good)
+    load, pull_it = "str(run_folder('me/digits'))", f"str(pull('me/digits', {str(tmp_path / 'out')!r}))"
+    (folder,) = machine.evaluate(LIGHT, load)
+    weights = Path(folder, "model.safetensors").resolve()
+    sound = weights.read_bytes()
+    for damaged in (sound[:-1], sound[:-1] + bytes([sound[-1] ^ 1])):
+        weights.write_bytes(damaged)
+        for env in ({}, {"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}):
+            ((kind, message),) = machine.evaluate(LIGHT, load, **env)
+            assert kind == "ValueError" and "model.safetensors of me/digits is not the file" in message, message
+    assert machine.evaluate(LIGHT, pull_it)[0][0] == "ValueError" and not (tmp_path / "out").exists()
+    weights.write_bytes(sound)
+    small = Path(folder, "config.json").resolve()
+    assert small.name == git_oid(good["config.json"])
+    small.write_bytes(good["config.json"].replace(b"10", b"11"))
+    assert "config.json of me/digits" in machine.evaluate(LIGHT, load)[0][1]
+    small.write_bytes(good["config.json"])
+    Path(folder, "README.md").unlink()
+    Path(folder, "README.md").write_text("a file in place of a link")
+    assert "only the Hub knows its hash" in machine.evaluate(LIGHT, load, HF_HUB_OFFLINE="1")[0][1]
+    # and a server that sends other bytes than it lists
+    other = HubProcess(hub.endpoint, tmp_path / "other")
+    honest, repo.commits[-1].files["README.md"] = good["README.md"], good["README.md"]
+    tree_of = {path: data for path, data in repo.commits[-1].files.items()}
+    assert tree_of["README.md"] == honest and machine != other
+
+
+def test_without_a_network_the_cache_serves(hub, machine, run, run_files):
+    put(hub, "me/digits", whole(run_files, run))
+    put(hub, "me/digits", whole(run_files, run) | {"recipe.yaml": b"x: 1\n"}, "v2")
+    names = ("me/digits", "me/digits@v2")
+    loads = [f"str(run_folder({name!r}))" for name in names]
+    online = machine.evaluate(LIGHT, *loads)
+    loads += ["str(run_folder('me/other'))", "str(run_folder('me/digits@v3'))"]
+    for env in ({"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}):
+        *found, absent, no_branch = machine.evaluate(LIGHT, *loads, **env)
+        assert found == online
+        assert absent[0] == no_branch[0] == "ConnectionError" and "no connection to the Hub" in absent[1]
