@@ -5,13 +5,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hfmix.hub.connection import error_chain, hub_error, hub_reachable, no_connection
+from hfmix.hub.connection import hub_error, hub_reachable, no_connection
 from hfmix.run_folder import RUN_FILES, is_finished
 
 # what a model is loaded from, as glob patterns
@@ -77,28 +77,16 @@ def snapshot(name: str, patterns: Sequence[str] = LOADED_FILES) -> Path:
     failure: Exception = no_connection(what)
     if hub_reachable():
         try:
-            return _downloaded(repo_id, revision, patterns)
+            commit, hashes = _listing(repo_id, revision)
         except HfHubHTTPError as error:
             if error.response.status_code < 500 and error.response.status_code != 429:
                 raise hub_error(error, what) from error
             failure = ConnectionError(f"the Hub failed to give {what}: {_one_line(error)}")
         except (HTTPError, OfflineModeIsEnabled):
             pass
-        except OSError as error:  # of the client: a connection that broke off, a file of another length
-            if not isinstance(error, ConnectionError):
-                failure = ConnectionError(f"{what} did not come whole: {_one_line(error_chain(error)[-1])}")
-    folder = _cached(repo_id, revision)
-    if folder is None:
-        raise failure
-    for path in _selected((path.relative_to(folder).as_posix() for path in folder.rglob("*")), patterns):
-        if (folder / path).is_dir():
-            continue
-        if not (folder / path).is_symlink():
-            raise ValueError(
-                f"{folder / path} is no link to a file of the cache: only the Hub can say what it was"
-            )
-        _check_hash(folder / path, (folder / path).readlink().name, repo_id)
-    return folder
+        else:
+            return _downloaded(repo_id, revision, commit, hashes, patterns)
+    return _cached(repo_id, revision, patterns, failure)
 
 
 def pull(name: str, out: str | Path | None = None) -> Path:
@@ -168,45 +156,75 @@ def check_loadable(folder: Path, name: str) -> None:
             raise ValueError(f"{shard} of {name} is missing, which holds weights")
 
 
-def _downloaded(repo_id: str, revision: str, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
+def _listing(repo_id: str, revision: str) -> tuple[str, dict[str, str]]:
+    """The commit, and the hash of each of its files."""
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
     api = HfApi(library_name="hfmix")
     commit = api.model_info(repo_id, revision=revision).sha
-    files = {
-        entry.path: entry
-        for entry in api.list_repo_tree(repo_id, recursive=True, revision=commit)
-        if isinstance(entry, RepoFile)
-    }
-    for path in files:
+    entries = api.list_repo_tree(repo_id, recursive=True, revision=commit)
+    files = [entry for entry in entries if isinstance(entry, RepoFile)]
+    return commit, {file.path: file.blob_id if file.lfs is None else file.lfs.sha256 for file in files}
+
+
+def _downloaded(
+    repo_id: str, revision: str, commit: str, hashes: Mapping[str, str], patterns: Sequence[str]
+) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HTTPError
+
+    for path in hashes:
         _check_path(path, repo_id)
-    if "config.json" not in files:
+    if "config.json" not in hashes:
         raise ValueError(f"{repo_id} holds no config.json: it is no model that can be loaded")
-    _check_weights(list(files), repo_id)
-    wanted = _selected(files, patterns)
-    folder = Path(
-        snapshot_download(
-            repo_id,
-            revision=revision,  # not the commit, so that the cache knows the branch when there is no network
-            allow_patterns=[escape(path) for path in wanted],
-            library_name="hfmix",
+    _check_weights(list(hashes), repo_id)
+    wanted = _selected(hashes, patterns)
+    try:
+        folder = Path(
+            snapshot_download(
+                repo_id,
+                revision=revision,  # not the commit, so that the cache knows the branch without a network
+                allow_patterns=[escape(path) for path in wanted],
+                library_name="hfmix",
+            )
         )
-    )
+    except (HTTPError, OSError) as error:
+        raise ConnectionError(f"{repo_id} did not come whole from the Hub: {_one_line(error)}") from error
     if folder.name != commit:
         raise ValueError(f"{repo_id} changed while it was read: try again")
     for path in wanted:
-        lfs = files[path].lfs
-        _check_hash(folder / path, files[path].blob_id if lfs is None else lfs.sha256, repo_id)
+        _check_hash(folder / path, hashes[path], repo_id)
     return folder
 
 
-def _cached(repo_id: str, revision: str) -> Path | None:
-    """The cache's folder of a revision; None where it is not there."""
-    from huggingface_hub import try_to_load_from_cache
+def _cached(repo_id: str, revision: str, patterns: Sequence[str], failure: Exception) -> Path:
+    """The cache's folder of a revision, its files checked; raises `failure` where it is not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    found = try_to_load_from_cache(repo_id, "config.json", revision=revision)
-    return Path(found).parent if isinstance(found, str) else None
+    hidden = ["*/*/*", ".*", "*/.*", *(f"*{suffix}" for suffix in _PICKLES)]  # the client's * takes in folders
+    try:
+        folder = Path(
+            snapshot_download(
+                repo_id,
+                revision=revision,
+                local_files_only=True,
+                allow_patterns=list(patterns),
+                ignore_patterns=hidden,
+            )
+        )
+    except LocalEntryNotFoundError as error:
+        if getattr(error, "snapshot_path", None):
+            raise ConnectionError(f"{failure} (the cache holds a part of {repo_id})") from error
+        raise failure from error
+    for path in _selected((path.relative_to(folder).as_posix() for path in folder.rglob("*")), patterns):
+        file = folder / path
+        if file.is_symlink():
+            _check_hash(file, file.readlink().name, repo_id)
+        elif file.is_file():
+            raise ValueError(f"{file} is no link to a file of the cache: only the Hub knows its hash")
+    return folder
 
 
 def _selected(paths: Iterable[str], patterns: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hub_process import HubProcess
-from hub_server import HubServer, Repo, git_oid
+from hub_server import Answer, Fault, HubServer, Repo, git_oid
 
 # light: what refuses a repository needs neither torch nor transformers
 LIGHT = """
@@ -76,7 +76,13 @@ def test_what_must_not_be_loaded_is_refused_in_one_line(hub, machine, run, run_f
 
 def test_pulled_is_what_was_pushed_and_nothing_else(hub, machine, run, run_files, tmp_path):
     good = whole(run_files, run)
-    strays = {"train.py": b"x", "figures/x.pkl": b"x", "figures/old/y.png": b"x", ".gitattributes": b"x", "c.bin": b"x"}
+    strays = {
+        "train.py": b"x",
+        "figures/x.pkl": b"x",
+        "figures/old/y.png": b"x",
+        ".gitattributes": b"x",
+        "c.bin": b"x",
+    }
     put(hub, "me/digits", good | strays)
     newer = good | {"robustness.json": b'{"schema_version": 1, "of": "v2"}'}
     put(hub, "me/digits", newer, "v2")
@@ -98,7 +104,7 @@ def test_pulled_is_what_was_pushed_and_nothing_else(hub, machine, run, run_files
 
 def test_what_was_changed_on_the_way_or_in_the_cache_is_found(hub, machine, run, run_files, tmp_path):
     good = whole(run_files, run)
-    repo = put(hub, "me/digits", good)
+    put(hub, "me/digits", good)
     load, pull_it = "str(run_folder('me/digits'))", f"str(pull('me/digits', {str(tmp_path / 'out')!r}))"
     (folder,) = machine.evaluate(LIGHT, load)
     weights = Path(folder, "model.safetensors").resolve()
@@ -118,11 +124,24 @@ def test_what_was_changed_on_the_way_or_in_the_cache_is_found(hub, machine, run,
     Path(folder, "README.md").unlink()
     Path(folder, "README.md").write_text("a file in place of a link")
     assert "only the Hub knows its hash" in machine.evaluate(LIGHT, load, HF_HUB_OFFLINE="1")[0][1]
-    # and a server that sends other bytes than it lists
-    other = HubProcess(hub.endpoint, tmp_path / "other")
-    honest, repo.commits[-1].files["README.md"] = good["README.md"], good["README.md"]
-    tree_of = {path: data for path, data in repo.commits[-1].files.items()}
-    assert tree_of["README.md"] == honest and machine != other
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "message"),
+    [
+        (lambda data: data[::-1], "ValueError", "README.md of me/digits is not the file that the Hub has"),
+        (lambda data: data[:-9], "ConnectionError", "me/digits did not come whole from the Hub"),
+    ],
+)
+def test_a_server_that_sends_something_else_than_it_lists(sent, kind, message, hub, machine, run, run_files):
+    """Nothing of it is taken, not even when the Hub is away afterwards."""
+    put(hub, "me/digits", whole(run_files, run))
+    hub.faults.append(Fault("GET", "/README.md", Answer(200, sent(run_files["README.md"])), times=20))
+    for env in ({}, {"HF_ENDPOINT": "http://127.0.0.1:9"}):
+        ((found, said),) = machine.evaluate(LIGHT, "str(run_folder('me/digits'))", **env)
+        assert found in (kind, "ConnectionError") and "\n" not in said
+        if not env:
+            assert found == kind and message in said
 
 
 def test_without_a_network_the_cache_serves(hub, machine, run, run_files):
@@ -136,3 +155,5 @@ def test_without_a_network_the_cache_serves(hub, machine, run, run_files):
         *found, absent, no_branch = machine.evaluate(LIGHT, *loads, **env)
         assert found == online
         assert absent[0] == no_branch[0] == "ConnectionError" and "no connection to the Hub" in absent[1]
+        ((kind, message),) = machine.evaluate(LIGHT, "str(pull('me/digits'))", **env)  # no figures came with it
+        assert kind == "ConnectionError" and "the cache holds a part of me/digits" in message
