@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from hfmix.hub.connection import hub_reachable
@@ -82,15 +81,24 @@ def _entries() -> list[Any]:
     """The Hub's own listing. Not through `HfApi.list_models`, which one strange card is enough to stop."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
-    from huggingface_hub.utils import build_hf_headers, paginate
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     where = constants.ENDPOINT
     if not hub_reachable():
         raise ConnectionError(f"no connection to the Hub ({where}), which knows the models: check the network")
-    asked = {"filter": TAG, "full": True, "cardData": True}
     headers = build_hf_headers(library_name="hfmix")
+    url, asked = f"{where}/api/models", {"filter": TAG, "full": True, "cardData": True}
+    found: list[Any] = []
     try:
-        return list(islice(paginate(f"{where}/api/models", params=asked, headers=headers), _MOST))
+        while url and len(found) < _MOST:
+            answer = get_session().get(url, params=asked, headers=headers, timeout=30)
+            hf_raise_for_status(answer)
+            found += answer.json()
+            url, asked = (
+                answer.links.get("next", {}).get("url"),
+                None,
+            )  # the next page's address holds what was asked
+        return found[:_MOST]
     except HfHubHTTPError as error:
         raise ConnectionError(
             f"the Hub ({where}) answered {error.response.status_code}: try again later"

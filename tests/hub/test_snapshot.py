@@ -4,8 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 from hub_process import HubProcess
 from hub_server import Answer, Fault, HubServer, Repo, git_oid
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+from hfmix import load_backbone, load_pretrained
+from hfmix.backbones import save_backbone
 
 # light: what refuses a repository needs neither torch nor transformers
 LIGHT = """
@@ -157,3 +165,47 @@ def test_without_a_network_the_cache_serves(hub, machine, run, run_files):
         assert absent[0] == no_branch[0] == "ConnectionError" and "no connection to the Hub" in absent[1]
         ((kind, message),) = machine.evaluate(LIGHT, "str(pull('me/digits'))", **env)  # no figures came with it
         assert kind == "ConnectionError" and "the cache holds a part of me/digits" in message
+
+
+def test_other_people_s_classifiers_load_without_a_report(tmp_path):
+    """As timm and transformers save them: a config without a model type, and a vision transformer."""
+    plain = timm.create_model("test_vit", num_classes=4)
+    timm.models.save_for_hf(plain, tmp_path / "timm", safe_serialization=True)
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    net = ViTForImageClassification(ViTConfig(image_size=32, patch_size=16, num_labels=4, **size))
+    net.save_pretrained(tmp_path / "vit")
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "vit")
+    picture = Image.new("RGB", (32, 32), "red")
+    for name, saved in (("timm", plain), ("vit", net)):
+        model, processor, report = load_pretrained(tmp_path / name)
+        pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
+        with torch.no_grad():
+            ours, theirs = model.eval()(pixels).logits, saved.eval()(pixels)
+        torch.testing.assert_close(ours, getattr(theirs, "logits", theirs))
+        assert report is None
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def rename_layer(file: Path) -> None:
+    weights = load_file(file)
+    name = next(iter(weights))
+    save_file({"other" if key == name else key: value for key, value in weights.items()}, file, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\xff" * 9), "cannot be loaded"),
+        (lambda folder: cut(folder / "model.safetensors"), "cannot be loaded"),
+        (lambda folder: rename_layer(folder / "model.safetensors"), "do not fit its config: they lack"),
+    ],
+)
+def test_weights_that_do_not_fit_are_one_line(damage, message, tmp_path):
+    save_backbone(*load_backbone("test_vit", ["a", "b"], pretrained=False), tmp_path)
+    damage(tmp_path)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)
