@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel, TimmWrapperConfig
 
 from hfmix.backbones import auto_class, load_processor
 from hfmix.hub.snapshot import run_folder
@@ -38,6 +38,8 @@ def load_run(folder: Path, name: str) -> tuple[PreTrainedModel, Any, RobustnessR
     where = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(folder, **where)
+        if isinstance(config, TimmWrapperConfig) and config.model_args:
+            config.model_args.pop("num_classes", None)  # timm 1.0 saves it there, and the wrapper gives it too
         model, found = auto_class(config).from_pretrained(
             folder,
             config=config,
