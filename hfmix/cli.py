@@ -20,6 +20,7 @@ start here:
   hfmix train recipes/digits/regmixup.yaml --output_dir runs/first
   hfmix evaluate runs/first --dataset digits --ood photographs=photo_patches
   hfmix push runs/first --repo-id your-name/first
+  hfmix verify your-name/first
 
 `hfmix COMMAND --help` says more. --debug shows the traceback of an error.
 """

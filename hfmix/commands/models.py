@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from hfmix.commands.options import Commands, count
+from hfmix.hub.models import FIGURES
 
 
 def add(commands: Commands) -> None:
@@ -10,9 +11,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "models", help="list the robust models on the Hub that carry hfmix's tag", allow_abbrev=False
     )
-    parser.add_argument(
-        "--best", choices=("accuracy", "corruption", "ece", "ood"), help="sort by this figure, best first"
-    )
+    parser.add_argument("--best", choices=tuple(FIGURES), help="sort by this figure, best first")
     parser.add_argument("--dataset", help="only what was measured on it, such as cifar10")
     parser.add_argument("--limit", type=count, default=20, help="list so many [20]")
     parser.set_defaults(command=_run)

@@ -38,6 +38,7 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: Namespace) -> None:
     from hfmix.data.columns import Columns
+    from hfmix.hub.terminal import printable
     from hfmix.hub.verify import table, verify
 
     claims = verify(
@@ -56,8 +57,7 @@ def _run(arguments: Namespace) -> None:
     print(table(claims, arguments.all), flush=True)
     failed = [claim for claim in claims if claim.verdict == "failed"]
     if failed:
-        raise RuntimeError(
-            f"{len(failed)} of {len(claims)} claims failed, first {failed[0].name}: {failed[0].why}"
-        )
+        first = printable(f"{failed[0].name}: {failed[0].why}")
+        raise RuntimeError(f"{len(failed)} of {len(claims)} claims failed, first {first}")
     if not any(claim.interval for claim in claims):
         raise RuntimeError("no figure could be measured: nothing is verified")

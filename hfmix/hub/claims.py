@@ -59,7 +59,7 @@ def check_figures(report: RobustnessReport) -> None:
         ends = found["ci95"]
         numbers = [found["value"], *ends] if isinstance(ends, list) and len(ends) == 2 else [None]
         if not (all(map(_is_number, numbers)) and _is_count(found["n"])):
-            raise ValueError(f"robustness.json has no figure at {path}: {str(found)[:80]}")
+            raise ValueError(f"robustness.json has no figure at {path!r}: {str(found)[:80]!r}")
 
 
 def compare_reports(

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hfmix.hub.connection import hub_error, hub_reachable, no_connection
+from hfmix.hub.terminal import printable
 from hfmix.run_folder import RUN_FILES, is_finished
 
 # what a model is loaded from, as glob patterns
@@ -250,7 +251,7 @@ def _check_weights(paths: Sequence[str], name: str) -> None:
     pickles = [path for path in sorted(paths) if PurePosixPath(path).suffix.lower() in _PICKLES]
     if pickles:
         raise ValueError(
-            f"{name} holds its weights as a pickle ({pickles[0]}), which is never read: it can run code"
+            f"{name} holds its weights as a pickle ({pickles[0]!r}), which is never read: it can run code"
         )
     raise ValueError(f"{name} holds no weights: there is no model.safetensors")
 
@@ -308,4 +309,4 @@ def _check_free(target: Path) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))

@@ -1,7 +1,8 @@
 """Is it true what a card claims? Everything in it is measured again."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -92,20 +93,30 @@ def verify(
     data = _Data(folder, report, dataset, split, columns, max_samples)
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
     unknown: dict[str, str] = {}
-    try:
+    if torch.cuda.is_available():
+        model.to("cuda")
+    with _well_formed(str(name)):
         claims = card_claims(folder, report)
-        if torch.cuda.is_available():
-            model.to("cuda")
-        measured = evaluate_robustness(
-            model,
-            processor,
-            **_asked(data, names, ood or {}, shift or {}, validation, reference, corrupted, unknown),
-            batch_size=batch_size or report.content.get("settings", {}).get("batch_size", 128),
-            seed=report.content["seed"],
-            progress=progress,
-        )
+        asked = _asked(data, names, ood or {}, shift or {}, validation, reference, corrupted, unknown)
+        batch_size = batch_size or report.content.get("settings", {}).get("batch_size")
+    measured = evaluate_robustness(
+        model,
+        processor,
+        **asked,
+        batch_size=batch_size if type(batch_size) is int and batch_size > 0 else 128,
+        seed=report.content["seed"],
+        progress=progress,
+    )
+    with _well_formed(str(name)):
         return claims + _predictions(report, measured) + compare_reports(report, measured, unknown)
-    except (KeyError, TypeError, AttributeError) as error:
+
+
+@contextmanager
+def _well_formed(name: str) -> Iterator[None]:
+    """A report that others wrote can have any shape: what trips over it is one line."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(
             f"robustness.json of {name} is not put together as hfmix writes it: {type(error).__name__}: {error}"
         ) from error
@@ -174,8 +185,10 @@ class _Data:
     @cached_property
     def splits(self) -> Mapping[str, Any]:
         """The recipe's."""
-        content = yaml.safe_load((self.folder / "recipe.yaml").read_text()) if self.recipe else {}
-        return load_streams(self.recipe) if self.recipe.streaming else load_splits(self.recipe, content["seed"])
+        if self.recipe.streaming:
+            return load_streams(self.recipe)
+        content = yaml.safe_load((self.folder / "recipe.yaml").read_text(encoding="utf-8"))
+        return load_splits(self.recipe, content.get("seed", 0))
 
 
 def _asked(

@@ -134,10 +134,10 @@ def test_on_other_data_honest_reports_hold_and_others_fail():
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("axes/clean/accuracy/value", "0.99", "no figure at clean/accuracy"),
-        ("axes/clean/accuracy/value", float("nan"), "no figure at clean/accuracy"),
-        ("axes/clean/accuracy/ci95", [0.9], "no figure at clean/accuracy"),
-        ("axes/clean/accuracy/n", 0, "no figure at clean/accuracy"),
+        ("axes/clean/accuracy/value", "0.99", "no figure at 'clean/accuracy'"),
+        ("axes/clean/accuracy/value", float("nan"), "no figure at 'clean/accuracy'"),
+        ("axes/clean/accuracy/ci95", [0.9], "no figure at 'clean/accuracy'"),
+        ("axes/clean/accuracy/n", 0, "no figure at 'clean/accuracy'"),
         ("axes", {}, "claims nothing"),
         ("data", [], "claims nothing"),
         ("data/num_samples", True, "which data it is of"),

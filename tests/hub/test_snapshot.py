@@ -50,7 +50,7 @@ def test_what_must_not_be_loaded_is_refused_in_one_line(hub, machine, run, run_f
     without = {path: data for path, data in good.items() if path != "model.safetensors"}
     index = {"weight_map": {"a": "../../secret.safetensors"}}
     refused = {
-        "me/pickle": (without | {"pytorch_model.bin": b"\x80"}, "as a pickle (pytorch_model.bin)"),
+        "me/pickle": (without | {"pytorch_model.bin": b"\x80"}, "as a pickle ('pytorch_model.bin')"),
         "me/code": (good | {"config.json": b'{"auto_map": {"AutoModel": "x.Y"}}'}, "code of its own (auto_map"),
         "me/inner": (good | {"config.json": b'{"a": [{"auto_map": {"A": "x.Y"}}]}'}, "code of its own (auto_map"),
         "me/up": (good | {"figures/../../x.json": b"{}"}, "'figures/../../x.json', which leads out"),

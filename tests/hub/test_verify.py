@@ -30,7 +30,7 @@ def light_run(finished_run, tmp_path_factory) -> Path:
         validation=load_part("digits", "validation"),
         reference=load_part("digits", "train").sample(96, 0),
         groups={"far": ["photographs"]},
-        corruptions=["contrast", "saturate"],
+        corruptions=["contrast", "frost"],
         corruption_samples=12,
         batch_size=32,
         progress=False,
@@ -79,6 +79,27 @@ def test_without_its_data_nothing_is_passed(run):
         verify(run)
     with pytest.raises(ValueError, match="the report has no OOD set 'patches', only photographs"):
         verify(run, "digits", ood={"patches": "photo_patches"})
+
+
+def test_another_frost_is_not_checked_and_the_other_corruptions_are(run, monkeypatch):
+    monkeypatch.setattr("hfmix.hub.verify.frost_source", lambda: "made of sugar")
+    found = check(run, "digits")
+    assert found["failed"] == []
+    of_corruption = {
+        name for name in dict(RobustnessReport.load(run).figures()) if name.startswith("corruptions/")
+    }
+    held = {f"corruptions/accuracy/contrast/{severity}" for severity in range(1, 6)}
+    assert {name for name in found["holds"] if name.startswith("corruptions/")} == held
+    assert {name for name in found["not checked"] if name.startswith("corruptions/")} == of_corruption - held
+
+
+def test_images_that_were_read_from_files_are_not_checked_without_them(run):
+    content = json.loads((run / "robustness.json").read_text())
+    content["axes"]["corruptions"]["applied"] = "before the processor, read from CIFAR-10-C"
+    (run / "robustness.json").write_text(json.dumps(content))
+    write_card(run, "run")
+    found = check(run, "digits")
+    assert found["failed"] == [] and not [name for name in found["holds"] if name.startswith("corruptions")]
 
 
 def test_on_other_data_the_verdict_says_so(run):
@@ -131,7 +152,10 @@ def test_a_true_run_has_status_0_and_all_figures_on_request(run, capsys):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda content: content["axes"]["clean"]["accuracy"].update(value="much"), "no figure at clean/accuracy"),
+        (
+            lambda content: content["axes"]["clean"]["accuracy"].update(value="much"),
+            "no figure at 'clean/accuracy'",
+        ),
         (lambda content: content["axes"]["corruptions"].pop("accuracy"), "not put together as hfmix writes it"),
         (lambda content: content.update(axes=[]), "claims nothing"),
     ],
