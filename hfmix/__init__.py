@@ -40,6 +40,7 @@ _HOME = {
     "corruption_names": "robustness.corruptions",
     "push_to_hub": "hub.publish",
     "load_pretrained": "hub.pretrained",
+    "verify": "hub.verify",
 }
 _ROOMS = ("backbones", "collators", "hub", "losses", "metrics", "mixing", "models", "robustness")
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from hfmix.gan_losses import mixup_discriminator_loss
     from hfmix.hub.pretrained import load_pretrained
     from hfmix.hub.publish import push_to_hub
+    from hfmix.hub.verify import verify
     from hfmix.losses import MixLoss, mixed_binary_cross_entropy, mixed_cross_entropy
     from hfmix.mixing.plan import MixPlan
     from hfmix.mixing.policies import (

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from hfmix import __version__
-from hfmix.commands import compare, corrupt, evaluate, figure, push, sweep, transfer
+from hfmix.commands import compare, corrupt, evaluate, figure, models, pull, push, sweep, transfer, verify
 from hfmix.commands.options import Parser
 from hfmix.errors import report_errors
 
@@ -20,6 +20,7 @@ start here:
   hfmix train recipes/digits/regmixup.yaml --output_dir runs/first
   hfmix evaluate runs/first --dataset digits --ood photographs=photo_patches
   hfmix push runs/first --repo-id your-name/first
+  hfmix verify your-name/first
 
 `hfmix COMMAND --help` says more. --debug shows the traceback of an error.
 """
@@ -64,7 +65,7 @@ def _parser() -> ArgumentParser:
     commands.add_parser(
         "train", help="train from a recipe and measure the result (RECIPE [--num_processes N] ...)"
     )
-    for command in (evaluate, compare, sweep, transfer, corrupt, figure, push):
+    for command in (evaluate, compare, sweep, transfer, corrupt, figure, push, pull, verify, models):
         command.add(commands)
     return parser
 

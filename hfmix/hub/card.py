@@ -28,19 +28,25 @@ _PAPERS = {
 
 
 def write_card(run: Path, title: str) -> None:
-    """Writes ``README.md`` from config, recipe, results and report in `run`.
+    """Writes ``README.md``; see `make_card`."""
+    make_card(run, title).save(run / "README.md")
+
+
+def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
+    """The card that follows from config, recipe, results and report in `run`.
 
     Args:
         run: holds ``config.json``, ``recipe.yaml``, ``train_results.json``, ``environment.json`` and
             ``robustness.json``.
         title: the card's heading.
+        dataset: what to call the data; None takes `dataset_name`, which follows paths of this machine.
     """
     report = RobustnessReport.load(run)
     config, results, environment = (
         json.loads((run / name).read_text()) for name in ("config.json", "train_results.json", "environment.json")
     )
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
-    policy, dataset = results["policy"], dataset_name(recipe)
+    policy, dataset = results["policy"], dataset or dataset_name(recipe)
     is_timm = config["model_type"] == "timm_wrapper"
     base = recipe["model_name_or_path"]
     architecture = config.get("architecture") or config["architectures"][0]
@@ -60,13 +66,13 @@ def write_card(run: Path, title: str) -> None:
         base_model=hub_base,
         metrics=["mean_average_precision" if is_multi_label else "accuracy"],
         model_name=title,
-        eval_results=_eval_results(report, dataset, task),
+        eval_results=eval_results(report, dataset, task),
     )
-    card = ModelCard.from_template(
+    return ModelCard.from_template(
         data,
         template_path=str(TEMPLATE),
-        title=_plain(title),
-        architecture=_plain(architecture),
+        title=plain(title),
+        architecture=plain(architecture),
         is_timm=is_timm,
         kind=kind,
         task=task,
@@ -75,8 +81,8 @@ def write_card(run: Path, title: str) -> None:
         is_multi_label=is_multi_label,
         sampling_rate=_sampling_rate(run),
         needs_hfmix=_is_ours(architecture) or config["model_type"].startswith("hfmix"),
-        dataset=_plain(dataset),
-        class_names=[_plain(name) for name in report.content["data"]["class_names"]],
+        dataset=plain(dataset),
+        class_names=[plain(name) for name in report.content["data"]["class_names"]],
         policy=policy,
         policy_text=str(policy_from_dict(policy)),
         paper=_PAPERS.get(policy["name"]),
@@ -87,15 +93,14 @@ def write_card(run: Path, title: str) -> None:
         if "corruptions" in report.axes
         else "",
         left_out=report.content["left_out"],
-        findings=findings(report, _plain),
+        findings=findings(report, plain),
         figures=[f"figures/{path.name}" for path in sorted((run / "figures").glob("*.png"))],
         recipe=recipe,
         results=results,
         environment=environment,
         num_parameters=report.content["model"]["num_parameters"],
-        base=_plain(base) if recipe["pretrained"] else None,
+        base=plain(base) if recipe["pretrained"] else None,
     )
-    card.save(run / "README.md")
 
 
 def dataset_name(recipe: dict[str, Any]) -> str:
@@ -131,7 +136,7 @@ def _sampling_rate(run: Path) -> int | None:
     return json.loads(file.read_text()).get("sampling_rate") if file.is_file() else None
 
 
-def _eval_results(report: RobustnessReport, dataset: str, task: str) -> list[EvalResult]:
+def eval_results(report: RobustnessReport, dataset: str, task: str) -> list[EvalResult]:
     """Figures for the model-index, the others being in ``robustness.json``; each has a name of its own."""
     results = []
     for path, found in report.figures():
@@ -179,7 +184,7 @@ def _corruption_sentence(corruptions: dict[str, Any]) -> str:
     """How the corrupted input came about: what it follows, what of that is known to be off, and whose frost."""
     texts = [
         f"corrupted accuracy is the mean over {len(corruptions['accuracy'])} corruptions at 5 severities, "
-        f"applied {_plain(corruptions['applied'])}"
+        f"applied {plain(corruptions['applied'])}"
     ]
     quirks = ", ".join(_QUIRK_OF_ALL.get(name, name.replace("_", " ")) for name in corruptions.get("quirks", {}))
     if quirks:
@@ -195,6 +200,6 @@ def _corruption_sentence(corruptions: dict[str, Any]) -> str:
     return "; ".join(texts)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text from users and data sets, so that Markdown and HTML show it as it is."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(text).split())).replace("\\_", "_")

@@ -4,47 +4,60 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, PreTrainedModel
+from safetensors import SafetensorError
+from transformers import AutoConfig, PreTrainedModel, TimmWrapperConfig
 
 from hfmix.backbones import auto_class, load_processor
-from hfmix.hub.connection import hub_error, hub_reachable
+from hfmix.hub.snapshot import run_folder
 from hfmix.robustness.report import RobustnessReport
 
 
 def load_pretrained(name: str | Path) -> tuple[PreTrainedModel, Any, RobustnessReport | None]:
     """A classifier with its processor and its report (None where it comes without one).
 
+    Weights are read from safetensors only, no remote code is run, and what comes from the Hub or its cache is
+    checked against its hash, file by file; see `hfmix.hub.snapshot`.
+
     Args:
-        name: a run's folder, or a Hub id. Weights are read from safetensors only, and no remote code is run.
+        name: a run's folder, or a Hub id, with or without a revision: ``"org/name@v1.0"``.
 
     Raises:
-        ValueError: there is nothing under that name.
+        ValueError: there is nothing under that name; it needs code of its own or holds pickles only; a file was
+            changed or cut short; the weights do not fit the config.
         ConnectionError: the Hub is needed and cannot be reached.
     """
-    folder = Path(name)
-    if folder.exists() and not (folder / "config.json").is_file():
-        raise ValueError(f"{str(name)!r} holds no config.json: it is not a finished run")
-    if not folder.exists() and str(name).count("/") > 1:
-        raise ValueError(f"no folder {str(name)!r}")
-    where = {"local_files_only": not folder.exists() and not hub_reachable(), "trust_remote_code": False}
+    return load_run(run_folder(name), str(name))
+
+
+def load_run(folder: Path, name: str) -> tuple[PreTrainedModel, Any, RobustnessReport | None]:
+    """The same from a folder that `run_folder` gave, which messages call `name`.
+
+    Raises:
+        ValueError: what is in it does not fit together.
+    """
+    where = {"local_files_only": True, "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(name, **where)
-        model = auto_class(config).from_pretrained(
-            name, config=config, use_safetensors=True, dtype=torch.float32, **where
+        config = AutoConfig.from_pretrained(folder, **where)
+        if isinstance(config, TimmWrapperConfig) and config.model_args:
+            config.model_args.pop("num_classes", None)  # timm 1.0 saves it there, and the wrapper gives it too
+        model, found = auto_class(config).from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+            **where,
         )
-        processor = load_processor(model.config, name, **where)
-    except OSError as error:
-        raise hub_error(error, f"model {str(name)!r}") from error
-    return model, processor, _report(folder, str(name))
+        processor = load_processor(model.config, folder, **where)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{name} cannot be loaded: {_first_lines(error)}") from error
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(f"the weights of {name} do not fit its config: they lack {', '.join(missing[:3])}")
+    model.config.name_or_path = model.name_or_path = name  # not the cache's folder
+    report = RobustnessReport.load(folder) if (folder / "robustness.json").is_file() else None
+    return model, processor, report
 
 
-def _report(folder: Path, name: str) -> RobustnessReport | None:
-    if not folder.exists():
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-        try:
-            folder = Path(hf_hub_download(name, "robustness.json")).parent
-        except (EntryNotFoundError, LocalEntryNotFoundError):
-            return None
-    return RobustnessReport.load(folder) if (folder / "robustness.json").is_file() else None
+def _first_lines(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:297]}..."

@@ -33,11 +33,15 @@ from hfmix.robustness.sets import Asked, EvaluationSets
 
 @dataclass(frozen=True)
 class Measured:
-    """The axes, why some are left out, the test set's fingerprint, and, with one class each, the predictions."""
+    """The axes, why some are left out, the test set's fingerprint, and, with one class each, the predictions.
+
+    `aids` are the fingerprints of the data that figures rest on beside the test set: validation, reference.
+    """
 
     axes: dict[str, Any]
     left_out: dict[str, str]
     fingerprint: str
+    aids: dict[str, str]
     predictions: Predictions | None
 
 
@@ -50,6 +54,7 @@ def measure(runner: Runner, sets: EvaluationSets, asked: Asked, bar: tqdm) -> Me
     axes, corruptions, seed = asked.axes, asked.corruptions, asked.seed
     measured: dict[str, Any] = {}
     left_out: dict[str, str] = {}
+    aids: dict[str, str] = {}
     with_features = sets.reference is not None
     clean = runner.outputs(sets.test, bar, with_features)
     _check_head(clean.logits, sets.test)
@@ -61,7 +66,7 @@ def measure(runner: Runner, sets: EvaluationSets, asked: Asked, bar: tqdm) -> Me
             clean_axis_of_several(clean.logits, labels, seed) if several else clean_axis(log_prob, labels, seed)
         )
     if "calibration" in axes:
-        temperature = None if sets.validation is None else _temperature(runner, sets.validation, bar)
+        temperature = None if sets.validation is None else _temperature(runner, sets.validation, bar, aids)
         measured["calibration"] = calibration_axis(log_prob, labels, seed, temperature)
     if "selective" in axes:
         measured["selective"] = selective_axis(log_prob, labels, seed)
@@ -95,12 +100,12 @@ def measure(runner: Runner, sets: EvaluationSets, asked: Asked, bar: tqdm) -> Me
     elif "shift" in axes:
         left_out["shift"] = "no further labelled data given (shift=)"
     if sets.ood:
-        found, outside = _ood_axes(runner, sets, clean, shifted, asked, bar)
+        found, outside = _ood_axes(runner, sets, clean, shifted, asked, bar, aids)
         measured |= found
         predictions |= ood_predictions(outside)
     elif "ood" in axes:
         left_out["ood"] = "no out-of-distribution data given (ood=)"
-    return Measured(measured, left_out, clean.fingerprint, predictions or None)
+    return Measured(measured, left_out, clean.fingerprint, aids, predictions or None)
 
 
 def _ood_axes(
@@ -110,14 +115,16 @@ def _ood_axes(
     shifted: Mapping[str, Outputs],
     asked: Asked,
     bar: tqdm,
+    aids: dict[str, str],
 ) -> tuple[dict[str, Any], dict[str, Scores]]:
     """``ood``, by set; ``ood_groups``, the means over groups; ``ood_full_spectrum``, shifted input counted in.
 
-    Beside them the scores of each set.
+    Beside them the scores of each set. Notes the reference's fingerprint in `aids`.
     """
     reference = None
     if sets.reference is not None:
         training = runner.outputs(sets.reference, bar, True)
+        aids["reference"] = training.fingerprint
         reference = FeatureReference.fit(training.features, sets.reference.labels)
 
     def scores(outputs: Outputs) -> Scores:
@@ -158,9 +165,10 @@ def _shift_axis(outputs: Outputs, data: LabelledData, classes: Sequence[str], se
     }
 
 
-def _temperature(runner: Runner, validation: LabelledData, bar: tqdm) -> float | None:
+def _temperature(runner: Runner, validation: LabelledData, bar: tqdm, aids: dict[str, str]) -> float | None:
     """Fitted on the validation set; None where the model makes no error there, so that no temperature is best."""
-    logits = runner.outputs(validation, bar).logits
+    outputs = runner.outputs(validation, bar)
+    logits, aids["validation"] = outputs.logits, outputs.fingerprint
     if (logits.argmax(1) == validation.labels).all():
         return None
     return fit_temperature(logits, validation.labels)

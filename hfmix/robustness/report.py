@@ -23,7 +23,8 @@ class RobustnessReport:
     `fpr95_ood_positive`); proportions lie in [0, 1].
 
     Attributes:
-        content: ``schema_version``, ``model``, ``data``, ``seed``, ``versions``, ``axes`` (a dictionary an axis)
+        content: ``schema_version``, ``model``, ``data``, ``seed``, ``settings`` (batch size, the fingerprints of
+            validation and reference data; not in older reports), ``versions``, ``axes`` (a dictionary an axis)
             and ``left_out`` (why an axis was not measured).
         kept: `predictions`, or the file that holds them; no part of what makes two reports equal.
     """

@@ -194,6 +194,7 @@ def evaluate_robustness(
                 **({"num_skipped": num_skipped} if skip_unreadable else {}),
             },
             "seed": seed,
+            "settings": {"batch_size": runner.batch_size, "fingerprints_sha256": found.aids},
             "versions": versions(),
             "axes": {axis: found.axes[axis] for axis in (*AXES, *found.axes) if axis in found.axes},
             "left_out": left_out | found.left_out,
