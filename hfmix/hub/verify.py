@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -22,6 +22,8 @@ from hfmix.hub.claims import Claim, Verdict, check_figures, compare_reports
 from hfmix.hub.pretrained import load_run
 from hfmix.hub.snapshot import LOADED_FILES, run_folder
 from hfmix.hub.terminal import aligned
+from hfmix.robustness import AXES
+from hfmix.robustness.attacks.threats import Threat
 from hfmix.robustness.corruptions import corruption_names, frost_source
 from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.suite import evaluate_robustness
@@ -29,8 +31,6 @@ from hfmix.run_folder import RUN_FILES
 
 Data = Dataset | LabelledData
 Source = Data | str | Path
-# the axes that a report says enough about to repeat them
-_REPEATED = ("clean", "calibration", "selective", "corruptions", "shift", "ood")
 _MEANS = "over all corruptions, frost among them"
 _ON_CARD = {
     "clean/accuracy",
@@ -221,7 +221,7 @@ def _asked(
             return None
 
     for axis in claimed:
-        if axis.removesuffix("_groups").removesuffix("_full_spectrum") not in _REPEATED:
+        if axis.removesuffix("_groups").removesuffix("_full_spectrum") not in AXES:
             unknown[axis] = "not repeated by this command"
     ood = _ood_sets(data, ood, unknown)
     for name in set(shift) - set(claimed.get("shift", {})):
@@ -231,16 +231,29 @@ def _asked(
         if "ood_full_spectrum" in claimed:
             unknown["ood_full_spectrum"] = f"the shifted set {name} is not given (--shift)"
     needs_validation = "temperature_scaled" in claimed.get("calibration", {})
-    needs_reference = bool(ood) and any("knn" in found for found in claimed["ood"].values())
+    between = claimed.get("interpolation", {})
+    needs_reference = (
+        (bool(ood) and any("knn" in found for found in claimed["ood"].values()))
+        or between.get("data", "test") != "test"
+        or "memorization" in claimed
+    )
+    training = aid(reference, "train", "knn mahalanobis") if needs_reference else None
+    if training is None and between.get("data", "test") != "test":
+        unknown["interpolation"] = "its training data is not given (--reference)"
+    if training is None or training.true_labels is None:
+        unknown["memorization"] = "it is not known which of its training labels were wrong"
+    for name in ("best_test_error", "best_epoch", "last_test_error", "test_error_by_epoch"):
+        unknown[f"memorization/{name}"] = "measured in the course of the training"
+    attacked = claimed.get("adversarial")
     corruptions = _corruptions(claimed, test.kind, corrupted, unknown)
-    axes = [axis for axis in _REPEATED if axis in claimed]
+    axes = [axis for axis in AXES if axis in claimed]
     return {
         "dataset": test.with_classes(names) if by_name else test,
         "axes": [axis for axis in axes if axis not in unknown],
         "ood": ood,
         "shift": shift and open_labelled(shift, data.columns),
         "validation": aid(validation, "validation", "temperature_scaled") if needs_validation else None,
-        "reference": aid(reference, "train", "knn mahalanobis") if needs_reference else None,
+        "reference": training,
         "groups": {
             group: found["sets"]
             for group, found in claimed.get("ood_groups", {}).items()
@@ -250,8 +263,27 @@ def _asked(
         "corruption_samples": claimed["corruptions"]["mean_accuracy"]["n"] if corruptions else None,
         "mode": claimed.get("corruptions", {}).get("mode", "parity"),
         "corrupted": corrupted,
+        **({"threats": _threats(attacked), "attack_samples": attacked["num_samples"]} if attacked else {}),
+        **({"pairs": between["num_pairs"]} if between else {}),
         "skip_unreadable": "num_skipped" in report.content["data"],
     }
+
+
+def _threats(attacked: Mapping[str, Any]) -> list[Threat]:
+    """Those of the report, with their steps where these are not the usual ones."""
+    threats = []
+    for norm, said in attacked["settings"].items():
+        usual = Threat(
+            norm, list(said["eps"].values()), said["attacks"], said.get("steps", 10), None, said.get("restarts", 1)
+        )
+        sizes = {
+            size
+            for attack in ("ifgsm", "pgd")
+            for name, size in said.get(f"step_size_{attack}", {}).items()
+            if size != usual.step_of(attack, said["eps"][name])
+        }
+        threats.append(replace(usual, step_size=sizes.pop()) if sizes else usual)
+    return threats
 
 
 def _ood_sets(data: _Data, given: Mapping[str, Source], unknown: dict[str, str]) -> dict[str, LabelledData]:

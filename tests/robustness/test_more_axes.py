@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 from hfmix import evaluate_robustness, load_backbone
 from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.splits import as_labelled
-from hfmix.hub.card import _eval_results
+from hfmix.hub.card import eval_results
 from hfmix.robustness.adversarial import adversarial_axis
 from hfmix.robustness.attacks.threats import Threat
 from hfmix.robustness.findings import findings
@@ -119,10 +119,10 @@ def test_a_report_with_all_axes_is_saved_read_and_shown(report, tmp_path):
     assert found["last test error, % ↓"].startswith("73.3 [")
     said = " ".join(findings(report))
     assert "PGD within L∞ 4/255 leaves" in said and "the class of neither" in said and "by heart" in said
-    listed = {(result.dataset_config, result.metric_name) for result in _eval_results(report, "x", "image")}
+    listed = {(result.dataset_config, result.metric_name) for result in eval_results(report, "x", "image")}
     assert ("attacked by pgd, linf 4/255", "robust accuracy") in listed
     assert ("attacked by fgsm, linf 1/255", "robust accuracy") in listed
-    assert len(listed) == len(_eval_results(report, "x", "image"))  # no two under one name
+    assert len(listed) == len(eval_results(report, "x", "image"))  # no two under one name
 
 
 def test_two_models_compare_pair_by_pair_and_attack_by_attack(report, sets, tmp_path):
