@@ -92,7 +92,7 @@ def test_a_push_is_one_commit_of_the_run_and_nothing_else(calls, hub, run, run_f
     created, pushed = repo.commits
     assert {path: data for path, data in pushed.files.items() if path not in created.files} == sent
     assert pushed.lfs == {"model.safetensors"}
-    assert [request.split()[0] for request in hub.requests if "/lfs/me/digits/" in request] == ["PUT"]
+    assert [request.split()[0] for request in hub.requests if "/lfs/me/digits/" in request] == ["PUT", "GET"]
 
     pulled = tmp_path / "pulled"
     shutil.rmtree(pulled / ".cache")
