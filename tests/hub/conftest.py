@@ -1,12 +1,13 @@
 """A local Hub and a finished run to push to it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hub_server import HubServer
+from pushing import Outcome, calls_to
 from safetensors.torch import save_file
 
 CARD = """---
@@ -49,6 +50,12 @@ STRAY_FILES = (
 def hub() -> Iterator[HubServer]:
     with HubServer() as server:
         yield server
+
+
+@pytest.fixture
+def calls(hub: HubServer, tmp_path: Path) -> Callable[..., Outcome]:
+    """Runs calls in one new process whose Hub is `hub`, or what its keywords say instead."""
+    return calls_to(hub, tmp_path / "hf_home")
 
 
 @pytest.fixture

@@ -1,84 +1,18 @@
 """Pushing, by the unmodified huggingface_hub, in processes of their own: it reads HF_ENDPOINT at import."""
 
 import json
-import os
 import shutil
 import socket
-import subprocess
-import sys
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from hub_server import READER, WRITER, Answer, Fault, HubServer
+from hub_server import READER, WRITER, Answer, Fault
+from pushing import push
 from safetensors.torch import save_file
 
 from hfmix.hub.publish import PushError, push_to_hub
-
-# Makes the calls that come as JSON on standard input, and prints what each gives or raises as a line of JSON.
-# What an error would print, with all that caused it, goes to standard error: no token may be there either.
-CALLS = """
-import json, sys, traceback
-from hfmix.hub.publish import push_to_hub
-assert "huggingface_hub" not in sys.modules, "importing hfmix.hub.publish must be cheap"
-from huggingface_hub import model_info, snapshot_download
-def sha(**arguments):
-    return model_info(**arguments).sha
-for name, arguments in json.load(sys.stdin):
-    try:
-        outcome = globals()[name](**arguments)
-    except Exception as error:
-        traceback.print_exc()
-        outcome = [type(error).__name__, str(error)]
-    print(json.dumps(outcome), flush=True)
-"""
-
-
-@dataclass
-class Outcome:
-    results: list
-    printed: str
-
-    @property
-    def errors(self) -> list[str]:
-        """The messages, after checking that each is one line, from a push that was refused."""
-        for kind, message in self.results:
-            assert kind == "PushError", message
-            assert "\n" not in message
-        return [message for _, message in self.results]
-
-
-@pytest.fixture
-def calls(hub: HubServer, tmp_path: Path):
-    """Runs calls in one new process whose Hub is `hub`, or what `env` says instead."""
-
-    def make(*calls: tuple[str, dict], **env: str) -> Outcome:
-        home = {
-            "HF_HOME": str(tmp_path / "hf_home"),
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_XET": "1",
-        }
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-        done = subprocess.run(
-            [sys.executable, "-c", CALLS],
-            input=json.dumps(calls, default=str),
-            env=inherited | home | {"HF_ENDPOINT": hub.endpoint} | env,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        results = [json.loads(line) for line in done.stdout.splitlines()]
-        assert len(results) == len(calls), done.stdout
-        return Outcome(results, done.stdout + done.stderr)
-
-    return make
-
-
-def push(run: Path, repo_id: str = "me/digits", patience: float = 0, **options) -> tuple[str, dict]:
-    return "push_to_hub", {"run": run, "repo_id": repo_id, "patience": patience, **options}
 
 
 def test_a_push_is_one_commit_of_the_run_and_nothing_else(calls, hub, run, run_files, tmp_path):
