@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from hfmix.run_folder import RUN_FILES
 
-# Pickles run code when they are loaded, so they stay at home even where a pattern of RUN_FILES would take them.
+# These stay at home even where a pattern of RUN_FILES would take them.
 _PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 _INDEX = "model.safetensors.index.json"
 # the bits of the exponent, of floating-point numbers seen as integers
@@ -59,13 +59,18 @@ def files_to_send(run: Path) -> list[str]:
             path.relative_to(run).as_posix()
             for pattern in RUN_FILES
             for path in run.glob(pattern)
-            if path.is_file() and path.suffix.lower() not in _PICKLES and not path.name.startswith(".")
+            if path.is_file() and not is_pickle(path.name) and not path.name.startswith(".")
         }
     )
     for name in files:
         if not (run / name).resolve().is_relative_to(run.resolve()):
             raise ValueError(f"{run / name} leads out of the folder: put the file itself there")
     return files
+
+
+def is_pickle(name: str) -> bool:
+    """Whether a file of this name would be a pickle, which runs code when it is loaded."""
+    return Path(name).suffix.lower() in _PICKLES
 
 
 def weight_files(run: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import random
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ _T = TypeVar("_T")
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 # What a commit meets where another one came first: 412 where its parent is not the head any more, 409 in a race.
 _RACED = frozenset({409, 412})
-
+# The client is one for the process, and what is set on it counts for all: pushes of several threads take turns.
+_TURN = threading.Lock()
 # httpx's classes of errors for a request that was not, or not wholly, answered
 _LOST = frozenset({"NetworkError", "RemoteProtocolError", "TimeoutException"})
 
@@ -46,7 +48,6 @@ class Patience:
         """
         while True:
             self.tries += 1
-            self._last_good = time.monotonic()
             try:
                 with self._asking_once():
                     return step()
@@ -79,7 +80,11 @@ class Patience:
         """huggingface_hub's client, which waits for ever and tries again by itself, with limits meanwhile."""
         from huggingface_hub import get_session
 
-        client = get_session()
+        with _TURN:
+            self._last_good = time.monotonic()
+            yield from self._watched(get_session())
+
+    def _watched(self, client: Any) -> Iterator[None]:
         hooks, timeout = client.event_hooks, client.timeout
         client.event_hooks = {
             "request": [*hooks["request"], self._check],

@@ -1,7 +1,7 @@
 """Sending a finished run to the Hub, in one commit."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -85,15 +85,13 @@ def push_files(
     patience: float = PATIENCE,
 ) -> str:
     """Sends the files `names` of a folder in one commit, without a look into them. See `push_to_hub`."""
-    from huggingface_hub import HfApi
     from huggingface_hub.utils import validate_repo_id
 
     validate_repo_id(repo_id)
     files = [LocalFile.read(folder, name) for name in names]
-    api, trying, token = HfApi(library_name="hfmix"), Patience(patience), _resolved(token)
-    proposed: set[str] | None = None  # the pull requests that were there before this one
+    proposed: Set[str] | None = None  # the pull requests that were there before this one
 
-    def push() -> str:
+    def push(api: "HfApi", token: str) -> str:
         nonlocal proposed
         url = api.create_repo(repo_id, private=private, exist_ok=True, token=token)
         id = url.repo_id
@@ -114,9 +112,37 @@ def push_files(
         options = {"revision": revision, "head": head, "create_pr": create_pr, "token": token}
         return commit(api, id, changed, message=commit_message, **options) or str(url)
 
+    return _patiently(push, repo_id, token, patience)
+
+
+def create_repository(
+    repo_id: str, *, private: bool = False, token: str | None = None, patience: float = PATIENCE
+) -> str:
+    """Makes a model repository if it is not there, and returns its full name, with the namespace.
+
+    Raises:
+        ValueError, PushError: see `push_to_hub`.
+    """
+    from huggingface_hub.utils import validate_repo_id
+
+    validate_repo_id(repo_id)
+
+    def create(api: "HfApi", token: str) -> str:
+        return api.create_repo(repo_id, private=private, exist_ok=True, token=token).repo_id
+
+    return _patiently(create, repo_id, token, patience)
+
+
+def _patiently(step: Callable[["HfApi", str], str], repo_id: str, token: str | None, patience: float) -> str:
+    """What `step` returns in the end, given the client and a token that was checked; else a PushError."""
+    from huggingface_hub import HfApi
+
+    api, trying, token = HfApi(library_name="hfmix"), Patience(patience), _resolved(token)
     try:
         _check_token(token)
-        return trying.keep_trying(push, lambda error: reason(error, repo_id, api.endpoint, token))
+        return trying.keep_trying(
+            lambda: step(api, token), lambda error: reason(error, repo_id, api.endpoint, token)
+        )
     except PushError as error:
         raise PushError(f"cannot push to {repo_id}: {error}") from None
     except Exception as error:  # httpx, hf_xet and huggingface_hub share no base class
