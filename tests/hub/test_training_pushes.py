@@ -18,18 +18,20 @@ RECIPE = str(ROOT / "recipes/digits/regmixup.yaml")
 QUICK = ["--max_train_samples", "96", "--max_test_samples", "60", "--max_steps", "4", "--eval_strategy", "no"]
 WHOLE = {"README.md", "config.json", "model.safetensors"}
 
-# Trains a tiny net that is pushed as the arguments on standard input say, and prints what push_to_hub returns.
-TRAINER = """
+# Trains tiny nets that are pushed as the arguments on standard input say, and prints what push_to_hub returns.
+TRAINERS = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from tiny import tiny_trainer
-folder, arguments = json.load(sys.stdin)
-trainer = tiny_trainer(folder, push_to_hub=True, save_strategy="steps", save_steps=2, **arguments)
-trainer.train()
-print(json.dumps(trainer.push_to_hub(tags="tiny", dataset="pictures")))
+for i, arguments in enumerate(json.load(sys.stdin)):
+    arguments |= {"push_to_hub": True, "save_strategy": "steps", "save_steps": 2}
+    trainer = tiny_trainer(f"{sys.argv[2]}/{i}", **arguments)
+    trainer.train()
+    print(json.dumps(trainer.push_to_hub(tags="tiny", dataset="pictures")))
 """
 
 
+@pytest.mark.slow
 def test_a_run_of_the_script_ends_as_a_push_of_it(hub, tmp_path):
     run = tmp_path / "digits"
     env = environment(hub, tmp_path / "home", HF_TOKEN=WRITER)
@@ -61,33 +63,37 @@ def test_a_run_of_the_script_ends_as_a_push_of_it(hub, tmp_path):
     assert hub.repos["me/digits"].commits[-1] is last  # there was nothing left to send
 
 
-@pytest.mark.parametrize("strategy", ["end", "every_save"])
-def test_a_trainer_of_ones_own_pushes_whole_models(hub, tmp_path, strategy):
+def test_trainers_of_ones_own_push_whole_models(hub, tmp_path):
     # a push that fails for good beside the training does not stop it
-    hub.faults.append(Fault("POST", "/commit/", Answer(403, {"error": "not today"})))
-    arguments = {"hub_strategy": strategy, "hub_model_id": "own", "hub_always_push": True, "ema_decay": 0.9}
-    arguments |= {"eval_strategy": "steps", "eval_steps": 2, "mix": "mixup"}
-    if strategy == "end":
-        hub.faults[0].times = 0
+    hub.faults.append(Fault("POST", "/me/every_save/commit/", Answer(403, {"error": "not today"})))
+    common = {"eval_strategy": "steps", "eval_steps": 2, "mix": "mixup", "ema_decay": 0.9, "hub_always_push": True}
+    asked = [{**common, "hub_strategy": name, "hub_model_id": name} for name in ("end", "every_save")]
     done = subprocess.run(
-        [sys.executable, "-c", TRAINER, str(ROOT / "tests")],
-        input=json.dumps([str(tmp_path / "out"), arguments]),
+        [sys.executable, "-c", TRAINERS, str(ROOT / "tests"), str(tmp_path)],
+        input=json.dumps(asked),
         env=environment(hub, tmp_path / "home", HF_TOKEN=WRITER),
         capture_output=True,
         text=True,
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == f"{hub.endpoint}/me/own"
-    _, *commits = hub.repos["me/own"].commits
-    steps = [f"Training in progress, step {step}" for step in (4, 6)] if strategy == "every_save" else []
-    assert [commit.message for commit in commits] == [*steps, "End of training"]
-    assert ("may not write to me" in done.stderr) == (strategy == "every_save")
-    for commit in commits:
-        assert set(commit.files) == {*WHOLE, ".gitattributes"}
-    card = commits[-1].files["README.md"].decode()
-    assert "step 6 of 6" in card and "`loss` " in card and "not measured yet" in card
-    assert yaml.safe_load(card.split("---")[1])["tags"] == ["hfmix", "mixup", "tiny"]
+    urls = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('"')]
+    assert urls == [f"{hub.endpoint}/me/end", f"{hub.endpoint}/me/every_save"]
+    assert "cannot push to me/every_save: the token may not write to me" in done.stderr
+    messages = {name: [commit.message for commit in repo.commits[1:]] for name, repo in hub.repos.items()}
+    in_training = [f"Training in progress, step {step}" for step in (4, 6)]
+    assert messages == {"me/end": ["End of training"], "me/every_save": [*in_training, "End of training"]}
+    commits = [commit for repo in hub.repos.values() for commit in repo.commits[1:]]
+    assert all(set(commit.files) == {*WHOLE, ".gitattributes"} for commit in commits)
+    for repo in hub.repos.values():
+        card = repo.commits[-1].files["README.md"].decode()
+        assert "step 6 of 6" in card and "`loss` " in card and "not measured yet" in card
+        assert yaml.safe_load(card.split("---")[1])["tags"] == ["hfmix", "mixup", "tiny"]
+    # the weights are the average, which the model has taken over when the last push begins
+    earlier, before_end, last = (
+        commit.files["model.safetensors"] for commit in hub.repos["me/every_save"].commits[1:]
+    )
+    assert before_end == last != earlier
 
 
 @pytest.mark.parametrize("strategy", ["checkpoint", "all_checkpoints"])

@@ -29,9 +29,9 @@ class Refusal(Exception):  # noqa: N818
 class Fault:
     """What goes wrong with the next `times` requests of this method whose path contains `path`.
 
-    `answer` is given in the server's stead. `breaks` resets the connection: in the middle of the "request", which
-    is not handled; or after it was handled, "unanswered" or with half of the "answer". `delay` is slept through
-    before anything else, in seconds, and `meanwhile` is called then.
+    `answer` is given in the server's stead. `breaks` resets the connection in the middle of the "request", which
+    is not handled, or after it was handled, "unanswered"; or it closes it after half of the "answer". `delay` is
+    slept through before anything else, in seconds, and `meanwhile` is called then.
     """
 
     method: str
@@ -77,7 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if fault.breaks == "answer":
             self.wfile.write(content[: len(content) // 2])
-            return self._reset()
+            self.close_connection = True
+            return
         if self.command != "HEAD":
             self.wfile.write(content)
 
