@@ -22,12 +22,16 @@ _TURN = threading.Lock()
 _LOST = frozenset({"NetworkError", "RemoteProtocolError", "TimeoutException"})
 
 
+class _SilenceError(TimeoutError):
+    """The client's own retries have gone on for longer than the patience."""
+
+
 class Patience:
     """Tries a step again while it fails for reasons that pass, until `seconds` were lost to failures.
 
-    What counts is the time since the last good answer before each failure, and each wait; sending a large file is
-    not held against the Hub. A request without an answer is given up after a fifth of the patience. The waits
-    begin with a hundredth of it and double up to a tenth; where the Hub says how long to wait, that long.
+    What counts is each wait, and the time since the last good answer before each failure, though no more than a
+    fifth of the patience: a large file takes long to send. A request without an answer is given up after such a
+    fifth. The waits begin with a hundredth and double up to a tenth; where the Hub says how long, that long.
 
     huggingface_hub has retries of its own, of five tries in 23 seconds, for some requests and not for others; they
     would multiply with these, and follow any Retry-After. So while a step runs the Hub's failures come here at
@@ -39,6 +43,8 @@ class Patience:
         self.lost = 0.0
         self.tries = 0
         self._last_good = 0.0
+        self._asking_since: float | None = None  # the first request since the last good answer
+        self._failure: Exception | None = None
 
     def keep_trying(self, step: Callable[[], _T], reason: Callable[[BaseException], str]) -> _T:
         """What `step` returns in the end; `reason` puts an error into words for the line that is printed.
@@ -54,16 +60,19 @@ class Patience:
             except Exception as error:
                 if not is_transient(error):
                     raise
-                self.lost += time.monotonic() - self._last_good
-                wait = self._wait(error)
-                if self.lost + wait > self.seconds:
-                    raise
-                left = self.seconds - self.lost - wait
-                print(
-                    f"hfmix: {reason(error)}; trying again in {wait:.1f} s, and for up to {left:.0f} s more",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                # of the client's own retries the end is no news: what they failed of is
+                if self._failure is None or not _is_silence(error):
+                    self._failure = error
+            self.lost += min(time.monotonic() - self._last_good, self.seconds / 5)
+            wait = self._wait(self._failure)
+            left = self.seconds - self.lost - wait
+            if left < 0:
+                raise self._failure
+            print(
+                f"hfmix: {reason(self._failure)}; trying again in {wait:.1f} s, and for up to {left:.0f} s more",
+                file=sys.stderr,
+                flush=True,
+            )
             time.sleep(wait)
             self.lost += wait
 
@@ -81,7 +90,7 @@ class Patience:
         from huggingface_hub import get_session
 
         with _TURN:
-            self._last_good = time.monotonic()
+            self._last_good, self._asking_since = time.monotonic(), None
             yield from self._watched(get_session())
 
     def _watched(self, client: Any) -> Iterator[None]:
@@ -97,9 +106,10 @@ class Patience:
             client.event_hooks, client.timeout = hooks, timeout
 
     def _check(self, _: Any) -> None:
-        silent = time.monotonic() - self._last_good
-        if self.seconds and self.lost + silent > self.seconds:
-            raise TimeoutError(f"nothing good from it for {silent:.0f} s")
+        now = time.monotonic()
+        self._asking_since = self._asking_since or now
+        if self.seconds and self.lost + now - self._asking_since > self.seconds:
+            raise _SilenceError(f"nothing good from it for {now - self._asking_since:.0f} s")
 
     def _look_at(self, response: Any) -> None:
         from huggingface_hub.utils import hf_raise_for_status
@@ -108,7 +118,11 @@ class Patience:
             response.read()
             hf_raise_for_status(response)
         if response.status_code < 400:
-            self._last_good = time.monotonic()
+            self._last_good, self._asking_since = time.monotonic(), None
+
+
+def _is_silence(error: BaseException) -> bool:
+    return any(isinstance(link, _SilenceError) for link in error_chain(error))
 
 
 def is_transient(error: BaseException) -> bool:

@@ -43,7 +43,7 @@ def push_to_hub(
         repo_id: "name" or "namespace/name".
         private: makes a new repository private; an existing one keeps its visibility.
         revision: a branch other than the default one, which is made if it is not there.
-        create_pr: proposes the commit as a pull request, whose URL is returned, instead of making it.
+        create_pr: proposes the commit as a pull request to `revision`, and returns the request's URL.
         commit_message: the commit's; by default it names the folder.
         token: stands in for the one that `hf auth login` or HF_TOKEN gives.
         patience: how many seconds may go by in vain, in failures of the Hub and waits between them, before
@@ -97,7 +97,7 @@ def push_files(
         id = url.repo_id
         if private:
             _check_private(api, id, token)
-        if revision is not None and not revision.startswith("refs/"):
+        if revision is not None and not create_pr and not revision.startswith("refs/"):
             api.create_branch(id, branch=revision, exist_ok=True, token=token)
         head = api.model_info(id, revision=revision, token=token).sha
         changed = differing(files, files_at(api, id, head, token))

@@ -75,6 +75,8 @@ def test_what_passes_ends_in_the_same_single_commit(calls, hub, run, sent, way):
         r"trying again in 0\.\d s, and for up to 5 s more",
         lines[0],
     )
+    waits = [line for line in lines if "asks for fewer requests" in line]
+    assert len(waits) == 2 and all("; trying again in 0.0 s," in line for line in waits)  # as Retry-After says
     assert WRITER not in done.printed
 
 
