@@ -39,7 +39,8 @@ def is_whole(hub: HubServer, name: str, sent: dict[str, int]) -> bool:
     return True
 
 
-@WAYS
+# by Xet slowly only: the storm below is by both ways
+@pytest.mark.parametrize("way", ["lfs", pytest.param("xet", marks=pytest.mark.slow)])
 def test_what_passes_ends_in_the_same_single_commit(calls, hub, run, sent, way):
     faults = [
         Fault("POST", "/repos/create", BUSY, times=2),
