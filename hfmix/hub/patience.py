@@ -66,7 +66,7 @@ class Patience:
             self.lost += min(time.monotonic() - self._last_good, self.seconds / 5)
             wait = self._wait(self._failure)
             left = self.seconds - self.lost - wait
-            if left < 0:
+            if left <= 0:  # no patience at all is one try
                 raise self._failure
             print(
                 f"hfmix: {reason(self._failure)}; trying again in {wait:.1f} s, and for up to {left:.0f} s more",
