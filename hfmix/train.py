@@ -29,6 +29,7 @@ from hfmix.data.table_processor import TableProcessor, missing_cells
 from hfmix.environment import environment
 from hfmix.errors import report_errors
 from hfmix.hub.card import write_card
+from hfmix.hub.publish import PushError, push_to_hub
 from hfmix.metrics import mean_average_precision
 from hfmix.mixing import Policy
 from hfmix.recipe import Recipe, parse
@@ -86,6 +87,7 @@ def train(recipe: Recipe) -> None:
         train_dataset=_training_examples(recipe, train, processor),
         eval_dataset=Examples(watched, transform_for(watched, processor)) if watched is not None else None,
         data_collator=preprocessor_for(kind, processor).collate,
+        processing_class=processor,
         compute_metrics=average_precision if train.is_multi_label else accuracy,
     )
     if recipe.run.test_every_epoch:
@@ -203,6 +205,24 @@ def finish(
         write_card(stage, title=run.resolve().name)
     say(args, f"{run}: {headline(report)}")
     say(args, f"{run / 'README.md'} is the card, {run / 'report.html'} the whole report")
+    if args.push_to_hub:
+        say(args, f"pushed to {_push(run, trainer)}")
+
+
+def _push(run: Path, trainer: MixTrainer) -> str:
+    """Pushes the finished run as `hfmix push` does, over what was pushed in training."""
+    args = trainer.args
+    try:
+        return push_to_hub(
+            run,
+            trainer.hub_model_id,
+            private=bool(args.hub_private_repo),
+            revision=args.hub_revision,
+            token=args.hub_token,
+        )
+    except PushError as error:
+        again = f"hfmix push {run} --repo-id {trainer.hub_model_id}"
+        raise PushError(f"{error} (the run is finished: `{again}` pushes it)") from error
 
 
 def _axes(recipe: Recipe) -> Sequence[str]:

@@ -1,6 +1,7 @@
 """A transformers.Trainer that mixes its training batches on the device."""
 
-from contextlib import ExitStack, nullcontext
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel, Trainer, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
+from transformers.utils.hub import PushInProgress
 
+from hfmix.hub.publish import create_repository
 from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.inputs import mixed_inputs
@@ -22,6 +25,7 @@ from hfmix.training.last_batch import is_shared, without_repeats
 from hfmix.training.log import TrainingLog
 from hfmix.training.lr_drops import dropping
 from hfmix.training.options import check_trainer, notice_hooks, own_smoothing
+from hfmix.training.pushing import Pushes, warn_of_failure
 from hfmix.training.restore import (
     check_run_facts,
     checkpoint_to_resume,
@@ -296,10 +300,66 @@ class MixTrainer(Trainer):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Evaluates or predicts, with the average of the weights where `ema_decay` is set."""
-        if self._average is None:
+        with self.averaged_weights():
             return super().evaluation_loop(*args, **kwargs)
-        with self._average.in_place_of(self.model):
-            return super().evaluation_loop(*args, **kwargs)
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Within the block the model has what is measured and published for weights: their average, if any."""
+        return nullcontext() if self._average is None else self._average.in_place_of(self.model)
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Makes the repository that is pushed to, on the main process. See `transformers.Trainer`."""
+        if not self.is_world_process_zero():
+            return
+        name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+        private = bool(self.args.hub_private_repo if private is None else private)
+        self.hub_model_id = create_repository(name, private=private, token=token or self.args.hub_token)
+        self.push_in_progress, self._pushes = None, Pushes()
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> str | Future | None:
+        """Pushes the model with its processor and a card, in one commit, and returns the repository's URL.
+
+        Where ``output_dir`` holds a finished run of these very weights, that is what is pushed, as `hfmix push`
+        does it. `blocking` false returns a future of the URL. Of other keywords, which the stock Trainer has for
+        its card, `tags` are taken. On other processes than the main one it does nothing and returns None.
+        """
+        if self.hub_model_id is None:
+            self.init_hf_repo(token, private)
+        if not self.is_world_process_zero():
+            return None
+        self._finish_current_push()
+        job = self._start_push(commit_message or "End of training", kwargs.get("tags"), token, revision)
+        return job.result() if blocking else job
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        if not self.is_world_process_zero() or self.args.hub_strategy == "end":
+            return
+        is_busy = self.push_in_progress is not None and not self.push_in_progress.is_done()
+        if is_busy and not self.args.hub_always_push:
+            return
+        job = self._start_push(f"Training in progress, step {self.state.global_step}")
+        job.add_done_callback(warn_of_failure)
+        self.push_in_progress = PushInProgress([*(self.push_in_progress.jobs if is_busy else []), job])
+
+    def _start_push(
+        self,
+        message: str,
+        tags: str | list[str] | None = None,
+        token: str | None = None,
+        revision: str | None = None,
+    ) -> Future:
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        options = {"revision": revision or self.args.hub_revision, "token": token or self.args.hub_token}
+        tags = [tags] if isinstance(tags, str) else list(tags or [])
+        return self._pushes.start(self, message, tags, repo_id=self.hub_model_id, **options)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)

@@ -35,12 +35,24 @@ def check_options(args: TrainingArguments) -> None:
     """Refuses what would fail half way or change the loss. Looks at no device.
 
     Raises:
-        ValueError: DeepSpeed is asked for and not installed, or an option is made for language models.
+        ValueError: DeepSpeed is asked for and not installed, an option is made for language models, checkpoints
+            would be published, or sharded weights at every save.
     """
     if _asked("deepspeed", args) and not is_deepspeed_available():
         raise ValueError("deepspeed is asked for and not installed: `pip install deepspeed`")
     if args.use_liger_kernel:
         raise ValueError("use_liger_kernel replaces the losses of language models: leave it out")
+    strategy = getattr(args.hub_strategy, "value", args.hub_strategy)
+    if strategy in ("checkpoint", "all_checkpoints"):
+        raise ValueError(
+            f"hub_strategy {strategy} would publish the optimizer's state, a pickle, which runs code where it is "
+            f"loaded: take every_save or end; checkpoints to resume from stay on this machine"
+        )
+    if args.push_to_hub and strategy == "every_save" and (_asked("fsdp", args) or _asked("deepspeed", args)):
+        raise ValueError(
+            "hub_strategy every_save writes the whole net in one process, and its weights are sharded: take "
+            "hub_strategy end, or push the finished run with `hfmix push`"
+        )
     if args.parallelism_config is not None:
         raise ValueError(
             "parallelism_config splits a batch's inputs or the layers, which mixing does not follow: leave it out "

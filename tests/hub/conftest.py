@@ -1,12 +1,13 @@
 """A local Hub and a finished run to push to it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hub_server import HubServer
+from pushing import Outcome, calls_to
 from safetensors.torch import save_file
 
 CARD = """---
@@ -52,13 +53,22 @@ def hub() -> Iterator[HubServer]:
 
 
 @pytest.fixture
+def calls(hub: HubServer, tmp_path: Path) -> Callable[..., Outcome]:
+    """Runs calls in one new process whose Hub is `hub`, or what its keywords say instead."""
+    return calls_to(hub, tmp_path / "hf_home")
+
+
+@pytest.fixture
 def run_files() -> dict[str, bytes]:
     """What the run of `run` should leave on the Hub, by path; the weights are not among them."""
     as_json = {
         "config.json": {"architecture": "resnet18", "num_classes": 10},
         "environment.json": {"seed": 0},
         "preprocessor_config.json": {"image_mean": [0.5]},
-        "robustness.json": {"schema_version": 1},
+        "robustness.json": {
+            "schema_version": 1,
+            "axes": {"clean": {"accuracy": {"value": 0.97, "ci95": [0.95, 0.98], "n": 360}}},
+        },
         "train_results.json": {"epoch": 1.0},
     }
     return {

@@ -1,120 +1,52 @@
-"""A Hub for tests: a local server that speaks the Hub's protocol to an unmodified huggingface_hub.
-
-Nothing needs to know of it: a process that starts with HF_ENDPOINT set to `hub.endpoint` talks to it, with
-HF_HUB_DISABLE_XET=1 for now. It listens on this machine only, and keeps everything in memory.
-
-    with HubServer() as hub:
-        ...                                           # push with HF_ENDPOINT=hub.endpoint, HF_TOKEN=WRITER
-        hub.repos["me/digits"].commits[-1].files      # {path: bytes}
-
-What it speaks, {id} being namespace/name and {rev} a branch or a commit:
+"""What the tests' Hub speaks, {id} being namespace/name and {rev} a branch or a commit.
 
     GET  /api/whoami-v2                               POST /api/repos/create       POST /api/validate-yaml
     GET  /api/models/{id}[/revision/{rev}]            GET  /api/models/{id}/tree/{rev}?recursive=true
-    POST /api/models/{id}/branch/{rev}                POST /api/models/{id}/preupload/{rev}
-    POST /api/models/{id}/commit/{rev}                HEAD, GET /{id}/resolve/{rev}/{path}
+    GET  /api/models/{id}/refs                        POST /api/models/{id}/branch/{rev}
+    POST /api/models/{id}/preupload/{rev}             POST /api/models/{id}/commit/{rev}
+    HEAD, GET /{id}/resolve/{rev}/{path}              GET  /api/models/{id}/xet-write-token/{rev}, xet-read-token
     POST /{id}.git/info/lfs/objects/batch             POST /{id}.git/info/lfs/verify
-    PUT  /lfs/{id}/{oid}                              the object storage's part, and so without a token
+    PUT, GET /lfs/{id}/{oid}                          the object storage's part, and so without a token
+
+The address that Xet's tokens name is a folder: hf_xet then plays the content store itself, in that folder.
 """
 
 import base64
 import hashlib
 import json
 import re
+import tempfile
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatch
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, unquote, urlsplit
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import yaml
+
+from hub_server.store import GITATTRIBUTES, Repo, XetFile, front_matter, metadata_errors
+from hub_server.wire import Answer, Fault, Handler, Refusal
 
 WRITER = "hf_writer"
 READER = "hf_reader"
 TOKENS = {WRITER: {"name": "me", "can_write": ["me"]}, READER: {"name": "reader", "can_write": []}}
 
-# The Hub's first commit to a new repository; which files go through LFS is read from here.
-GITATTRIBUTES = b"".join(
-    b"*.%s filter=lfs diff=lfs merge=lfs -text\n" % kind
-    for kind in (b"bin", b"ckpt", b"npz", b"onnx", b"pkl", b"pt", b"pth", b"safetensors", b"zip")
-)
-LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n"
 LFS_FROM_BYTES = 10 * 1024 * 1024
 NEVER = "2026-01-01T00:00:00.000Z"
 
 
 @dataclass
-class Commit:
-    sha: str
-    message: str
-    files: dict[str, bytes]
-    lfs: frozenset[str]  # the paths that went through LFS
-
-
-@dataclass
-class Repo:
-    id: str
-    private: bool
-    branches: dict[str, list[Commit]] = field(default_factory=lambda: {"main": []})
-    objects: dict[str, bytes] = field(default_factory=dict)  # LFS objects by their SHA-256
-
-    @property
-    def commits(self) -> list[Commit]:
-        """The default branch, oldest first."""
-        return self.branches["main"]
-
-    def add(self, branch: str, message: str, files: dict[str, bytes], lfs: frozenset[str]) -> Commit:
-        commits = self.branches[branch]
-        parent = commits[-1].sha if commits else ""
-        content = [(path, hashlib.sha1(data).hexdigest()) for path, data in sorted(files.items())]
-        sha = hashlib.sha1(repr((self.id, parent, message, content)).encode()).hexdigest()
-        commits.append(Commit(sha, message, files, lfs))
-        return commits[-1]
-
-    def find(self, revision: str) -> Commit:
-        if revision in self.branches:
-            return self.branches[revision][-1]
-        for commits in self.branches.values():
-            for commit in commits:
-                if commit.sha == revision:
-                    return commit
-        raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-
-
-@dataclass
 class Request:
     query: dict[str, str]
+    headers: dict[str, str]
     body: bytes
     user: dict | None  # whose token it carries
 
     def json(self) -> dict:
         return json.loads(self.body)
-
-
-@dataclass
-class Answer:
-    status: int = 200
-    body: object = b""  # bytes as they are, anything else as JSON
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-class Refusal(Exception):  # noqa: N818
-    """Ends the handling of a request with an error as the Hub words it."""
-
-    def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
-        headers = headers | ({"X-Error-Code": code} if code else {}) | {"X-Error-Message": message}
-        self.answer = Answer(status, {"error": message}, headers)
-
-
-@dataclass
-class Fault:
-    """Answers the next `times` requests of this method whose path contains `path`, in the server's stead."""
-
-    method: str
-    path: str
-    answer: Answer
-    times: int = 1
 
 
 ROUTES: list[tuple[str, re.Pattern[str], str, Callable[..., Answer]]] = []
@@ -136,10 +68,13 @@ def route(methods: str, path: str, access: str = "") -> Callable:
 
 
 class HubServer:
-    """See the module. `tokens` maps a token to its user's name and the namespaces that it may write to.
+    """See the package. `tokens` maps a token to its user's name and the namespaces that it may write to.
 
-    `faults` is consulted before each request, and `requests` lists those that came, as "METHOD /path".
+    `faults` are what is still to go wrong, and `requests` lists what came, as "METHOD /path". A listing of a tree
+    comes in pages of `page_size`.
     """
+
+    page_size = 1000
 
     def __init__(self, tokens: dict[str, dict] | None = None) -> None:
         self.tokens = TOKENS if tokens is None else tokens
@@ -149,31 +84,40 @@ class HubServer:
         self.lock = threading.Lock()
 
     def __enter__(self) -> "HubServer":
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), type("HandlerOfHub", (Handler,), {"hub": self}))
         self.endpoint = f"http://127.0.0.1:{self.http.server_port}"
+        # Another host to the client, which takes a redirect within one host for the file itself.
+        self.storage = f"http://localhost:{self.http.server_port}"
+        self.folder = tempfile.TemporaryDirectory(prefix="hub_", ignore_cleanup_errors=True)
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.http.shutdown()
         self.http.server_close()
+        self.folder.cleanup()
+
+    def fault(self, method: str, path: str) -> Fault | None:
+        """What goes wrong with this request; None where nothing does."""
+        for fault in self.faults:
+            if fault.times and fault.method == method and fault.path in path:
+                fault.times -= 1
+                return fault
+        return None
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
         parts = urlsplit(target)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        self.requests.append(f"{method} {parts.path}")
-        for fault in self.faults:
-            if fault.times and fault.method == method and fault.path in parts.path:
-                fault.times -= 1
-                return fault.answer
         try:
             token = headers.get("authorization", "").removeprefix("Bearer ")
             if token and token not in self.tokens:
                 raise Refusal(401, "Invalid credentials in Authorization header")
-            request = Request(query, body, self.tokens.get(token))
+            request = Request(query, headers, body, self.tokens.get(token))
             for verb, pattern, access, handle in ROUTES:
                 if verb == method and (match := pattern.fullmatch(parts.path)):
                     arguments = {name: unquote(value) for name, value in match.groupdict().items() if value}
+                    if access == "write" and "create_pr" in query:
+                        access = "user"  # whoever may read may propose
                     if access == "user" and request.user is None:
                         raise Refusal(401, "Invalid username or password.")
                     if "id" in arguments:
@@ -215,7 +159,7 @@ class HubServer:
         body = {"url": f"{self.endpoint}/{id}", "name": id}
         if id in self.repos:
             return Answer(409, {"error": "You already created this model repo", **body})
-        repo = self.repos[id] = Repo(id, private=asked.get("visibility") == "private")
+        repo = self.repos[id] = Repo(id, asked.get("visibility") == "private", Path(self.folder.name, id))
         repo.add("main", "initial commit", {".gitattributes": GITATTRIBUTES}, frozenset())
         return Answer(200, body)
 
@@ -247,30 +191,62 @@ class HubServer:
     def list_tree(self, request: Request, repo: Repo, revision: str) -> Answer:
         if request.query.get("recursive") != "true":
             raise Refusal(400, "this server lists whole trees only")
-        return Answer(200, tree(repo.find(revision)))
+        start, entries = int(request.query.get("cursor", 0)), repo.find(revision).tree()
+        end, headers = start + self.page_size, {}
+        if end < len(entries):
+            following = (
+                f"{self.endpoint}/api/models/{repo.id}/tree/{quote(revision, '')}?recursive=true&cursor={end}"
+            )
+            headers["Link"] = f'<{following}>; rel="next"'
+        return Answer(200, entries[start:end], headers)
+
+    @route("GET", "/api/models/{id}/refs", "read")
+    def list_refs(self, request: Request, repo: Repo) -> Answer:
+        refs = {"branches": [], "converts": [], "tags": [], "pullRequests": []}
+        for name, commits in repo.branches.items():
+            is_proposed = name.startswith("refs/pr/")
+            ref = {"name": name, "ref": name if is_proposed else f"refs/heads/{name}"}
+            refs["pullRequests" if is_proposed else "branches"].append(ref | {"targetCommit": commits[-1].sha})
+        if "include_prs" not in request.query:
+            del refs["pullRequests"]
+        return Answer(200, refs)
 
     @route("HEAD GET", "/{id}/resolve/{revision}/{path}", "read")
     def resolve(self, request: Request, repo: Repo, revision: str, path: str) -> Answer:
         commit = repo.find(revision)
+        headers = {"X-Repo-Commit": commit.sha}
         if path not in commit.files:
-            raise Refusal(404, "Entry not found", "EntryNotFound", **{"X-Repo-Commit": commit.sha})
-        entry = next(entry for entry in tree(commit) if entry["path"] == path)
-        # LFS files are sent from here too: the client takes a redirect to the same host for the file itself.
-        etag = entry["lfs"]["oid"] if "lfs" in entry else entry["oid"]
-        return Answer(200, commit.files[path], {"X-Repo-Commit": commit.sha, "ETag": f'"{etag}"'})
+            raise Refusal(404, "Entry not found", "EntryNotFound", **headers)
+        entry = next(entry for entry in commit.tree() if entry["path"] == path)
+        data, lfs = commit.files[path], entry.get("lfs")
+        if lfs is None:
+            return content(data, request, {**headers, "ETag": f'"{entry["oid"]}"'})
+        headers |= {"X-Linked-Etag": f'"{lfs["oid"]}"', "X-Linked-Size": str(lfs["size"])}
+        headers["ETag"] = headers["X-Linked-Etag"]
+        if isinstance(data, XetFile):
+            token = f"{self.endpoint}/api/models/{repo.id}/xet-read-token/{commit.sha}"
+            headers |= {"X-Xet-Hash": data.hash, "Link": f'<{token}>; rel="xet-auth"'}
+        return Answer(302, b"", {**headers, "Location": f"{self.storage}/lfs/{repo.id}/{lfs['oid']}"})
+
+    @route("GET", "/api/models/{id}/xet-write-token/{revision}", "write")
+    @route("GET", "/api/models/{id}/xet-read-token/{revision}", "read")
+    def xet_token(self, request: Request, repo: Repo, revision: str) -> Answer:
+        repo.find(revision)
+        repo.xet.mkdir(parents=True, exist_ok=True)
+        token = {"accessToken": "xet", "exp": int(time.time()) + 3600, "casUrl": f"local://{repo.xet}"}
+        names = {"accessToken": "X-Xet-Access-Token", "exp": "X-Xet-Token-Expiration", "casUrl": "X-Xet-Cas-Url"}
+        return Answer(200, token, {header: str(token[key]) for key, header in names.items()})
 
     @route("POST", "/api/models/{id}/branch/{branch}", "write")
     def create_branch(self, request: Request, repo: Repo, branch: str) -> Answer:
         if branch in repo.branches:
             raise Refusal(409, "Reference already exists")
-        start = repo.find(request.json().get("startingPoint", "main"))
-        history = next(commits for commits in repo.branches.values() if start in commits)
-        repo.branches[branch] = history[: history.index(start) + 1]
+        repo.branches[branch] = repo.history(repo.find(request.json().get("startingPoint", "main")))
         return Answer(200, {})
 
     @route("POST", "/api/models/{id}/preupload/{revision}", "write")
     def preupload(self, request: Request, repo: Repo, revision: str) -> Answer:
-        known = {entry["path"]: entry for entry in tree(repo.find(revision))}
+        known = {entry["path"]: entry for entry in repo.find(revision).tree()}
         attributes = repo.find(revision).files.get(".gitattributes", b"").decode().splitlines()
         patterns = [line.split()[0] for line in attributes if "filter=lfs" in line]
         files = []
@@ -301,6 +277,14 @@ class HubServer:
         repo.objects[oid] = request.body
         return Answer()
 
+    @route("HEAD GET", "/lfs/{id}/{oid}")
+    def lfs_get(self, request: Request, repo: Repo, oid: str) -> Answer:
+        if "authorization" in request.headers:
+            raise Refusal(400, "the storage has signed addresses, and must not be told the Hub's token")
+        if oid not in repo.objects:
+            raise Refusal(404, "no such object: what came by Xet can be had by Xet only, from this server")
+        return content(repo.objects[oid], request, {"ETag": f'"{oid}"'})
+
     @route("POST", r"/{id}\.git/info/lfs/verify", "write")
     def lfs_verify(self, request: Request, repo: Repo) -> Answer:
         wanted = request.json()
@@ -324,85 +308,32 @@ class HubServer:
                 files[value["path"]] = base64.b64decode(value["content"], validate=True)
                 lfs.discard(value["path"])
             elif key == "lfsFile":
-                if value["oid"] not in repo.objects:
+                data = repo.uploaded(value["oid"], value["size"])
+                if data is None:
                     raise Refusal(400, f"LFS pointer of {value['path']} points to nothing")
-                files[value["path"]] = repo.objects[value["oid"]]
+                files[value["path"]] = data
                 lfs.add(value["path"])
             else:
                 raise Refusal(400, f"this server does not speak {key}")
+        proposed = {}
+        if "create_pr" in request.query:
+            number = 1 + sum(name.startswith("refs/pr/") for name in repo.branches)
+            revision = f"refs/pr/{number}"
+            repo.branches[revision] = repo.history(last)
+            proposed["pullRequestUrl"] = f"{self.endpoint}/{repo.id}/discussions/{number}"
         done = repo.add(revision, header["summary"], files, frozenset(lfs))
         url = f"{self.endpoint}/{repo.id}/commit/{done.sha}"
-        return Answer(200, {"success": True, "commitOid": done.sha, "commitUrl": url, "hookOutput": ""})
+        return Answer(
+            200, {"success": True, "commitOid": done.sha, "commitUrl": url, "hookOutput": "", **proposed}
+        )
 
 
-def git_oid(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def tree(commit: Commit) -> list[dict]:
-    """The commit's files as the tree listing words them."""
-    entries = []
-    for path, data in sorted(commit.files.items()):
-        entry = {"type": "file", "path": path, "size": len(data), "oid": git_oid(data)}
-        if path in commit.lfs:
-            oid = hashlib.sha256(data).hexdigest()
-            pointer = LFS_POINTER % (oid.encode(), len(data))
-            entry["oid"] = git_oid(pointer)
-            entry["lfs"] = {"oid": oid, "size": len(data), "pointerSize": len(pointer)}
-        entries.append(entry)
-    return entries
-
-
-def front_matter(text: str) -> dict | None:
-    """The YAML between the dashes on top of a card, None where there is none."""
-    match = re.match(r"\s*---\r?\n(.*?)\r?\n---\s*(\n|$)", text, re.DOTALL)
-    return yaml.safe_load(match[1]) if match else None
-
-
-def metadata_errors(data: object) -> list[str]:
-    """What the Hub would refuse in a card's metadata, as far as hfmix writes it."""
-    if not isinstance(data, dict | None):
-        return ["the metadata must be a mapping"]
-    data = data or {}
-    errors = [
-        f'"{key}" must be {"a string" if kind is str else "an array"}'
-        for key, kind in {"library_name": str, "pipeline_tag": str, "tags": list, "model-index": list}.items()
-        if key in data and not isinstance(data[key], kind)
-    ]
-    for i, model in enumerate(data.get("model-index", []) if not errors else []):
-        needed = [(f"model-index[{i}]", model, "name results")]
-        for j, result in enumerate(model.get("results", [])):
-            where = f"model-index[{i}].results[{j}]"
-            needed += [(f"{where}.task", result.get("task", {}), "type")]
-            needed += [(f"{where}.dataset", result.get("dataset", {}), "type name")]
-            metrics = enumerate(result.get("metrics") or [{}])
-            needed += [(f"{where}.metrics[{k}]", metric, "type value") for k, metric in metrics]
-        for where, part, keys in needed:
-            errors += [f'"{where}.{key}" is required' for key in keys.split() if key not in part]
-    return errors
-
-
-class _Handler(BaseHTTPRequestHandler):
-    hub: HubServer
-    protocol_version = "HTTP/1.1"  # keeps connections open, as the client expects
-
-    def _respond(self) -> None:
-        # The body is read before anything is answered: on a kept connection it would be the next request.
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        with self.hub.lock:
-            answer = self.hub.answer(self.command, self.path, headers, body)
-        content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body, default=str).encode()
-        kind = "application/octet-stream" if isinstance(answer.body, bytes) else "application/json"
-        self.send_response(answer.status)
-        described = {"Content-Type": kind, "Content-Length": str(len(content))}
-        for name, value in (described | answer.headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    do_GET = do_HEAD = do_POST = do_PUT = _respond  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Keeps the tests' output to the tests."""
+def content(data: bytes, request: Request, headers: dict[str, str]) -> Answer:
+    """A file, or the part of it that the request asks for."""
+    if part := re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", "")):
+        first, last = int(part[1]), min(int(part[2] or len(data)), len(data) - 1)
+        if first > last:
+            raise Refusal(416, f"the file has {len(data)} bytes", **{"Content-Range": f"bytes */{len(data)}"})
+        headers = {**headers, "Content-Range": f"bytes {first}-{last}/{len(data)}"}
+        return Answer(206, data[first : last + 1], headers)
+    return Answer(200, data, {**headers, "Accept-Ranges": "bytes"})
