@@ -23,6 +23,9 @@ RUN_FILES = (
     "train_results.json",
 )
 
+# They run code when they are loaded: never pushed, even where a pattern above would take them, and never fetched.
+PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
+
 # The card is moved in last, so that it stands for the whole.
 _SEAL = "README.md"
 # There from the start of the training to its end; what is written at the end is gathered in it.

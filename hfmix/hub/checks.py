@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hfmix.run_folder import RUN_FILES
+from hfmix.run_folder import PICKLES, RUN_FILES
 
-# These stay at home even where a pattern of RUN_FILES would take them.
-_PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 _INDEX = "model.safetensors.index.json"
 # the bits of the exponent, of floating-point numbers seen as integers
 _EXPONENT = {
@@ -70,7 +68,7 @@ def files_to_send(run: Path) -> list[str]:
 
 def is_pickle(name: str) -> bool:
     """Whether a file of this name would be a pickle, which runs code when it is loaded."""
-    return Path(name).suffix.lower() in _PICKLES
+    return Path(name).suffix.lower() in PICKLES
 
 
 def weight_files(run: Path) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from hfmix.hub.connection import hub_error, hub_reachable, no_connection
 from hfmix.hub.terminal import printable
-from hfmix.run_folder import RUN_FILES, is_finished
+from hfmix.run_folder import PICKLES, RUN_FILES, is_finished
 
 # what a model is loaded from, as glob patterns
 LOADED_FILES = (
@@ -27,7 +27,6 @@ LOADED_FILES = (
     "robustness.json",
 )
 _CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
-_PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 _SHARD = re.compile(r"model-[\w.-]+\.safetensors")
 
 
@@ -204,7 +203,7 @@ def _cached(repo_id: str, revision: str, patterns: Sequence[str], failure: Excep
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    hidden = ["*/*/*", ".*", "*/.*", *(f"*{suffix}" for suffix in _PICKLES)]  # the client's * takes in folders
+    hidden = ["*/*/*", ".*", "*/.*", *(f"*{suffix}" for suffix in PICKLES)]  # the client's * takes in folders
     try:
         folder = Path(
             snapshot_download(
@@ -234,7 +233,7 @@ def _selected(paths: Iterable[str], patterns: Sequence[str]) -> list[str]:
         path
         for path in paths
         if any(fnmatchcase(path, pattern) and path.count("/") == pattern.count("/") for pattern in patterns)
-        and PurePosixPath(path).suffix.lower() not in _PICKLES
+        and PurePosixPath(path).suffix.lower() not in PICKLES
         and not PurePosixPath(path).name.startswith(".")
     )
 
@@ -248,7 +247,7 @@ def _check_path(path: str, repo_id: str) -> None:
 def _check_weights(paths: Sequence[str], name: str) -> None:
     if "model.safetensors" in paths or "model.safetensors.index.json" in paths:
         return
-    pickles = [path for path in sorted(paths) if PurePosixPath(path).suffix.lower() in _PICKLES]
+    pickles = [path for path in sorted(paths) if PurePosixPath(path).suffix.lower() in PICKLES]
     if pickles:
         raise ValueError(
             f"{name} holds its weights as a pickle ({pickles[0]!r}), which is never read: it can run code"
