@@ -1,7 +1,6 @@
 """Python in a new process whose Hub is the tests' one: huggingface_hub reads HF_ENDPOINT when it is imported."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_server import WRITER
+from pushing import environment
 
 # Evaluates each line of standard input, and prints what it gives or raises as a line of JSON.
 LOOP = """
@@ -30,22 +30,17 @@ class HubProcess:
     Attributes:
         endpoint: of the Hub.
         home: the folder of the client's cache.
+        by_xet: large files come and go by Xet, not by LFS.
     """
 
     endpoint: str
     home: Path
+    by_xet: bool = False
 
     def environment(self, **env: str) -> dict[str, str]:
         """Of a process there."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-        ours = {
-            "HF_ENDPOINT": self.endpoint,
-            "HF_HOME": str(self.home),
-            "HF_TOKEN": WRITER,
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
-        return inherited | ours | env
+        xet = {"HF_HUB_DISABLE_XET": "0" if self.by_xet else "1"}
+        return environment(self.endpoint, self.home, HF_TOKEN=WRITER, **{**xet, **env})
 
     def evaluate(self, setup: str, *expressions: str, **env: str) -> list[Any]:
         """What each expression gives, or ``[error, message]``, after the statements of `setup`."""

@@ -48,12 +48,12 @@ def push(run: Path, repo_id: str = "me/digits", patience: float = 0, **options) 
     return "push_to_hub", {"run": run, "repo_id": repo_id, "patience": patience, **options}
 
 
-def environment(hub: HubServer, home: Path, **env: str) -> dict[str, str]:
-    """Of a process whose Hub is `hub`, and who uploads by LFS unless `env` says otherwise."""
+def environment(endpoint: str, home: Path, **env: str) -> dict[str, str]:
+    """Of a process whose Hub is there, and who uploads by LFS unless `env` says otherwise."""
     ours = {"HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     # hf_xet begins its own retries after three seconds
-    return inherited | ours | {"HF_ENDPOINT": hub.endpoint, "HF_XET_CLIENT_RETRY_BASE_DELAY": "50ms"} | env
+    return inherited | ours | {"HF_ENDPOINT": endpoint, "HF_XET_CLIENT_RETRY_BASE_DELAY": "50ms"} | env
 
 
 def calls_to(hub: HubServer, home: Path) -> Callable[..., Outcome]:
@@ -63,7 +63,7 @@ def calls_to(hub: HubServer, home: Path) -> Callable[..., Outcome]:
         done = subprocess.run(
             [sys.executable, "-c", CALLS],
             input=json.dumps(calls, default=str),
-            env=environment(hub, home, **env),
+            env=environment(hub.endpoint, home, **env),
             capture_output=True,
             text=True,
             timeout=240,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from hub_process import HubProcess
-from hub_server import WRITER
+from hub_server import WRITER, XetFile
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -85,12 +85,15 @@ def test_what_is_loaded_from_the_hub_gives_the_logits_of_what_was_pushed(hub, fi
 
 
 @pytest.mark.slow
-def test_train_push_pull_verify(hub, finished_run, tmp_path):
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("by_xet", [False, True], ids=["by LFS", "by Xet"])
+def test_train_push_pull_verify(hub, finished_run, tmp_path, by_xet):
     """By the command line, each in a new process; a forged run is pushed too, and fails."""
-    machine, out = HubProcess(hub.endpoint, tmp_path / "home"), tmp_path / "pulled"
+    machine, out = HubProcess(hub.endpoint, tmp_path / "home", by_xet), tmp_path / "pulled"
     assert machine.hfmix("push", str(finished_run), "--repo-id", "me/digits").returncode == 0
     pulled = machine.hfmix("pull", "me/digits", "--out", str(out))
     assert pulled.returncode == 0, pulled.stderr
+    assert isinstance(hub.repos["me/digits"].commits[-1].files["model.safetensors"], XetFile) == by_xet
     assert pulled.stdout.strip() == str(out)
     ours, theirs = (
         {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*") if path.is_file()}

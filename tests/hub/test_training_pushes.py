@@ -34,7 +34,7 @@ for i, arguments in enumerate(json.load(sys.stdin)):
 @pytest.mark.slow
 def test_a_run_of_the_script_ends_as_a_push_of_it(hub, tmp_path):
     run = tmp_path / "digits"
-    env = environment(hub, tmp_path / "home", HF_TOKEN=WRITER)
+    env = environment(hub.endpoint, tmp_path / "home", HF_TOKEN=WRITER)
     options = ["--output_dir", str(run), "--save_strategy", "steps", "--save_steps", "2"]
     pushing = ["--push_to_hub", "true", "--hub_model_id", "me/digits", "--hub_always_push", "true"]
     hfmix = [sys.executable, "-m", "hfmix"]
@@ -71,7 +71,7 @@ def test_trainers_of_ones_own_push_whole_models(hub, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", TRAINERS, str(ROOT / "tests"), str(tmp_path)],
         input=json.dumps(asked),
-        env=environment(hub, tmp_path / "home", HF_TOKEN=WRITER),
+        env=environment(hub.endpoint, tmp_path / "home", HF_TOKEN=WRITER),
         capture_output=True,
         text=True,
         timeout=240,

@@ -57,7 +57,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(calls, hub, run, tmp_pa
 
 
 def test_the_command_line_shows_before_it_sends(hub: HubServer, run, tmp_path):
-    env = environment(hub, tmp_path / "home", HF_TOKEN=WRITER, HF_HUB_DISABLE_XET="0")
+    env = environment(hub.endpoint, tmp_path / "home", HF_TOKEN=WRITER, HF_HUB_DISABLE_XET="0")
 
     def hfmix_push(*options: str) -> list[str]:
         command = [sys.executable, "-m", "hfmix", "push", str(run), "--repo-id", "me/digits", *options]
