@@ -3,7 +3,9 @@
 GET /api/models?filter={tag}[&limit=…][&cursor=…]
 """
 
-from hub_server import Answer, HubServer, Repo, Request, front_matter, route
+from hub_server import Answer, HubServer, Repo
+from hub_server.server import Request, route
+from hub_server.store import front_matter
 
 PAGE = 3  # models an answer, few enough for tests to need several
 NEVER = "2026-01-01T00:00:00.000Z"

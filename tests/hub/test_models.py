@@ -1,5 +1,7 @@
 """What the Hub lists under hfmix's tag, from cards that anyone can write."""
 
+from pathlib import Path
+
 import hub_listing  # noqa: F401  adds the listing to the server
 import pytest
 import yaml
@@ -39,7 +41,7 @@ def card(dataset: str, **figures: float) -> bytes:
 
 
 def put(hub: HubServer, name: str, readme: bytes, private: bool = False) -> None:
-    hub.repos[name] = Repo(name, private)
+    hub.repos[name] = Repo(name, private, Path("nowhere"))
     hub.repos[name].add("main", "Add", {"README.md": readme}, frozenset())
 
 
