@@ -33,6 +33,7 @@ def evaluate(arguments: Namespace) -> None:
     """
     if arguments.out and is_finished(Path(arguments.out)):
         raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
+    threats = threats_of(arguments)
     state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
     with state.main_process_first():  # what one process downloads, the others find
         columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
@@ -72,7 +73,7 @@ def evaluate(arguments: Namespace) -> None:
         corruption_samples=arguments.corruption_samples,
         mode=arguments.mode,
         corrupted=arguments.corrupted,
-        threats=threats_of(arguments),
+        threats=threats,
         attack_samples=arguments.attack_samples,
         pairs=arguments.pairs,
         batch_size=arguments.batch_size,
@@ -93,17 +94,16 @@ def evaluate(arguments: Namespace) -> None:
 
 
 def threats_of(arguments: Namespace) -> list[Threat]:
-    """One a norm."""
-    return [
-        Threat(
-            norm,
-            arguments.eps,
-            arguments.attacks,
-            steps=arguments.attack_steps,
-            restarts=arguments.restarts,
-        )
-        for norm in arguments.norms
-    ]
+    """One a norm.
+
+    Raises:
+        UsageError: radii that are no numbers.
+    """
+    steps = {"steps": arguments.attack_steps, "restarts": arguments.restarts}
+    try:
+        return [Threat(norm, arguments.eps, arguments.attacks, **steps) for norm in arguments.norms]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _groups(near: Sequence[str], far: Sequence[str]) -> dict[str, Sequence[str]]:

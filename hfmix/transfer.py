@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from hfmix.data.columns import Columns
 from hfmix.data.splits import load_test
+from hfmix.errors import UsageError
 from hfmix.hub.pretrained import load_pretrained
 from hfmix.robustness.attacks.threats import parse_eps
 from hfmix.robustness.attacks.transfer import save_transfer, transfer_matrix, transfer_table
@@ -30,7 +31,10 @@ def transfer(arguments: Namespace) -> None:
     """
     if arguments.out and is_finished(Path(arguments.out)):
         raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
-    eps = parse_eps(arguments.eps)
+    try:
+        eps = parse_eps(arguments.eps)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
     with state.main_process_first():  # what one process downloads, the others find
         columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
