@@ -38,7 +38,9 @@ def transfer(arguments: Namespace) -> None:
     state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
     with state.main_process_first():  # what one process downloads, the others find
         columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
-        test = load_test(arguments.dataset, arguments.split, columns, arguments.test_fraction)
+        test = load_test(
+            arguments.dataset, arguments.split, columns, arguments.test_fraction, arguments.split_seed
+        )
         models = {name: load_pretrained(path)[:2] for name, path in _named(arguments.models).items()}
     names = _class_names({name: model for name, (model, _) in models.items()})
     if set(test.class_names) <= set(names):

@@ -1,10 +1,8 @@
 """`hfmix evaluate`: how robust a model is."""
 
-import os
-import sys
 from argparse import Namespace
 
-from hfmix.commands.options import Commands, count, named
+from hfmix.commands.options import Commands, add_test_set, count, launched, named
 from hfmix.robustness import AXES, DEFAULT_AXES
 from hfmix.robustness.conventions import ATTACK_NAMES, BALL_NAMES
 
@@ -13,20 +11,7 @@ def add(commands: Commands) -> None:
     """Its options."""
     parser = commands.add_parser("evaluate", help="measure how robust a model is", allow_abbrev=False)
     parser.add_argument("model", metavar="MODEL", help="a run's folder or a Hub id")
-    parser.add_argument(
-        "--dataset", required=True, help="the test set: a Hub id, a folder, a Parquet file, or `digits`"
-    )
-    parser.add_argument("--split", default="test", help="which split of it [test]")
-    parser.add_argument(
-        "--test_fraction",
-        type=float,
-        default=0.2,
-        help="share of `train` to measure on where there is no `test`: the part that training held out [0.2]",
-    )
-    parser.add_argument("--split_seed", type=int, default=0, help="the run's, which drew that part [0]")
-    parser.add_argument("--image_column_name", help="the column of images [the only one]")
-    parser.add_argument("--audio_column_name", help="the column of sound [the only one]")
-    parser.add_argument("--label_column_name", help="the column of classes [the only one]")
+    add_test_set(parser)
     usual = ", ".join(DEFAULT_AXES)
     parser.add_argument("--axes", nargs="+", choices=AXES, help=f"what to measure [{usual}]")
     parser.add_argument(
@@ -90,13 +75,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: Namespace) -> None:
-    if arguments.num_processes > 1 and "RANK" not in os.environ:
-        import torch
-
-        from hfmix.launch import launch, take_num_processes
-
-        _, options = take_num_processes(sys.argv[1:])
-        return launch("hfmix", options, arguments.num_processes, not torch.cuda.is_available())
+    if launched(arguments):
+        return
     from hfmix.evaluate import evaluate
 
     evaluate(arguments)

@@ -1,6 +1,8 @@
 """What the commands' options are read with."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import NoReturn, Protocol
 
 from hfmix.errors import UsageError
@@ -18,6 +20,42 @@ class Commands(Protocol):
     """What `ArgumentParser.add_subparsers` returns."""
 
     def add_parser(self, name: str, **kwargs: object) -> ArgumentParser: ...
+
+
+def add_test_set(parser: ArgumentParser) -> None:
+    """Which data to measure on."""
+    parser.add_argument(
+        "--dataset", required=True, help="the test set: a Hub id, a folder, a Parquet file, or `digits`"
+    )
+    parser.add_argument("--split", default="test", help="which split of it [test]")
+    parser.add_argument(
+        "--test_fraction",
+        type=float,
+        default=0.2,
+        help="share of `train` to measure on where there is no `test`: the part that training held out [0.2]",
+    )
+    parser.add_argument("--split_seed", type=int, default=0, help="the run's, which drew that part [0]")
+    add_columns(parser)
+
+
+def add_columns(parser: ArgumentParser) -> None:
+    """Which columns of it."""
+    parser.add_argument("--image_column_name", help="the column of images [the only one]")
+    parser.add_argument("--audio_column_name", help="the column of sound [the only one]")
+    parser.add_argument("--label_column_name", help="the column of classes [the only one]")
+
+
+def launched(arguments: Namespace) -> bool:
+    """Runs the command anew in ``--num_processes`` processes, where several are asked for; whether it did."""
+    if arguments.num_processes == 1 or "RANK" in os.environ:
+        return False
+    import torch
+
+    from hfmix.launch import launch, take_num_processes
+
+    _, options = take_num_processes(sys.argv[1:])
+    launch("hfmix", options, arguments.num_processes, not torch.cuda.is_available())
+    return True
 
 
 def count(text: str) -> int:

@@ -1,10 +1,8 @@
 """`hfmix transfer`: adversarial examples made on one model, tested on the others."""
 
-import os
-import sys
 from argparse import Namespace
 
-from hfmix.commands.options import Commands, count
+from hfmix.commands.options import Commands, add_test_set, count, launched
 
 
 def add(commands: Commands) -> None:
@@ -13,19 +11,7 @@ def add(commands: Commands) -> None:
         "transfer", help="attack each model with examples made on each other", allow_abbrev=False
     )
     parser.add_argument("models", metavar="MODEL", nargs="+", help="two or more runs' folders or Hub ids")
-    parser.add_argument(
-        "--dataset", required=True, help="the test set: a Hub id, a folder, a Parquet file, or `digits`"
-    )
-    parser.add_argument("--split", default="test", help="which split of it [test]")
-    parser.add_argument(
-        "--test_fraction",
-        type=float,
-        default=0.2,
-        help="share of `train` to measure on where there is no `test`: the part that training held out [0.2]",
-    )
-    parser.add_argument("--image_column_name", help="the column of images [the only one]")
-    parser.add_argument("--audio_column_name", help="the column of sound [the only one]")
-    parser.add_argument("--label_column_name", help="the column of classes [the only one]")
+    add_test_set(parser)
     parser.add_argument("--attack", choices=("pgd", "ifgsm", "fgsm"), default="pgd", help="with what [pgd]")
     parser.add_argument(
         "--eps",
@@ -43,13 +29,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: Namespace) -> None:
-    if arguments.num_processes > 1 and "RANK" not in os.environ:
-        import torch
-
-        from hfmix.launch import launch, take_num_processes
-
-        _, options = take_num_processes(sys.argv[1:])
-        return launch("hfmix", options, arguments.num_processes, not torch.cuda.is_available())
+    if launched(arguments):
+        return
     from hfmix.transfer import transfer
 
     transfer(arguments)

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from hfmix.commands.options import Commands, count, named
+from hfmix.commands.options import Commands, add_columns, count, named
 
 
 def add(commands: Commands) -> None:
@@ -11,9 +11,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("name", metavar="NAME", help="org/name, org/name@revision, or a run's folder")
     parser.add_argument("--dataset", help="the test set: a Hub id, a folder, a file, or `digits` [the recipe's]")
     parser.add_argument("--split", default="test", help="which split of it [test]")
-    parser.add_argument("--image_column_name", help="the column of images [the only one]")
-    parser.add_argument("--audio_column_name", help="the column of sound [the only one]")
-    parser.add_argument("--label_column_name", help="the column of classes [the only one]")
+    add_columns(parser)
     parser.add_argument(
         "--ood",
         nargs="+",
