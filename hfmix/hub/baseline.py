@@ -104,24 +104,29 @@ def robustness_table(
         baseline: as `load_baseline` gives it.
         num_examples: what was measured on, such as ``"540 test images"``.
     """
-    found = headline_figures(report)
     measured_on = f"measured on {num_examples}"
     if baseline is None:
-        rows = [(plain(how.title), show(ours, how.factor, how.digits)) for how, ours in found.items()]
-        return [(measured_on, "value [95 % interval]"), *rows]
-    label = baseline["policy"] or baseline["name"]
-    rows = [(measured_on, "this model", f"baseline ({plain(label)})", "difference")]
-    for how, ours in found.items():
-        theirs, difference = (baseline[part].get(how.path) for part in ("figures", "differences"))
-        rows.append(
-            (
-                plain(how.title),
-                show(ours, how.factor, how.digits),
-                "–" if theirs is None else show(theirs, how.factor, how.digits),
-                "–" if difference is None else show_difference(difference, how.factor, how.digits),
+        head = (measured_on, "value [95 % interval]")
+    else:
+        label = plain(baseline["policy"] or baseline["name"])
+        head = (measured_on, "this model", f"baseline ({label})", "difference")
+    rows = [head]
+    for how, found in headline_figures(report).items():
+        row = (plain(how.title), _unbroken(show(found, how.factor, how.digits)))
+        if baseline is not None:
+            theirs, difference = (baseline[part].get(how.path) for part in ("figures", "differences"))
+            # the value alone: with a third interval the table is too wide for a phone
+            row += (
+                "–" if theirs is None else f"{how.factor * theirs['value']:.{how.digits}f}",
+                "–" if difference is None else _unbroken(show_difference(difference, how.factor, how.digits)),
             )
-        )
+        rows.append(row)
     return rows
+
+
+def _unbroken(text: str) -> str:
+    """The text, its interval on one line."""
+    return text.replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def _policy_of(run: Path) -> str | None:

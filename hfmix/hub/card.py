@@ -183,7 +183,7 @@ def eval_results(report: RobustnessReport, dataset: str, task: str) -> list[Eval
         elif axis == "corruptions":
             config, metric = "all-corruptions", " ".join(rest)
         elif axis == "ood":
-            config, metric = f"against {rest[0]}", " ".join(rest[1:])
+            config, metric = f"against {'/'.join(rest[:-2])}", " ".join(rest[-2:])
         elif axis == "adversarial":
             config, metric = f"attacked by {rest[1]}, {rest[0]} {rest[2].replace('_of_', '/')}", rest[3]
         elif axis in ("interpolation", "memorization"):
