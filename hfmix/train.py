@@ -42,6 +42,7 @@ from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
 from hfmix.trainer import MixTrainer
+from hfmix.training.energy import EnergyMeter
 from hfmix.training.restore import last_whole_checkpoint
 from hfmix.training.watch_test import WatchTest
 from hfmix.training_args import MixTrainingArguments
@@ -100,6 +101,8 @@ def train(recipe: Recipe) -> None:
     if recipe.run.test_every_epoch:
         test = Examples(splits["test"], transform_for(splits["test"], processor))
         trainer.add_callback(WatchTest(trainer, test))
+    energy = EnergyMeter()
+    trainer.add_callback(energy)
     if args.process_index == 0:
         begin(run, recipe.run.overwrite)
     result = trainer.train(resume_from_checkpoint=_checkpoint(args, run) if recipe.resume else None)
@@ -107,7 +110,7 @@ def train(recipe: Recipe) -> None:
         _leave_group(trainer)
     if not trainer.is_world_process_zero():
         return  # measuring is the main process's alone
-    finish(recipe, trainer, processor, splits, ood, result.metrics)
+    finish(recipe, trainer, processor, splits, ood, result.metrics, energy.used())
 
 
 def _training_examples(
@@ -175,8 +178,12 @@ def finish(
     splits: Mapping[Split, LabelledData | StreamedData],
     ood: Mapping[str, LabelledData],
     metrics: Mapping[str, float],
+    energy: Mapping[str, Any] | None = None,
 ) -> None:
-    """Measures the trained model and writes the finished run; on the main process only."""
+    """Measures the trained model and writes the finished run, on the main process only.
+
+    `energy` is what `EnergyMeter.used` says of the training.
+    """
     args, model = recipe.training, trainer.accelerator.unwrap_model(trainer.model)
     run, train = Path(args.output_dir), splits["train"]
     results = {
@@ -184,6 +191,7 @@ def finish(
         "num_train_samples": len(trainer.train_dataset) if has_length(trainer.train_dataset) else None,
         "num_changed_labels": trainer.train_dataset.data.num_changed_labels,
         "data_license": None,
+        "energy": energy,
         "metrics": metrics,
         "log_history": trainer.state.log_history,
     }
