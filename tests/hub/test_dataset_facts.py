@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hub_process import HubProcess
 from huggingface_hub import parse_eval_result_entries
 
 from hfmix import RobustnessReport
@@ -97,3 +98,17 @@ def test_results_are_in_the_hubs_form_and_are_pushed_and_checked(finished_run, t
     assert verdict() == "failed"
     (run / file).write_text("value: [")
     assert verdict() == "failed"
+
+
+def test_results_and_baseline_come_back_from_the_hub_and_from_the_cache(hub, run, tmp_path):
+    """Though the folder of results is hidden; other hidden files stay away."""
+    (run / ".eval_results/.secret.yaml").write_text("x: 1\n")
+    push_to = f"push_to_hub({str(run)!r}, 'me/digits')"
+    pull = "sorted(p.relative_to(f).as_posix() for f in [snapshot('me/digits', RUN_FILES)] for p in f.rglob('*'))"
+    setup = "from hfmix.hub.publish import push_to_hub\nfrom hfmix.hub.snapshot import snapshot\n"
+    setup += "from hfmix.run_folder import RUN_FILES\n"
+    home = HubProcess(hub.endpoint, tmp_path / "home")
+    _, online = home.evaluate(setup, push_to, pull)
+    (offline,) = home.evaluate(setup, pull, HF_HUB_OFFLINE="1")
+    assert online == offline and {".eval_results/me_digits.yaml", "baseline.json"} <= set(online)
+    assert ".eval_results/.secret.yaml" not in hub.repos["me/digits"].commits[-1].files
