@@ -30,7 +30,7 @@ from hfmix.environment import environment
 from hfmix.errors import report_errors
 from hfmix.hub.baseline import write_baseline
 from hfmix.hub.card import is_hub_dataset, write_card
-from hfmix.hub.dataset_facts import benchmark_tasks, licence_of, write_eval_results
+from hfmix.hub.dataset_facts import licence_of, write_eval_results
 from hfmix.hub.publish import PushError, push_to_hub
 from hfmix.metrics import mean_average_precision
 from hfmix.mixing import Policy
@@ -216,7 +216,8 @@ def finish(
             raise RuntimeError(f"{error} (trained, not measured: the weights are in {stage})") from error
         report.save(stage)
         if is_hub_dataset(recipe.resolved):
-            _write_what_the_hub_says(recipe, report, stage, results)
+            results["data_license"] = licence_of(recipe.data.dataset_name)
+            write_eval_results(stage, report, recipe.data)
         if recipe.run.baseline:
             _write_baseline(recipe, report, stage)
         _write_json(stage / "train_results.json", results)
@@ -227,17 +228,6 @@ def finish(
     say(args, f"{run / 'README.md'} is the card, {run / 'report.html'} the whole report")
     if args.push_to_hub:
         say(args, f"pushed to {_push(run, trainer)}")
-
-
-def _write_what_the_hub_says(
-    recipe: Recipe, report: RobustnessReport, stage: Path, results: dict[str, Any]
-) -> None:
-    """Notes the licence of the data, and writes the files for the leaderboards of a benchmark measured whole."""
-    data = recipe.data
-    results["data_license"] = licence_of(data.dataset_name)
-    if data.max_test_samples is None and "accuracy" in report.axes.get("clean", {}):
-        tasks = benchmark_tasks(data.dataset_name, data.dataset_config_name, data.test_split)
-        write_eval_results(stage, report, data.dataset_name, tasks)
 
 
 def _write_baseline(recipe: Recipe, report: RobustnessReport, stage: Path) -> None:

@@ -102,6 +102,7 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         corruption_sentence=_corruption_sentence(report.axes["corruptions"])
         if "corruptions" in report.axes
         else "",
+        has_ood="ood" in report.axes,
         findings=card_findings(report),
         figures=_figures(run),
         recipe=recipe,

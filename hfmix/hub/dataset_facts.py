@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
+from hfmix.arguments import DataArguments
 from hfmix.hub.connection import hub_reachable
 from hfmix.robustness.report import RobustnessReport
 
@@ -44,14 +45,18 @@ def benchmark_tasks(dataset: str, config: str | None, split: str) -> list[str]:
     ]
 
 
-def write_eval_results(run: Path, report: RobustnessReport, dataset: str, tasks: list[str]) -> None:
-    """Writes ``.eval_results/NAME.yaml``, the clean accuracy as result of each task, if there are any."""
+def write_eval_results(run: Path, report: RobustnessReport, data: DataArguments) -> None:
+    """Writes ``.eval_results/NAME.yaml``, the clean accuracy as result of each task of a benchmark.
+
+    No file where the Hub's data set is no benchmark, or where a part of its test split was measured.
+    """
+    dataset, found = data.dataset_name, report.axes.get("clean", {}).get("accuracy")
+    if found is None or data.max_test_samples is not None:
+        return
+    tasks = benchmark_tasks(dataset, data.dataset_config_name, data.test_split)
     if not tasks:
         return
-    entries = [
-        EvalResultEntry(dataset, task, round(report.axes["clean"]["accuracy"]["value"], 6), notes="top-1 accuracy")
-        for task in tasks
-    ]
+    entries = [EvalResultEntry(dataset, task, round(found["value"], 6), notes="top-1 accuracy") for task in tasks]
     file = run / EVAL_FOLDER / (re.sub(r"[^\w-]+", "_", dataset) + ".yaml")
     file.parent.mkdir(exist_ok=True)
     file.write_text(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False), encoding="utf-8")

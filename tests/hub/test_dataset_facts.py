@@ -9,6 +9,7 @@ from hub_process import HubProcess
 from huggingface_hub import parse_eval_result_entries
 
 from hfmix import RobustnessReport
+from hfmix.arguments import DataArguments
 from hfmix.hub.card_check import card_claims
 from hfmix.hub.checks import files_to_send
 from hfmix.hub.dataset_facts import benchmark_tasks, licence_of, write_eval_results
@@ -77,13 +78,16 @@ def test_without_the_hub_nothing_is_said(stored):
     assert licence_of("no such/name/at all") is None
 
 
-def test_results_are_in_the_hubs_form_and_are_pushed_and_checked(finished_run, tmp_path):
+def test_results_are_in_the_hubs_form_and_are_pushed_and_checked(stored, finished_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
     report = RobustnessReport.load(run)
-    write_eval_results(run, report, "me/digits", [])
+    write_eval_results(run, report, DataArguments("me/digits"))  # not known to be a benchmark
+    stored(eval_yaml=EVAL)
+    write_eval_results(run, report, DataArguments("me/digits", max_test_samples=60))
+    write_eval_results(run, report, DataArguments("me/digits", test_split="validation"))
     assert not (run / ".eval_results").exists()
-    write_eval_results(run, report, "me/digits", ["digits_test"])
+    write_eval_results(run, report, DataArguments("me/digits"))
     file = Path(".eval_results/me_digits.yaml")
     assert file.as_posix() in files_to_send(run)
     (entry,) = parse_eval_result_entries(yaml.safe_load((run / file).read_text()))
