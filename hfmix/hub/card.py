@@ -9,7 +9,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hfmix.hub.baseline import load_baseline, robustness_table
-from hfmix.hub.markdown import plain, table_line
+from hfmix.hub.markdown import for_metadata, plain, table_line
 from hfmix.hub.papers import arxiv_ids, citations
 from hfmix.mixing import policy_from_dict
 from hfmix.robustness.findings import findings
@@ -73,7 +73,7 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         datasets=[dataset] if is_hub_dataset(recipe) else None,
         base_model=hub_base,
         metrics=["mean_average_precision" if is_multi_label else "accuracy"],
-        model_name=title,
+        model_name=for_metadata(title),
         eval_results=eval_results(report, dataset, task),
     )
     return ModelCard.from_template(
@@ -131,9 +131,9 @@ def card_findings(report: RobustnessReport) -> list[str]:
 def dataset_name(recipe: dict[str, Any]) -> str:
     """What to call the data of a recipe: its Hub id or embedded name, else the name of its folder."""
     if recipe.get("train_file"):
-        return Path(recipe["train_file"][0]).resolve().parent.name
+        return for_metadata(Path(recipe["train_file"][0]).resolve().parent.name)
     name = recipe["dataset_name"]
-    return Path(name).resolve().name if Path(name).is_dir() else name
+    return for_metadata(Path(name).resolve().name if Path(name).is_dir() else name)
 
 
 def is_hub_dataset(recipe: dict[str, Any]) -> bool:
@@ -184,7 +184,7 @@ def eval_results(report: RobustnessReport, dataset: str, task: str) -> list[Eval
         elif axis == "corruptions":
             config, metric = "all-corruptions", " ".join(rest)
         elif axis == "ood":
-            config, metric = f"against {'/'.join(rest[:-2])}", " ".join(rest[-2:])
+            config, metric = f"against {for_metadata('/'.join(rest[:-2]))}", " ".join(rest[-2:])
         elif axis == "adversarial":
             config, metric = f"attacked by {rest[1]}, {rest[0]} {rest[2].replace('_of_', '/')}", rest[3]
         elif axis in ("interpolation", "memorization"):

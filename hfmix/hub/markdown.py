@@ -13,6 +13,11 @@ def plain(text: str) -> str:
     return _ACTIVE.sub(r"\\\1", one_line)
 
 
+def for_metadata(text: str) -> str:
+    """The text with spaces for Unicode's own line breaks, which PyYAML writes as they are and reads as others."""
+    return re.sub("[\N{NEXT LINE}\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]", " ", text)
+
+
 def table_line(cells: Iterable[str]) -> str:
     """A line of a table."""
     return f"| {' | '.join(cells)} |"
