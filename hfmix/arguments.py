@@ -211,6 +211,11 @@ class DataArguments:
         },
     )
 
+    data_license: str | None = field(
+        default=None,
+        metadata={"help": "The licence of the data, for the card. [what the data set's card on the Hub says]"},
+    )
+
     _argument_group_name = "data"
 
     def __post_init__(self) -> None:
@@ -288,6 +293,14 @@ class RunArguments:
             "help": "Measure the test set after each epoch, or along with each evaluation where that goes by "
             "steps; training stays the same. The best of the figures is chosen on the test set, as in the tables "
             "of papers on label noise, and is no estimate of generalisation."
+        },
+    )
+
+    baseline: str | None = field(
+        default=None,
+        metadata={
+            "help": "A finished run that was measured on the same data, such as the one without mixing: its "
+            "figures stand beside this run's on the card, with the paired differences."
         },
     )
 

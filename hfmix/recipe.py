@@ -29,7 +29,7 @@ Another `mix` than the one below it comes without that one's strength and settin
 
 
 # of one start, not of the recipe; a token belongs in no file
-_NOT_KEPT = {"overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
+_NOT_KEPT = {"baseline", "overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
 
 # what transformers' run_image_classification.py and run_audio_classification.py and timm's train.py call it, or
 # where it went

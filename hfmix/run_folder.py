@@ -7,7 +7,9 @@ from pathlib import Path
 
 # What a finished run consists of, as glob patterns relative to its folder. Nothing else is ever pushed.
 RUN_FILES = (
+    ".eval_results/*.yaml",
     "README.md",
+    "baseline.json",
     "config.json",
     "environment.json",
     "figures/*",

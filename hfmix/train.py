@@ -28,17 +28,21 @@ from hfmix.data.streams import StreamedData, StreamedExamples, load_streams
 from hfmix.data.table_processor import TableProcessor, missing_cells
 from hfmix.environment import environment
 from hfmix.errors import report_errors
-from hfmix.hub.card import write_card
+from hfmix.hub.baseline import write_baseline
+from hfmix.hub.card import is_hub_dataset, write_card
+from hfmix.hub.dataset_facts import licence_of, write_eval_results
 from hfmix.hub.publish import PushError, push_to_hub
 from hfmix.metrics import mean_average_precision
 from hfmix.mixing import Policy
 from hfmix.recipe import Recipe, parse
 from hfmix.robustness import DEFAULT_AXES
 from hfmix.robustness.memorization import LearningCurve
+from hfmix.robustness.report import RobustnessReport
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
 from hfmix.trainer import MixTrainer
+from hfmix.training.energy import EnergyMeter
 from hfmix.training.restore import last_whole_checkpoint
 from hfmix.training.watch_test import WatchTest
 from hfmix.training_args import MixTrainingArguments
@@ -66,6 +70,10 @@ def train(recipe: Recipe) -> None:
     with args.main_process_first(local=False, desc="preparing the run's folder and the data"):
         if args.process_index == 0:
             check_free(run, recipe.resume, recipe.run.overwrite)
+            if recipe.run.baseline:
+                RobustnessReport.load(
+                    recipe.run.baseline
+                )  # now, so that a wrong path is found before the training
         splits = load_streams(recipe.data) if recipe.data.streaming else load_splits(recipe.data, args.seed)
         ood = open_ood(recipe.data.ood or {})  # now, so that a wrong path is found before the training
     set_seed(args.seed)  # of a new head, or of all weights where training starts from none
@@ -93,6 +101,8 @@ def train(recipe: Recipe) -> None:
     if recipe.run.test_every_epoch:
         test = Examples(splits["test"], transform_for(splits["test"], processor))
         trainer.add_callback(WatchTest(trainer, test))
+    energy = EnergyMeter()
+    trainer.add_callback(energy)
     if args.process_index == 0:
         begin(run, recipe.run.overwrite)
     result = trainer.train(resume_from_checkpoint=_checkpoint(args, run) if recipe.resume else None)
@@ -100,7 +110,7 @@ def train(recipe: Recipe) -> None:
         _leave_group(trainer)
     if not trainer.is_world_process_zero():
         return  # measuring is the main process's alone
-    finish(recipe, trainer, processor, splits, ood, result.metrics)
+    finish(recipe, trainer, processor, splits, ood, result.metrics, energy.used())
 
 
 def _training_examples(
@@ -168,14 +178,20 @@ def finish(
     splits: Mapping[Split, LabelledData | StreamedData],
     ood: Mapping[str, LabelledData],
     metrics: Mapping[str, float],
+    energy: Mapping[str, Any] | None = None,
 ) -> None:
-    """Measures the trained model and writes the finished run; on the main process only."""
+    """Measures the trained model and writes the finished run, on the main process only.
+
+    `energy` is what `EnergyMeter.used` says of the training.
+    """
     args, model = recipe.training, trainer.accelerator.unwrap_model(trainer.model)
     run, train = Path(args.output_dir), splits["train"]
     results = {
         "policy": trainer.policy.to_dict(),
         "num_train_samples": len(trainer.train_dataset) if has_length(trainer.train_dataset) else None,
         "num_changed_labels": trainer.train_dataset.data.num_changed_labels,
+        "data_license": None,
+        "energy": energy,
         "metrics": metrics,
         "log_history": trainer.state.log_history,
     }
@@ -199,6 +215,11 @@ def finish(
         except Exception as error:
             raise RuntimeError(f"{error} (trained, not measured: the weights are in {stage})") from error
         report.save(stage)
+        if is_hub_dataset(recipe.resolved):
+            results["data_license"] = licence_of(recipe.data.dataset_name)
+            write_eval_results(stage, report, recipe.data)
+        if recipe.run.baseline:
+            _write_baseline(recipe, report, stage)
         _write_json(stage / "train_results.json", results)
         _write_json(stage / "environment.json", environment(args.seed, args.world_size))
         (stage / "recipe.yaml").write_text(yaml.safe_dump(recipe.resolved, sort_keys=True, allow_unicode=True))
@@ -207,6 +228,14 @@ def finish(
     say(args, f"{run / 'README.md'} is the card, {run / 'report.html'} the whole report")
     if args.push_to_hub:
         say(args, f"pushed to {_push(run, trainer)}")
+
+
+def _write_baseline(recipe: Recipe, report: RobustnessReport, stage: Path) -> None:
+    """Writes the baseline's figures, or says why they cannot stand on the card: a training is not lost over it."""
+    try:
+        write_baseline(report, recipe.run.baseline, stage)
+    except (ValueError, OSError) as error:
+        say(recipe.training, f"no baseline on the card: {error}")
 
 
 def _push(run: Path, trainer: MixTrainer) -> str:

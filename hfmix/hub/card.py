@@ -8,22 +8,28 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from hfmix.hub.baseline import load_baseline, robustness_table
+from hfmix.hub.markdown import for_metadata, plain, table_line
+from hfmix.hub.papers import arxiv_ids, citations
 from hfmix.mixing import policy_from_dict
 from hfmix.robustness.findings import findings
 from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.summary import headlines
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
 _LISTED_OOD = {(score, metric) for score in ("msp", "energy") for metric in ("auroc", "fpr95_ood_positive")}
 _LISTED = ("selective/aurc", "interpolation/miss_rate")
 _QUIRK_OF_ALL = {"all": "grey levels"}
-_PAPERS = {
-    "mixup": "1710.09412",
-    "input_mixup": "1710.09412",
-    "regmixup": "2206.14502",
-    "cutmix": "1905.04899",
-    "resizemix": "2012.11101",
-    "manifold_mixup": "1806.05236",
+# what each figure shows, the first two being those that say most to a reader in a hurry
+_FIGURES = {
+    "corruptions": "Accuracy by corruption and severity",
+    "reliability": "Reliability diagram: accuracy over confidence",
+    "adversarial": "Accuracy under attack over the attack's strength",
+    "ood": "Confidence on proper and on out-of-distribution input",
+    "roc": "ROC curves of telling out-of-distribution input",
+    "risk_coverage": "Error over the share of input that is answered",
+    "shift": "Accuracy on shifted data",
+    "interpolation": "What it predicts between two examples",
+    "memorization": "Errors in the course of training, and on wrong labels",
 }
 
 
@@ -37,7 +43,7 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
 
     Args:
         run: holds ``config.json``, ``recipe.yaml``, ``train_results.json``, ``environment.json`` and
-            ``robustness.json``.
+            ``robustness.json``; what is in ``baseline.json``, if it is there, stands beside its figures.
         title: the card's heading.
         dataset: what to call the data; None takes `dataset_name`, which follows paths of this machine.
     """
@@ -47,6 +53,8 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
     )
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     policy, dataset = results["policy"], dataset or dataset_name(recipe)
+    baseline = load_baseline(run)
+    licence = recipe.get("data_license") or results.get("data_license")
     is_timm = config["model_type"] == "timm_wrapper"
     base = recipe["model_name_or_path"]
     architecture = config.get("architecture") or config["architectures"][0]
@@ -62,10 +70,10 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         library_name="timm" if is_timm else "transformers",
         pipeline_tag=task,
         tags=["hfmix", policy["name"], task, "robustness"],
-        datasets=[dataset] if _is_hub_dataset(recipe) else None,
+        datasets=[dataset] if is_hub_dataset(recipe) else None,
         base_model=hub_base,
         metrics=["mean_average_precision" if is_multi_label else "accuracy"],
-        model_name=title,
+        model_name=for_metadata(title),
         eval_results=eval_results(report, dataset, task),
     )
     return ModelCard.from_template(
@@ -76,7 +84,7 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         is_timm=is_timm,
         kind=kind,
         task=task,
-        examples={"audio": "clips", "table": "rows"}.get(kind, "images"),
+        examples=_examples(kind),
         row=_example_row(run) if kind == "table" else None,
         is_multi_label=is_multi_label,
         sampling_rate=_sampling_rate(run),
@@ -85,16 +93,18 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         class_names=[plain(name) for name in report.content["data"]["class_names"]],
         policy=policy,
         policy_text=str(policy_from_dict(policy)),
-        paper=_PAPERS.get(policy["name"]),
-        headlines=headlines(report),
-        num_samples=report.content["data"]["num_samples"],
+        citations=citations(policy),
+        arxiv_ids=arxiv_ids(citations(policy)),
+        table=[(table_line(row), len(row)) for row in card_table(report, baseline)],
+        baseline=baseline and {"name": plain(baseline["name"]), "paired": bool(baseline["differences"])},
+        data_licence=licence and plain(licence),
         fingerprint=report.content["data"]["fingerprint_sha256"][:16],
         corruption_sentence=_corruption_sentence(report.axes["corruptions"])
         if "corruptions" in report.axes
         else "",
-        left_out=report.content["left_out"],
-        findings=findings(report, plain),
-        figures=[f"figures/{path.name}" for path in sorted((run / "figures").glob("*.png"))],
+        has_ood="ood" in report.axes,
+        findings=card_findings(report),
+        figures=_figures(run),
         recipe=recipe,
         results=results,
         environment=environment,
@@ -103,17 +113,43 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
     )
 
 
+def card_table(report: RobustnessReport, baseline: dict[str, Any] | None) -> list[tuple[str, ...]]:
+    """The card's `robustness_table`."""
+    data = report.content["data"]
+    return robustness_table(report, baseline, f"{data['num_samples']} test {_examples(data['kind'])}")
+
+
+def card_findings(report: RobustnessReport) -> list[str]:
+    """The card's limits: what was found, then what was not measured."""
+    by_reason: dict[str, list[str]] = {}
+    for axis, why in report.content.get("left_out", {}).items():
+        by_reason.setdefault(why, []).append(axis)
+    missing = [f"Not measured: {', '.join(axes)} ({plain(why)})." for why, axes in by_reason.items()]
+    return [*findings(report, plain), *missing]
+
+
 def dataset_name(recipe: dict[str, Any]) -> str:
     """What to call the data of a recipe: its Hub id or embedded name, else the name of its folder."""
     if recipe.get("train_file"):
-        return Path(recipe["train_file"][0]).resolve().parent.name
+        return for_metadata(Path(recipe["train_file"][0]).resolve().parent.name)
     name = recipe["dataset_name"]
-    return Path(name).resolve().name if Path(name).is_dir() else name
+    return for_metadata(Path(name).resolve().name if Path(name).is_dir() else name)
 
 
-def _is_hub_dataset(recipe: dict[str, Any]) -> bool:
+def is_hub_dataset(recipe: dict[str, Any]) -> bool:
+    """Whether a recipe's data is named by a Hub id."""
     name = recipe.get("dataset_name") or ""
     return "/" in name and not recipe.get("train_file") and not Path(name).is_dir()
+
+
+def _examples(kind: str) -> str:
+    return {"audio": "clips", "table": "rows"}.get(kind, "images")
+
+
+def _figures(run: Path) -> list[tuple[str, str]]:
+    """Path and description of each drawn figure, in the order of `_FIGURES`."""
+    drawn = {path.stem for path in (run / "figures").glob("*.png")}
+    return [(f"figures/{name}.png", what) for name, what in _FIGURES.items() if name in drawn]
 
 
 def _is_ours(architecture: str) -> bool:
@@ -148,7 +184,7 @@ def eval_results(report: RobustnessReport, dataset: str, task: str) -> list[Eval
         elif axis == "corruptions":
             config, metric = "all-corruptions", " ".join(rest)
         elif axis == "ood":
-            config, metric = f"against {rest[0]}", " ".join(rest[1:])
+            config, metric = f"against {for_metadata('/'.join(rest[:-2]))}", " ".join(rest[-2:])
         elif axis == "adversarial":
             config, metric = f"attacked by {rest[1]}, {rest[0]} {rest[2].replace('_of_', '/')}", rest[3]
         elif axis in ("interpolation", "memorization"):
@@ -198,8 +234,3 @@ def _corruption_sentence(corruptions: dict[str, Any]) -> str:
         drawn = corruptions["frost"] == "procedural"
         texts.append(f"the frost is {'drawn' if drawn else 'photographed'} (`{corruptions['frost']}`)")
     return "; ".join(texts)
-
-
-def plain(text: str) -> str:
-    """Text from users and data sets, so that Markdown and HTML show it as it is."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(text).split())).replace("\\_", "_")

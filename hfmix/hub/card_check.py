@@ -1,6 +1,7 @@
 """Does a card say what the report beside it says?"""
 
 import csv
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -8,13 +9,15 @@ from pathlib import Path
 import yaml
 from huggingface_hub import ModelCard
 
-from hfmix.hub.card import dataset_name, eval_results, make_card, plain
+from hfmix.hub.baseline import BASELINE_FILE, load_baseline
+from hfmix.hub.card import card_findings, card_table, dataset_name, eval_results, make_card
 from hfmix.hub.claims import Claim
-from hfmix.robustness.findings import findings
+from hfmix.hub.dataset_facts import EVAL_FOLDER
+from hfmix.hub.markdown import table_line
 from hfmix.robustness.report import CSV_COLUMNS, RobustnessReport
-from hfmix.robustness.summary import headlines
 
-_SECTION = "## How robust it is"
+_TABLE, _LIMITS = "## How robust it is", "## Limits that the evaluation found"
+_ROUNDING = 1e-9  # of floating-point sums in another order
 
 
 def card_claims(run: Path, report: RobustnessReport) -> list[Claim]:
@@ -32,32 +35,72 @@ def card_claims(run: Path, report: RobustnessReport) -> list[Claim]:
     else:
         if card is None:
             return [Claim("card", None, None, None, "not checked", "there is no README.md")]
-        claims += [_table(card, report), _findings(card, report), _model_index(card, report, run)]
+        claims += [_table(card, report, run), _findings(card, report), _model_index(card, report, run)]
         claims += _text(card, run)
+    claims += [*_baseline(report, run), *_eval_results(report, run)]
     return claims + ([_csv(run, report)] if (run / "robustness.csv").is_file() else [])
 
 
-def _table(card: ModelCard, report: RobustnessReport) -> Claim:
+def _table(card: ModelCard, report: RobustnessReport, run: Path) -> Claim:
     name = "card, its table"
-    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", _section(card.text), re.MULTILINE)
-    said = [row for row in rows if not row[0].startswith(("---", "measured on "))]
-    found = list(headlines(report).items())
-    for row, other in zip(said, found, strict=False):
-        if row != other:
-            return Claim(name, ": ".join(row), ": ".join(other), None, "failed", "robustness.json says otherwise")
+    said = [line.strip() for line in _section(card.text, _TABLE).splitlines() if line.startswith("|")]
+    said = [line for line in said if set(line) - set("|- ")]
+    try:
+        found = [table_line(row) for row in card_table(report, load_baseline(run))]
+    except ValueError as error:
+        return _failed(name, _short(error))
+    for line, other in zip(said, found, strict=False):
+        if line != other:
+            return Claim(name, line, other, None, "failed", "robustness.json says otherwise")
     if len(said) != len(found):
         return _failed(name, f"it has {len(said)} rows, where robustness.json gives {len(found)}")
-    examples = re.findall(r"^\| measured on (\d+) ", _section(card.text), re.MULTILINE)
-    if examples != [str(report.content["data"]["num_samples"])]:
-        return _failed(name, f"robustness.json is of {report.content['data']['num_samples']} examples")
     return _holds(name)
+
+
+def _baseline(report: RobustnessReport, run: Path) -> list[Claim]:
+    """Do the differences of ``baseline.json`` follow from its figures? The figures are another model's."""
+    try:
+        baseline = load_baseline(run)
+    except ValueError as error:
+        return [_failed(BASELINE_FILE, _short(error))]
+    if baseline is None:
+        return []
+    if baseline.get("fingerprint_sha256") != report.content["data"]["fingerprint_sha256"]:
+        return [_failed(BASELINE_FILE, "it is of another test set")]
+    ours = dict(report.figures())
+    for path, difference in baseline["differences"].items():
+        if path not in ours or path not in baseline["figures"]:
+            return [_failed(BASELINE_FILE, f"it has a difference at {_short(path)!r} without the two figures")]
+        theirs = baseline["figures"][path]
+        between = ours[path]["value"] - theirs["value"]
+        low, high = difference["ci95"]
+        if not (
+            math.isclose(difference["value"], between, abs_tol=_ROUNDING) and low <= difference["value"] <= high
+        ):
+            return [_failed(BASELINE_FILE, f"the two figures at {_short(path)!r} differ by {between:.4g}")]
+    return [Claim(BASELINE_FILE, None, None, None, "not checked", "its figures are of a model that is not here")]
+
+
+def _eval_results(report: RobustnessReport, run: Path) -> list[Claim]:
+    """Do the files for benchmarks' leaderboards give the accuracy of the report?"""
+    claims = []
+    accuracy = report.axes.get("clean", {}).get("accuracy", {}).get("value")
+    for file in sorted((run / EVAL_FOLDER).glob("*.yaml")):
+        name = file.relative_to(run).as_posix()
+        try:
+            values = [entry["value"] for entry in yaml.safe_load(file.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+            claims.append(_failed(name, f"it cannot be read: {_short(error)}"))
+            continue
+        wrong = [value for value in values if accuracy is None or value != round(accuracy, 6)]
+        claims.append(_failed(name, f"robustness.json does not say {wrong[0]!r}") if wrong else _holds(name))
+    return claims
 
 
 def _findings(card: ModelCard, report: RobustnessReport) -> Claim:
     name = "card, its findings"
-    said = re.findall(r"^- (.+)$", _section(card.text), re.MULTILINE)
-    found = findings(report, plain)
-    found += [f"Not measured: {axis} ({why})." for axis, why in report.content.get("left_out", {}).items()]
+    said = re.findall(r"^- (.+)$", _section(card.text, _LIMITS), re.MULTILINE)
+    found = card_findings(report)
     if made_up := Counter(said) - Counter(found):
         return _failed(name, f"robustness.json does not say {_short(next(iter(made_up)))!r}")
     if kept_back := Counter(found) - Counter(said):
@@ -139,8 +182,8 @@ def _value(result: object) -> float | str:
     return round(value, 6) if isinstance(value, int | float) else str(value)
 
 
-def _section(text: str) -> str:
-    return text.partition(_SECTION)[2].partition("\n## ")[0]
+def _section(text: str, heading: str) -> str:
+    return text.partition(heading)[2].partition("\n## ")[0]
 
 
 def _lines(text: str) -> list[str]:

@@ -147,13 +147,14 @@ def _difference_text(reports: Mapping[str, RobustnessReport], differences: Mappi
 def _shown_differences(differences: Mapping[str, Any], shown: Sequence[Headline]) -> dict[str, str]:
     """The titles of `headlines` to text, such as ``{"accuracy, % ↑": "+0.6 [+0.1, +1.1] *"}``."""
     return {
-        how.title: _signed(differences[how.path], how.factor, how.digits)
+        how.title: show_difference(differences[how.path], how.factor, how.digits)
         for how in shown
         if how.path in differences
     }
 
 
-def _signed(found: Mapping[str, Any], factor: float, digits: int) -> str:
+def show_difference(found: Mapping[str, Any], factor: float, digits: int) -> str:
+    """A difference with its sign and its 95 % interval, and a * where that excludes 0."""
     low, high = found["ci95"]
     # + 0.0 makes -0.0 a 0
     value, low, high = (round(factor * number, digits) + 0.0 for number in (found["value"], low, high))

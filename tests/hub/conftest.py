@@ -62,6 +62,7 @@ def calls(hub: HubServer, tmp_path: Path) -> Callable[..., Outcome]:
 def run_files() -> dict[str, bytes]:
     """What the run of `run` should leave on the Hub, by path; the weights are not among them."""
     as_json = {
+        "baseline.json": {"name": "erm"},
         "config.json": {"architecture": "resnet18", "num_classes": 10},
         "environment.json": {"seed": 0},
         "preprocessor_config.json": {"image_mean": [0.5]},
@@ -72,6 +73,7 @@ def run_files() -> dict[str, bytes]:
         "train_results.json": {"epoch": 1.0},
     }
     return {
+        ".eval_results/me_digits.yaml": b"- dataset: {id: me/digits, task_id: digits}\n  value: 0.97\n",
         "README.md": CARD.encode(),
         "figures/reliability.png": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
         "figures/corruptions.svg": b"<svg/>",
