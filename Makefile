@@ -22,7 +22,8 @@ $(VENV)/.installed: pyproject.toml
 quickstart: install ## train, measure and compare ERM, mixup and RegMixup on handwritten digits
 	@for method in $(METHODS); do \
 	  $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-	    -m hfmix.train recipes/digits/$$method.yaml --overwrite || exit; \
+	    -m hfmix.train recipes/digits/$$method.yaml --overwrite \
+	    $$(test $$method = erm || echo --baseline runs/digits/erm) || exit; \
 	done
 	@$(BIN)/hfmix compare $(RUNS) --out runs/digits/comparison
 	@printf '%s\n' \
