@@ -75,7 +75,7 @@ print(json.dumps([None if logits is None else logits.flatten().tolist(), names])
 def main() -> None:
     """Trains, pushes in three ways, loads in three ways, and prints the table."""
     with HubServer() as hub, tempfile.TemporaryDirectory() as folder:
-        run, env = f"{folder}/run", environment(hub, Path(folder, "home"), HF_TOKEN=WRITER)
+        run, env = f"{folder}/run", environment(hub.endpoint, Path(folder, "home"), HF_TOKEN=WRITER)
         env |= {"PYTHONPATH": os.pathsep.join([str(ROOT), env.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
 
         def python(*arguments: str) -> subprocess.CompletedProcess[str]:
