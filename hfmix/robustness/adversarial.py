@@ -58,9 +58,9 @@ def adversarial_axis(
     if data.is_multi_label:
         raise ValueError("attacks are for examples of one class; these have several")
     attacked = attacked_model(runner.model, runner.preprocessor)
-    check_threats(threats, attacked.bounds)
     if data.kind != "image" and any("autoattack" in threat.attacks for threat in threats):
         raise ValueError("autoattack attacks images, and these are clips: leave it out")
+    check_threats(threats, attacked.bounds)
     cells = [(threat, attack, eps) for threat in threats for attack in threat.attacks for eps in threat.eps]
 
     def batch(
