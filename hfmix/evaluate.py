@@ -33,7 +33,7 @@ def evaluate(arguments: Namespace) -> None:
     """
     if arguments.out and is_finished(Path(arguments.out)):
         raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
-    threats = threats_of(arguments)
+    threats = _threats(arguments)
     state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
     with state.main_process_first():  # what one process downloads, the others find
         columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
@@ -93,7 +93,7 @@ def evaluate(arguments: Namespace) -> None:
         state.destroy_process_group()
 
 
-def threats_of(arguments: Namespace) -> list[Threat]:
+def _threats(arguments: Namespace) -> list[Threat]:
     """One a norm.
 
     Raises:

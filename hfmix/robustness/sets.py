@@ -45,9 +45,14 @@ class EvaluationSets:
 
     def check(self) -> None:
         """Raises a ValueError for a set of another kind than the test set."""
-        for data in (*self.plain(), *([] if self.between is None else [self.between])):
-            if data.kind != self.test.kind:
-                raise ValueError(f"the {data.name} set holds {data.kind}, the test set {self.test.kind}")
+        for data in self.plain():
+            check_kind(data, self.test)
+
+
+def check_kind(data: LabelledData, test: LabelledData) -> None:
+    """Raises a ValueError where a set is of another kind than the test set."""
+    if data.kind != test.kind:
+        raise ValueError(f"the {data.name} set holds {data.kind}, the test set {test.kind}")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from hfmix.robustness.ood_scores import NEIGHBOURS
 from hfmix.robustness.pieces import Pieces
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport
 from hfmix.robustness.runner import Runner
-from hfmix.robustness.sets import Asked, EvaluationSets, passes
+from hfmix.robustness.sets import Asked, EvaluationSets, check_kind, passes
 from hfmix.robustness.shards import num_processes
 
 Data = Dataset | LabelledData
@@ -140,6 +140,7 @@ def evaluate_robustness(
     training = None
     if reference is not None and not {"ood", "interpolation", "memorization"}.isdisjoint(axes):
         training = _labelled(reference, columns, "reference", test.class_names)
+        check_kind(training, test)  # now: what can be measured is tried on it
     trial = Runner(model, preprocessor, batch_size, Pieces(None, model), alone=True)
     left_out |= _impossible(axes, trial, test, training)
     axes = [axis for axis in axes if axis not in left_out]

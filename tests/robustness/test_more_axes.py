@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from clips import clips
+from datasets import ClassLabel
 from pictures import NAMES, pictures
 from tqdm.auto import tqdm
 
@@ -103,6 +104,12 @@ def test_what_cannot_be_measured_says_why(model, sets):
 def test_a_wrong_setting_is_an_error_before_anything_runs(model, sets, settings, message):
     with pytest.raises(ValueError, match=message):
         measure(model, sets, **settings)
+
+
+def test_training_data_of_another_kind_is_refused(model, sets):
+    sound = clips([np.zeros(400)] * 4, [0, 1, 1, 0]).cast_column("label", ClassLabel(names=NAMES[:2]))
+    with pytest.raises(ValueError, match="the reference set holds audio, the test set image"):
+        measure(model, sets, reference=sound)
 
 
 def test_a_report_with_all_axes_is_saved_read_and_shown(report, tmp_path):
