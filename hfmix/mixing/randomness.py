@@ -5,6 +5,8 @@ import hashlib
 import numpy as np
 import torch
 
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
 
 def keyed_generator(*key: int) -> torch.Generator:
     """A CPU generator that depends on `key` alone, such as (seed, global step, micro-step, process).
@@ -18,6 +20,26 @@ def key_seeds(*key: int) -> list[int]:
     """Four unrelated seeds of 64 bits that depend on `key` alone."""
     digest = hashlib.sha256(",".join(str(int(part)) for part in key).encode()).digest()
     return [int.from_bytes(digest[start : start + 8], "little") for start in range(0, 32, 8)]
+
+
+def hashed_uniforms(count: int, rows: np.ndarray, *key: int) -> np.ndarray:
+    """(N, count) float64, uniform on [0, 1): what row i gets follows from ``rows[i]`` and `key` alone.
+
+    For many rows at once: the finaliser of SplitMix64 over their numbers, where `keyed_generator` would take a
+    generator each.
+    """
+    head = np.array([key_seeds(*key)[0]], dtype=np.uint64)
+    state = splitmix64(head ^ splitmix64(rows.astype(np.uint64)))
+    steps = np.arange(count, dtype=np.uint64) * _GOLDEN
+    return (splitmix64(state[:, None] + steps) >> np.uint64(11)) * 2.0**-53
+
+
+def splitmix64(x: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele, Lea & Flood 2014) after one step of its counter, on uint64."""
+    x = x + _GOLDEN
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def numpy_generator(generator: torch.Generator | None) -> np.random.Generator:

@@ -3,8 +3,11 @@
 import zlib
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from hfmix.mixing.randomness import splitmix64
 
 _MASK64 = (1 << 64) - 1
 _STREAM_BITS = 27  # 16 streams of 2²⁷ places fill an int32
@@ -28,10 +31,11 @@ class ImageKeys:
     def __init__(
         self, seed: int, first_index: int, name: str, severity: int, count: int, device: torch.device
     ) -> None:
-        head = _splitmix64(_splitmix64(seed & _MASK64) ^ (zlib.crc32(name.encode()) << 8 | severity))
-        keys = [_splitmix64(head ^ _splitmix64(first_index + i)) for i in range(count)]
-        self._low = torch.tensor([_signed32(key) for key in keys], dtype=torch.int32, device=device)
-        self._high = torch.tensor([_signed32(key >> 32) for key in keys], dtype=torch.int32, device=device)
+        name_and_severity = np.array([zlib.crc32(name.encode()) << 8 | severity], dtype=np.uint64)
+        head = splitmix64(splitmix64(np.array([seed & _MASK64], dtype=np.uint64)) ^ name_and_severity)
+        places = np.arange(first_index, first_index + count, dtype=np.int64).astype(np.uint64)
+        keys = torch.from_numpy(splitmix64(head ^ splitmix64(places)).view(np.int32).reshape(count, 2))
+        self._low, self._high = keys.to(device).contiguous().unbind(1)
 
     def uniform(self, shape: Sequence[int], stream: int = 0) -> Tensor:
         """(B, *shape) float32, uniform on [0, 1) in 2²⁴ steps."""
@@ -61,14 +65,6 @@ def _mix32_(x: Tensor) -> Tensor:
 def _shifted(x: Tensor, by: int) -> Tensor:
     """The logical shift to the right; `>>` repeats the sign."""
     return x.bitwise_right_shift(by).bitwise_and_((1 << 32 - by) - 1)
-
-
-def _splitmix64(x: int) -> int:
-    """The finaliser of SplitMix64 (Steele, Lea & Flood 2014) after one step of its counter."""
-    x = (x + 0x9E3779B97F4A7C15) & _MASK64
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & _MASK64
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & _MASK64
-    return x ^ (x >> 31)
 
 
 def _signed32(x: int) -> int:
