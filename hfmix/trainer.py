@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import PreTrainedModel, Trainer, set_seed
+from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 from transformers.utils.hub import PushInProgress
@@ -134,6 +134,8 @@ class MixTrainer(Trainer):
             plan = ERM().sample(len(labels))
             if is_shared(self.accelerator):
                 plan = without_repeats(plan, self.accelerator)
+        if getattr(self.args, "channels_last", False):
+            inputs = _channels_last(inputs)
         inputs = {**inputs, "labels": plan.targets(labels)}
         self._plan = plan
         mixing = mixing_at(model, plan)
@@ -248,6 +250,16 @@ class MixTrainer(Trainer):
         loss = torch.dot(targets.row_weight.to(rows.dtype), rows)
         return loss / (targets.num_inputs if num_items_in_batch is None else num_items_in_batch)
 
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(
+        args: TrainingArguments, model: PreTrainedModel | None = None
+    ) -> tuple[Any, Any]:
+        """The optimizer of the arguments, SGD in its fused form too. See `transformers.Trainer`."""
+        kind, settings = Trainer.get_optimizer_cls_and_kwargs(args, model)
+        if kind is torch.optim.SGD and not args.fsdp:
+            settings["fused"] = True
+        return kind, settings
+
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
         """The scheduler of the arguments, `lr_drop_epochs` among them. See `transformers.Trainer`."""
         if self.lr_scheduler is None and getattr(self.args, "lr_drop_epochs", None):
@@ -296,6 +308,8 @@ class MixTrainer(Trainer):
         if self.args.world_size > 1 and self.model_wrapped is self.model and not is_sharded:
             # an evaluation has marked the net as prepared: it would not become DistributedDataParallel any more
             self.model._is_accelerate_prepared = False
+        if getattr(self.args, "channels_last", False):
+            self.model.to(memory_format=torch.channels_last)
         return super()._inner_training_loop(*args, **kwargs)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
@@ -402,6 +416,13 @@ class MixTrainer(Trainer):
             and not getattr(self.model, "_hf_peft_config_loaded", False)
             and getattr(self.model, "hf_quantizer", None) is None
         )
+
+
+def _channels_last(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: x.contiguous(memory_format=torch.channels_last) if isinstance(x, Tensor) and x.ndim == 4 else x
+        for name, x in inputs.items()
+    }
 
 
 def _policy_of(args: Any) -> Policy:

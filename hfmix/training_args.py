@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from transformers import TrainingArguments
 
 from hfmix.mixing import Policy, get_policy, policy_names
@@ -68,6 +69,13 @@ class MixTrainingArguments(TrainingArguments):
             "evaluated and saved as the trained model."
         },
     )
+    channels_last: bool = field(
+        default=False,
+        metadata={
+            "help": "Keep images and the weights of convolutions with their channels innermost in memory, which "
+            "convolutions are faster in, on GPUs in 16 bits and on most CPUs."
+        },
+    )
     remove_unused_columns: bool = field(
         default=False,
         metadata={"help": "Drop columns that the model's forward does not name before they are collated."},
@@ -87,6 +95,8 @@ class MixTrainingArguments(TrainingArguments):
         # before the parent, which reaches for devices: a wrong policy should fail first
         self.policy()
         check_options(self)
+        if self.bf16 and not torch.accelerator.is_available():
+            self.use_cpu = True  # transformers wants it said, though there is nothing else to use
         super().__post_init__()
         check_device(self)
         check_drops(self)
