@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,11 @@ from transformers.trainer_utils import EvalPrediction, has_length
 from transformers.utils import logging
 
 from hfmix.backbones import TABLE_NETS, freeze_feature_encoder, kind_of, load_backbone, save_backbone
-from hfmix.data.examples import Examples, transform_for
+from hfmix.data.feed import Feed, feed_of
 from hfmix.data.labelled import LabelledData
-from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.sources import Split
 from hfmix.data.splits import load_splits, open_ood
-from hfmix.data.streams import StreamedData, StreamedExamples, load_streams
+from hfmix.data.streams import StreamedData, load_streams
 from hfmix.data.table_processor import TableProcessor, missing_cells
 from hfmix.environment import environment
 from hfmix.errors import report_errors
@@ -88,19 +88,18 @@ def train(recipe: Recipe) -> None:
         model.config.problem_type = "multi_label_classification"  # the loss is a binary cross entropy a class
     if args.ddp_find_unused_parameters is None and isinstance(model, TimmWrapperForImageClassification):
         args.ddp_find_unused_parameters = False  # timm's nets use all of theirs: no search each step
-    train, watched = splits["train"], splits.get("validation")
+    feed = _feed(recipe, splits, processor)
     trainer = MixTrainer(
         model=model,
         args=args,
-        train_dataset=_training_examples(recipe, train, processor),
-        eval_dataset=Examples(watched, transform_for(watched, processor)) if watched is not None else None,
-        data_collator=preprocessor_for(kind, processor).collate,
+        train_dataset=feed.train,
+        eval_dataset=feed.validation,
+        data_collator=feed.collate,
         processing_class=processor,
-        compute_metrics=average_precision if train.is_multi_label else accuracy,
+        compute_metrics=average_precision if splits["train"].is_multi_label else accuracy,
     )
     if recipe.run.test_every_epoch:
-        test = Examples(splits["test"], transform_for(splits["test"], processor))
-        trainer.add_callback(WatchTest(trainer, test))
+        trainer.add_callback(WatchTest(trainer, feed.test))
     energy = EnergyMeter()
     trainer.add_callback(energy)
     if args.process_index == 0:
@@ -113,14 +112,23 @@ def train(recipe: Recipe) -> None:
     finish(recipe, trainer, processor, splits, ood, result.metrics, energy.used())
 
 
-def _training_examples(
-    recipe: Recipe, train: LabelledData | StreamedData, processor: Any
-) -> Examples | StreamedExamples:
-    transform = transform_for(train, processor, recipe.data)
-    if isinstance(train, StreamedData):
-        return StreamedExamples(train, transform, recipe.training.seed, recipe.data.shuffle_buffer)
-    seed = None if train.kind == "table" else recipe.training.seed  # nothing is drawn for a table's rows
-    return Examples(train, transform, seed)
+def _feed(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData], processor: Any) -> Feed:
+    args = recipe.training
+    if recipe.data.data_in_memory:
+        # the main process makes whole batches, on the device, which hold nothing beside the model's inputs
+        args.dataloader_num_workers = 0
+        args.dataloader_pin_memory = args.remove_unused_columns = args.dataloader_persistent_workers = False
+    with args.main_process_first(desc="decoding the images"):  # the others find what it has kept
+        return feed_of(
+            splits,
+            processor,
+            recipe.data,
+            args.seed,
+            device=args.device,
+            channels_last=args.channels_last,
+            with_test=recipe.run.test_every_epoch,
+            say=partial(say, args) if args.process_index == 0 else None,
+        )
 
 
 def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData]) -> tuple[PreTrainedModel, Any]:

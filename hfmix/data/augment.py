@@ -13,6 +13,7 @@ from timm.data.random_erasing import RandomErasing
 from torchvision.transforms import v2
 
 from hfmix.arguments import IMAGE_AUGMENTATIONS, DataArguments
+from hfmix.data.batch_augment import cut_out_
 from hfmix.data.preprocess import ImagePreprocessor, input_size
 from hfmix.mixing.randomness import key_seeds
 
@@ -66,6 +67,7 @@ class ToPixels:
         self.cropped = bool(crops)
         self.steps = steps
         self.erase = _erasing(augment) if kind == "randaugment" else None
+        self.cutout = None if kind == "none" else augment.cutout
 
     def __call__(self, image: Image.Image) -> dict[str, torch.Tensor]:
         for step in self.steps:
@@ -74,6 +76,9 @@ class ToPixels:
             pixels = self.preprocessor.normalize(torch.from_numpy(np.array(image))[None])[0]
         else:
             pixels = self.preprocessor.pixel_values([image])[0]
+        if self.cutout is not None:
+            centre = torch.stack([torch.randint(extent, ()) for extent in pixels.shape[-2:]])
+            pixels = cut_out_(pixels[None], centre[None], self.cutout)[0]
         return {"pixel_values": pixels if self.erase is None else self.erase(pixels)}
 
 

@@ -178,10 +178,11 @@ class ImagePreprocessor:
         mean, std = (t.to(pixel_values.device) for t in self.statistics)
         return ((pixel_values * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
-    def normalize(self, levels: Tensor) -> Tensor:
-        """(B, C, H, W), the model's input, from (B, H, W, C) uint8."""
+    def normalize(self, levels: Tensor, memory_format: torch.memory_format = torch.preserve_format) -> Tensor:
+        """(B, C, H, W) float32, the model's input, from (B, H, W, C) uint8."""
         mean, std = (t.to(levels.device) for t in self.statistics)
-        return (levels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+        pixels = levels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
+        return pixels.div_(255).sub_(mean).div_(std)
 
 
 def _statistics(processor: Any) -> tuple[Tensor, Tensor] | None:

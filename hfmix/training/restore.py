@@ -116,6 +116,7 @@ def run_facts(trainer: Trainer) -> dict[str, Any]:
         "world_size": args.world_size,
         "per_device_train_batch_size": trainer._train_batch_size,
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
+        "data_in_memory": getattr(data, "in_memory", False),  # which draws other shifts
     }
     if not has_length(trainer.train_dataset):  # workers share a stream, and its order follows from them
         facts["dataloader_num_workers"] = args.dataloader_num_workers
