@@ -37,7 +37,7 @@ def summarise(reports: Mapping[str, ReportsBySeed]) -> dict[str, Any]:
     for name, by_seed in reports.items():
         found[name] = {"seeds": sorted(by_seed), "figures": _over_seeds(by_seed)}
         for first in found:
-            seeds = [] if first == name else _common_seeds(reports[first], by_seed)
+            seeds = [] if first == name else common_seeds(reports[first], by_seed)
             if seeds:
                 differences = _differences(found[first]["figures"], found[name]["figures"], seeds)
                 found[name]["difference"] = {"to": first, "seeds": seeds, "figures": differences}
@@ -78,7 +78,8 @@ def _over_seeds(by_seed: ReportsBySeed) -> dict[str, Any]:
     return {path: over_seeds(its) for path, its in values.items()}
 
 
-def _common_seeds(first: ReportsBySeed, other: ReportsBySeed) -> list[int]:
+def common_seeds(first: ReportsBySeed, other: ReportsBySeed) -> list[int]:
+    """Those under which both were measured on the same data."""
     return sorted(seed for seed in first.keys() & other.keys() if not differing_bases(first[seed], other[seed]))
 
 
