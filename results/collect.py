@@ -44,7 +44,7 @@ def collect(sweeps: Sequence[str | Path], title: str) -> dict[str, Any]:
       data, the ``seconds`` of its training, ``environment`` and ``figures`` by path.
     - ``differences``: of two recipes for the same net (``first``, ``other``) under their common ``seeds``,
       ``figures`` by path: by seed the ``values``, other less first, and ``pooled95``, `pooled_differences`'
-      interval over ``n`` examples, or None where the predictions of examples are missing or the seeds have test sets of their own.
+      interval over ``n`` examples, or None where predictions are missing or the seeds have test sets of their own.
     - ``unfinished``: recipe and seed of runs that have begun and not ended.
 
     Args:
@@ -111,7 +111,9 @@ def _find_runs(sweeps: Sequence[Path]) -> tuple[Runs, list[str]]:
             if not is_finished(folder):
                 unfinished.append(f"{name}, seed {seed}")
             elif seed in runs.setdefault(name, {}):
-                raise ValueError(f"{name}, seed {seed}, is in {runs[name][seed]} and in {folder}: give one of them")
+                raise ValueError(
+                    f"{name}, seed {seed}, is in {runs[name][seed]} and in {folder}: give one of them"
+                )
             else:
                 runs[name][seed] = folder
     if not any(runs.values()):
@@ -164,9 +166,7 @@ def _difference(
         if all(path in found[seed] for found in (ours, theirs) for seed in seeds):
             values = {str(seed): theirs[seed][path]["value"] - ours[seed][path]["value"] for seed in seeds}
             of_examples = pooled.get(path, {"ci95": None, "n": None})
-            figures[path] = _rounded(
-                {"values": values, "pooled95": of_examples["ci95"], "n": of_examples["n"]}
-            )
+            figures[path] = _rounded({"values": values, "pooled95": of_examples["ci95"], "n": of_examples["n"]})
     return {"seeds": seeds, "figures": figures}
 
 
@@ -221,7 +221,9 @@ def _command(recipe: Path, settings: Mapping[str, Any], data: Path, folder: str)
 
 def _data_folder(settings: Iterable[Mapping[str, Any]]) -> Path:
     """The folder that holds all files outside of the working folder that the settings name."""
-    words = [word for each in settings for key, value in each.items() if key != "output_dir" for word in _strings(value)]
+    words = [
+        word for each in settings for key, value in each.items() if key != "output_dir" for word in _strings(value)
+    ]
     try:
         return Path(os.path.commonpath([Path(word).parent for word in words if _is_outside(word)]))
     except ValueError:  # there is none, or not one for all

@@ -110,7 +110,7 @@ def _figure(differences: Sequence[tuple[Statistic, Examples]], seed: int) -> dic
 
 
 def _places(examples: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """For each of the arrays, where its examples are among those of all, in the order of their first appearance."""
+    """For each array, where its examples are among those of all, in the order of their first appearance."""
     _, first, inverse = np.unique(np.concatenate(examples), axis=0, return_index=True, return_inverse=True)
     places = np.argsort(np.argsort(first))[inverse.ravel()]
     return np.split(places, np.cumsum([len(array) for array in examples])[:-1])

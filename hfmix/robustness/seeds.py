@@ -100,12 +100,12 @@ def _row(found: Mapping[str, Any], shown: Sequence[Headline], signed: bool = Fal
         if figure := found["figures"].get(how.path):
             count = len(figure["values"])
             of_some = f" (of {count} seed{'s' if count > 1 else ''})" if count < seeds else ""
-            cells[how.title] = _cell(figure, how, signed) + of_some
+            cells[how.title] = show_mean(figure, how, signed) + of_some
     return cells
 
 
-def _cell(figure: Mapping[str, Any], how: Headline, signed: bool) -> str:
-    """Such as ``96.7 ± 1.2``; `signed` ``+0.6 ± 0.4 *``."""
+def show_mean(figure: Mapping[str, Any], how: Headline, signed: bool = False) -> str:
+    """`over_seeds` as text, such as ``96.7 ± 1.2``; `signed` ``+0.6 ± 0.4 *``."""
     mean = round(how.factor * figure["mean"], how.digits) + 0.0  # which makes -0.0 a 0
     text = f"{mean:{'+' if signed else ''}.{how.digits}f}"
     if figure["ci95"] is None:
