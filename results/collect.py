@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
+from findings import SCHEMA  # noqa: E402
 from shown import headlines_of  # noqa: E402
 
 from hfmix import policy_from_dict  # noqa: E402
@@ -29,7 +31,6 @@ from hfmix.robustness.report import RobustnessReport, figure  # noqa: E402
 from hfmix.robustness.seeds import common_seeds  # noqa: E402
 from hfmix.run_folder import is_finished  # noqa: E402
 
-SCHEMA = "hfmix results 1"
 # `mix` of the first and of the other, which is compared with it
 PAIRS = (("erm", None), ("mixup", "regmixup"))
 
@@ -123,7 +124,7 @@ def _find_runs(sweeps: Sequence[Path]) -> tuple[Runs, list[str]]:
 
 
 def _figures(report: RobustnessReport) -> dict[str, dict[str, Any]]:
-    """Those of `headlines_of`. A corruption's is the mean over its severities, whose intervals' ends are averaged."""
+    """Those of `headlines_of`; a corruption's is the mean over its severities, its interval that of theirs."""
     found = dict(report.figures())
     for name, by_severity in report.axes.get("corruptions", {}).get("accuracy", {}).items():
         each = list(by_severity.values())
@@ -200,17 +201,23 @@ def _find_recipe(name: str, settings: Mapping[str, Any]) -> Path:
     return min(paths, key=lambda path: len(_changed(path, settings)))
 
 
+@cache
+def _resolved(*words: str) -> dict[str, Any]:
+    """With `use_cpu`, for a machine other than the run's can lack its GPU; it is no part of what is resolved."""
+    return parse([*words, "--output_dir", "run", "--use_cpu", "true"]).resolved
+
+
 def _changed(recipe: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are not the recipe's own; what only newer versions have is left out."""
-    plain = parse([str(recipe), "--output_dir", "run", "--use_cpu", "true"]).resolved
-    apart = ("output_dir", "seed")
+    plain = _resolved(str(recipe))
+    apart = ("output_dir", "seed", "disable_tqdm")
     return {key: value for key, value in settings.items() if key not in apart and plain.get(key) != value}
 
 
 def _command(recipe: Path, settings: Mapping[str, Any], data: Path, folder: str) -> list[str]:
     """Words that train with these settings, which is checked."""
     changed = _changed(recipe, settings)
-    again = parse([str(recipe), *as_options(changed), "--output_dir", "run", "--use_cpu", "true"]).resolved
+    again = _resolved(str(recipe), *as_options(changed))
     if wrong := [key for key in changed if again.get(key) != changed[key]]:
         raise ValueError(f"no option of {recipe} gives {wrong[0]} {changed[wrong[0]]!r}")
     seed = settings["seed"]

@@ -3,8 +3,6 @@
 python results/tables.py
 """
 
-import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,17 +11,15 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from claims import ACCURACY, CLAIMS, CONTRARY, NO_INTERVAL, PUBLISHED, REPRODUCED, UNTOLD, verdict  # noqa: E402
+from claims import ACCURACY, CONTRARY, NO_INTERVAL, PUBLISHED, REPRODUCED, UNTOLD  # noqa: E402
+from findings import MIN_SEEDS, NAMES, difference_of, load, means, methods, tested_claims  # noqa: E402
 from shown import headline_of, headlines_of  # noqa: E402
 from update_readme import put  # noqa: E402
 
 from hfmix.robustness.figures.seeds import draw_sweep  # noqa: E402
-from hfmix.robustness.seeds import over_seeds, show_mean  # noqa: E402
+from hfmix.robustness.seeds import show_mean  # noqa: E402
 from hfmix.robustness.summary import Headline, markdown_table, show, show_difference  # noqa: E402
 
-SCHEMA = "hfmix results 1"
-MIN_SEEDS = 3  # Student's interval of two is over ten times as wide as their difference
-NAMES = {"erm": "ERM", "regmixup": "RegMixup", "cutmix": "CutMix"}
 PAGE = """\
 # {title}
 
@@ -62,16 +58,14 @@ OF_EXAMPLES = (
     "Brackets hold 95 % intervals over the test examples, where there are fewer than three seeds: what another "
     "seed changes is not in them. Those of a mean are the seeds' intervals averaged, which errs on the wide side."
 )
+VERDICTS = (
+    f"A verdict follows from the interval: `{REPRODUCED}` where all of it bears the claim out, `{CONTRARY}` where "
+    f"all of it lies on the other side of 0, else `{UNTOLD}`."
+)
 POOLED = (
     "In brackets, an example's differences are averaged over the seeds, which have the same test set, and the "
-    "examples are resampled for both methods at once; where seeds differ in the sign, nothing is told apart."
+    "examples are resampled for both methods at once; where two seeds differ in the sign, nothing is told apart."
 )
-
-
-def load(folder: Path) -> dict[str, dict[str, Any]]:
-    """By file, what `results/collect.py` wrote into the folder."""
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    return {name: content for name, content in found.items() if content.get("schema") == SCHEMA}
 
 
 def readme_block(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -109,80 +103,6 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
         found[labels[name]] = {"figures": means(recipe), **alike}
     over = {figure["over"] for recipe in found.values() for figure in recipe["figures"].values()}
     draw_sweep(found, _main(content), path, " or ".join(f"the {what}" for what in sorted(over, reverse=True)))
-
-
-def methods(content: Mapping[str, Any]) -> dict[str, str]:
-    """What each recipe's method is called; where that is not unique, with the recipe's name."""
-    of_recipes = {name: recipe["method"] for name, recipe in content["recipes"].items()}
-    several, found = list(of_recipes.values()), {}
-    for name, method in of_recipes.items():
-        mix, _, settings = method.removesuffix(")").partition("(")
-        settings = re.sub(r"\.0\b", "", settings).replace("alpha", "α").replace("=", " = ")
-        apart = name if several.count(method) > 1 else ""
-        found[name] = ", ".join(filter(None, [NAMES.get(mix, mix), settings, apart]))
-    return found
-
-
-def means(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """By path, `over_seeds`; for fewer than three seeds its ``ci95`` is over the test examples. ``over`` says."""
-    by_seed: dict[str, dict[int, dict[str, Any]]] = {}
-    for seed, run in recipe["runs"].items():
-        for path, figure in run["figures"].items():
-            by_seed.setdefault(path, {})[int(seed)] = figure
-    found = {}
-    for path, figures in by_seed.items():
-        ends = [figure["ci95"] for figure in figures.values()]
-        mean_ends = [sum(end) / len(ends) for end in zip(*ends, strict=True)]
-        found[path] = _with_interval({seed: figure["value"] for seed, figure in figures.items()}, mean_ends)
-    return found
-
-
-def difference_of(figure: Mapping[str, Any]) -> dict[str, Any]:
-    """As in `means`, of a figure of ``differences``; ``ci95`` can be None then, for want of predictions."""
-    return _with_interval({int(seed): value for seed, value in figure["values"].items()}, figure["pooled95"])
-
-
-def tested_claims(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """`CLAIMS` that the runs can tell something about.
-
-    Each with its ``claim``, ``first`` and ``other`` (recipes), ``detail`` (which radius or set), ``how``, the
-    ``difference`` and the ``verdict``.
-    """
-    recipes, found = content["recipes"], []
-    for claim in CLAIMS:
-        for pair in content["differences"]:
-            first, other = recipes[pair["first"]], recipes[pair["other"]]
-            if (other["mix"], first["mix"]) != (claim.method, claim.against) or other["kind"] not in claim.kinds:
-                continue
-            for path, figure in pair["figures"].items():
-                if matched := re.fullmatch(claim.figure, path):
-                    difference = difference_of(figure)
-                    told = _agree(difference) or difference["over"] == "seeds"
-                    found.append(
-                        {
-                            "claim": claim,
-                            "first": pair["first"],
-                            "other": pair["other"],
-                            "detail": matched.groupdict().get("detail", "").replace("_of_", "/").replace("_", " "),
-                            "how": headline_of(path),
-                            "difference": difference,
-                            "verdict": verdict(difference["ci95"], claim.sign) if told else UNTOLD,
-                        }
-                    )
-    return found
-
-
-def _agree(found: Mapping[str, Any]) -> bool:
-    """Whether no seed's difference has another sign than another's."""
-    values = found["values"].values()
-    return min(values) >= 0 or max(values) <= 0
-
-
-def _with_interval(values: Mapping[int, float], of_examples: Sequence[float] | None) -> dict[str, Any]:
-    found = over_seeds(values)
-    if len(values) < MIN_SEEDS:
-        return {**found, "ci95": of_examples, "over": "test examples"}
-    return {**found, "over": "seeds"}
 
 
 def _cell(found: Mapping[str, Any] | None, how: Headline, signed: bool = False) -> str:
@@ -278,12 +198,8 @@ def _claims_table(content: Mapping[str, Any]) -> str:
             "difference": _cell(row["difference"], row["how"], signed=True),
             "verdict": row["verdict"],
         }
-    return (
-        f"{markdown_table(rows, '#')}\nA verdict follows from the interval alone: `{REPRODUCED}` where all of it "
-        f"bears the claim out, `{CONTRARY}` where all of it lies on the other side of 0, else `{UNTOLD}`. "
-        f"{_intervals(content)} {POOLED if OF_EXAMPLES in _intervals(content) else ''}".rstrip()
-        + "\n"
-    )
+    pooled = f" {POOLED}" if OF_EXAMPLES in _intervals(content) else ""
+    return f"{markdown_table(rows, '#')}\n{VERDICTS}{pooled}\n"
 
 
 def _differences_table(content: Mapping[str, Any]) -> str:
@@ -312,19 +228,16 @@ def _published_table(content: Mapping[str, Any]) -> str:
     columns = dict.fromkeys(("ERM", "mixup", "RegMixup"), "–")
     return (
         markdown_table({name: {**columns, **row} for name, row in rows.items()}, "figure")
-        + "\nThey are of other nets and longer schedules: for orientation. What is unchecked comes from a secondary "
-        "record and was not compared with its source.\n"
+        + "\nThey are of other nets and longer schedules: for orientation. What is unchecked comes from a "
+        "secondary record and was not compared with its source.\n"
     )
 
 
 def _all_figures(content: Mapping[str, Any], shown: Sequence[Headline]) -> str:
     labels = methods(content)
     found = {labels[name]: means(recipe) for name, recipe in content["recipes"].items()}
-    rows = {
-        how.title: {label: _cell(of[how.path], how) for label, of in found.items() if how.path in of}
-        for how in shown
-    }
-    return markdown_table({title: {**dict.fromkeys(found, "–"), **row} for title, row in rows.items()}, "figure")
+    rows = {how.title: {label: _cell(of.get(how.path), how) for label, of in found.items()} for how in shown}
+    return markdown_table(rows, "figure")
 
 
 def _commands(content: Mapping[str, Any]) -> list[str]:
