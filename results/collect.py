@@ -42,7 +42,7 @@ def collect(sweeps: Sequence[str | Path], title: str) -> dict[str, Any]:
 
     - ``recipes``: by name, ``mix``, ``method`` (with its settings), ``net``, ``data`` (a folder of recipes/),
       ``kind``, and ``runs``: by seed the ``command`` that repeats it, with DATA for the folder that holds all
-      data, the ``seconds`` of its training, ``environment`` and ``figures`` by path.
+      data, ``epochs`` and ``seconds`` of its training, ``environment`` and ``figures`` by path.
     - ``differences``: of two recipes for the same net (``first``, ``other``) under their common ``seeds``,
       ``figures`` by path: by seed the ``values``, other less first, and ``pooled95``, `pooled_differences`'
       interval over ``n`` examples, or None where predictions are missing or the seeds have test sets of their own.
@@ -174,15 +174,26 @@ def _difference(
 def _how(folder: Path, name: str, settings: dict[str, Any], data: Path) -> dict[str, Any]:
     """How the run came about."""
     environment = json.loads((folder / "environment.json").read_text())
-    trained = json.loads((folder / "train_results.json").read_text())["metrics"]["train_runtime"]
+    trained = json.loads((folder / "train_results.json").read_text())
     arguments = _command(_find_recipe(name, settings), settings, data, f"{folder.parent.parent.name}/{name}")
     if not environment["hardware"]["gpus"]:
         arguments += ["--use_cpu", "true"]  # which a run's recipe does not keep, and half precision asks for
     return {
         "command": shlex.join(arguments),
-        "seconds": round(trained),
+        "epochs": round(trained["metrics"]["epoch"], 2),
+        "seconds": round(_training_seconds(trained)),
         "environment": {key: environment[key] for key in ("versions", "hardware", "git")},
     }
+
+
+def _training_seconds(trained: Mapping[str, Any]) -> float:
+    """From the log's speeds, for the Trainer's own time is that of the last stretch of a run that was resumed."""
+    seconds, epoch = 0.0, 0.0
+    for entry in trained["log_history"]:
+        if trained["num_train_samples"] and (speed := entry.get("examples_per_second")):
+            seconds += (entry["epoch"] - epoch) * trained["num_train_samples"] / speed
+            epoch = entry["epoch"]
+    return max(seconds, trained["metrics"]["train_runtime"])
 
 
 def _find_recipe(name: str, settings: Mapping[str, Any]) -> Path:

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from claims import ACCURACY, CONTRARY, NO_INTERVAL, PUBLISHED, REPRODUCED, UNTOLD  # noqa: E402
-from findings import MIN_SEEDS, NAMES, difference_of, load, means, methods, tested_claims  # noqa: E402
+from findings import MIN_SEEDS, difference_of, load, means, methods, tested_claims  # noqa: E402
 from shown import headline_of, headlines_of  # noqa: E402
 from update_readme import put  # noqa: E402
 
@@ -53,6 +53,7 @@ DATA is the folder with the data, and each seed has a folder of its own.
 
 {circumstances}
 """
+_PUBLISHED_OF = {"erm": "ERM", "mixup": "mixup", "regmixup": "RegMixup"}
 OF_SEEDS = "± is half of a 95 % t-interval over the seeds: that the test set is finite is not in it."
 OF_EXAMPLES = (
     "Brackets hold 95 % intervals over the test examples, where there are fewer than three seeds: what another "
@@ -70,7 +71,7 @@ POOLED = (
 
 def readme_block(results: Mapping[str, Mapping[str, Any]]) -> str:
     """What stands in the README, of what `load` gives."""
-    return "".join(_section(name, content) for name, content in results.items())
+    return "\n".join(_section(name, content) for name, content in results.items())
 
 
 def page(name: str, content: Mapping[str, Any]) -> str:
@@ -124,7 +125,8 @@ def _main_table(content: Mapping[str, Any]) -> str:
     rows, labels = {}, methods(content)
     for name, recipe in content["recipes"].items():
         found = means(recipe)
-        row = {"net": recipe["net"], "seeds": str(len(recipe["runs"]))}
+        epochs = dict.fromkeys(f"{run['epochs']:g}" for run in recipe["runs"].values())
+        row = {"net": recipe["net"], "epochs": ", ".join(epochs), "seeds": str(len(recipe["runs"]))}
         row |= {how.title: _cell(found.get(how.path), how) for how in _main(content)}
         for other in reversed(PUBLISHED):
             if (other.data, other.path) == (recipe["data"], ACCURACY) and recipe["mix"] in other.values:
@@ -173,8 +175,8 @@ def _section(name: str, content: Mapping[str, Any]) -> str:
     return (
         f"**{content['title']}**\n\n{_main_table(content)}\n{_intervals(content)}{_unfinished(content)}\n{summary}\n"
         f"![{content['title']}: the main figures by method](results/{name}.png)\n\n"
-        f"All figures, commands and versions: [results/{name}.md](results/{name}.md).\n\n"
-    ).removesuffix("\n")
+        f"All figures, commands and versions: [results/{name}.md](results/{name}.md).\n"
+    )
 
 
 def _which(content: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -216,19 +218,26 @@ def _differences_table(content: Mapping[str, Any]) -> str:
 
 
 def _published_table(content: Mapping[str, Any]) -> str:
-    data = {recipe["data"] for recipe in content["recipes"].values()}
-    rows = {}
-    for found in PUBLISHED:
-        if found.data in data and (how := headline_of(found.path)):
-            of = {NAMES.get(mix, mix): f"{value:g}" for mix, value in found.values.items()}
-            name = f"{how.title}: {found.net}, {found.source}"
-            rows[name] = {**of, "checked": "yes" if found.checked else "unchecked"}
-    if not rows:
+    """Theirs, with ours above them."""
+    recipes, rows = content["recipes"].values(), {}
+    shown = [found for found in PUBLISHED if found.data in {recipe["data"] for recipe in recipes}]
+    if not shown:
         return "None is known of this data.\n"
-    columns = dict.fromkeys(("ERM", "mixup", "RegMixup"), "–")
+    for path in dict.fromkeys(found.path for found in shown):
+        how = headline_of(path)
+        for recipe in recipes:
+            if recipe["mix"] in _PUBLISHED_OF and path in (ours := means(recipe)):
+                row = rows.setdefault(f"{how.title}: {recipe['net']}, here", {})
+                row.setdefault(_PUBLISHED_OF[recipe["mix"]], _cell(ours[path], how))
+        for found in shown:
+            if found.path == path:
+                row = {_PUBLISHED_OF[mix]: f"{value:g}" for mix, value in found.values.items()}
+                checked = {"checked": "yes" if found.checked else "unchecked"}
+                rows[f"{how.title}: {found.net}, {found.source}"] = {**row, **checked}
+    columns = dict.fromkeys((*_PUBLISHED_OF.values(), "checked"), "–")
     return (
         markdown_table({name: {**columns, **row} for name, row in rows.items()}, "figure")
-        + "\nThey are of other nets and longer schedules: for orientation. What is unchecked comes from a "
+        + "\nTheirs are of other nets and longer schedules: for orientation. What is unchecked comes from a "
         "secondary record and was not compared with its source.\n"
     )
 
