@@ -4,7 +4,7 @@ python results/tables.py
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ Written by `python results/tables.py` from [{name}.json]({name}.json), which `re
 ## All figures
 
 {all_figures}
-{note}
 ## How to repeat it
 
 DATA is the folder with the data, and each seed has a folder of its own.
@@ -76,9 +75,6 @@ def readme_block(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def page(name: str, content: Mapping[str, Any]) -> str:
     """``results/NAME.md``."""
-    runs = [run for recipe in content["recipes"].values() for run in recipe["runs"].values()]
-    paths = [path for run in runs for path in run["figures"]]
-    corrupted = any(path.startswith("corruptions/accuracy/") for path in paths)
     return PAGE.format(
         name=name,
         title=content["title"],
@@ -88,8 +84,7 @@ def page(name: str, content: Mapping[str, Any]) -> str:
         claims=_claims_table(content),
         differences=_differences_table(content),
         published=_published_table(content),
-        all_figures=_all_figures(content, headlines_of(paths)),
-        note="The interval of a corruption is the mean of its five severities'.\n" if corrupted else "",
+        all_figures=_all_figures(content),
         commands="\n".join(_commands(content)),
         circumstances=_circumstances(content),
     )
@@ -116,8 +111,13 @@ def _cell(found: Mapping[str, Any] | None, how: Headline, signed: bool = False) 
 
 
 def _main(content: Mapping[str, Any]) -> list[Headline]:
+    return headlines_of(_paths(content), main=True)
+
+
+def _paths(content: Mapping[str, Any]) -> list[str]:
+    """Of all figures that a run has."""
     runs = [run for recipe in content["recipes"].values() for run in recipe["runs"].values()]
-    return headlines_of([path for run in runs for path in run["figures"]], main=True)
+    return [path for run in runs for path in run["figures"]]
 
 
 def _main_table(content: Mapping[str, Any]) -> str:
@@ -169,9 +169,9 @@ def _section(name: str, content: Mapping[str, Any]) -> str:
             words + (f" ({'; '.join(filter(None, of))})" if any(of) else "") for words, of in by_claim.items()
         ]
         lines += [f"- **{words}:** {'; '.join(items)}.\n"] if items else []
-    summary = (
-        f"\nOf what the papers claim, by the differences on the same data:\n\n{''.join(lines)}" if lines else ""
-    )
+    counts = [str(count) for count in sorted({len(row["difference"]["values"]) for row in tested})]
+    seeds = f"{' or '.join(counts)} seed{'' if counts == ['1'] else 's'}"
+    summary = f"\nOf what the papers claim, under {seeds}:\n\n{''.join(lines)}" if lines else ""
     return (
         f"**{content['title']}**\n\n{_main_table(content)}\n{_intervals(content)}{_unfinished(content)}\n{summary}\n"
         f"![{content['title']}: the main figures by method](results/{name}.png)\n\n"
@@ -242,11 +242,16 @@ def _published_table(content: Mapping[str, Any]) -> str:
     )
 
 
-def _all_figures(content: Mapping[str, Any], shown: Sequence[Headline]) -> str:
-    labels = methods(content)
+def _all_figures(content: Mapping[str, Any]) -> str:
+    labels, paths = methods(content), _paths(content)
     found = {labels[name]: means(recipe) for name, recipe in content["recipes"].items()}
-    rows = {how.title: {label: _cell(of.get(how.path), how) for label, of in found.items()} for how in shown}
-    return markdown_table(rows, "figure")
+    rows = {
+        how.title: {label: _cell(of.get(how.path), how) for label, of in found.items()}
+        for how in headlines_of(paths)
+    }
+    corrupted = any(path.startswith("corruptions/accuracy/") for path in paths)
+    note = "\nThe interval of a corruption is the mean of its five severities'.\n" if corrupted else ""
+    return markdown_table(rows, "figure") + note
 
 
 def _commands(content: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import findings
 import numpy as np
 import pytest
 import tables
+import update_readme
 import yaml
 from collect import collect
 from collect import main as collect_main
@@ -296,6 +297,7 @@ def test_verdicts_turn_with_the_numbers(content):
     block = tables.readme_block({"x": content})
     assert re.search(r"\*\*The contrary came out:\*\* mixup's test error is lower than ERM's", block)
     assert re.search(r"\*\*Reproduced:\*\* .*worse than ERM \(far\)", block)
+    assert "Of what the papers claim, under 2 seeds:" in block
 
 
 def test_two_seeds_that_disagree_tell_nothing_apart(content):
@@ -320,6 +322,22 @@ def test_the_page_and_the_block_show_what_was_found(content, tmp_path):
     assert "torch 2.15.0" in page and "Linux x86_64, 2 cores, no GPU" in page and "10.0 10.0" in page
     tables.draw(content, tmp_path / "made_up.png")
     assert (tmp_path / "made_up.png").stat().st_size > 10_000
+
+
+def test_what_somebody_typed_is_written_over(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "HERE", tmp_path)
+    monkeypatch.setattr(update_readme, "README", tmp_path / "README.md")
+    (tmp_path / "made_up.json").write_text(json.dumps(content))
+    (tmp_path / "other.json").write_text("{}")  # such as gan.json: of another schema
+    (tmp_path / "README.md").write_text("before\n<!-- results -->\n99.9\n<!-- /results -->\nafter\n")
+    tables.main()
+    block = tables.readme_block({"made_up": content})
+    written = (tmp_path / "README.md").read_text()
+    assert written == f"before\n<!-- results -->\n{block}<!-- /results -->\nafter\n"
+    assert (tmp_path / "made_up.md").read_text() == tables.page("made_up", content)
+    (tmp_path / "README.md").write_text("no place\n")
+    with pytest.raises(SystemExit, match="README.md has no place marked <!-- results -->"):
+        tables.main()
 
 
 def test_a_method_s_settings_tell_it_from_another(content):
