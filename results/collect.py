@@ -25,6 +25,7 @@ from findings import SCHEMA  # noqa: E402
 from shown import headlines_of  # noqa: E402
 
 from hfmix import policy_from_dict  # noqa: E402
+from hfmix.errors import UsageError  # noqa: E402
 from hfmix.recipe import as_options, parse  # noqa: E402
 from hfmix.robustness.paired import pooled_differences  # noqa: E402
 from hfmix.robustness.report import RobustnessReport, figure  # noqa: E402
@@ -220,7 +221,12 @@ def _resolved(*words: str) -> dict[str, Any]:
 
 def _changed(recipe: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that are not the recipe's own; what only newer versions have is left out."""
-    plain = _resolved(str(recipe))
+    data = {key: settings[key] for key in ("dataset_name", "train_file") if key in settings}
+    try:
+        plain = _resolved(str(recipe))
+    except UsageError:  # a recipe can leave its data to the command
+        plain = _resolved(str(recipe), *as_options(data))
+        plain = {key: value for key, value in plain.items() if key not in data}
     apart = ("output_dir", "seed", "disable_tqdm")
     return {key: value for key, value in settings.items() if key not in apart and plain.get(key) != value}
 

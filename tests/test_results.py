@@ -86,11 +86,11 @@ def report(found, axes=("corruptions", "ood", "adversarial", "interpolation"), s
     }
 
 
-def write_run(sweep, mix, seed, data, **of_report):
-    """A finished run of CIFAR-10's recipe, with a made-up model."""
-    folder = sweep / f"{mix}_resnet20" / f"seed{seed}"
+def write_run(sweep, mix, seed, data, of="cifar10", net="resnet20", **of_report):
+    """A finished run of a recipe, with a made-up model."""
+    folder = sweep / f"{mix}_{net}" / f"seed{seed}"
     folder.mkdir(parents=True)
-    recipe = ROOT / f"recipes/cifar10/{mix}_resnet20.yaml"
+    recipe = ROOT / f"recipes/{of}/{mix}_{net}.yaml"
     options = ["--train_file", str(data / "train.parquet"), "--test_file", str(data / "some/test.parquet")]
     options += ["--ood", json.dumps({"far": str(data / "far.parquet")}), "--num_train_epochs", "15"]
     settings = parse([str(recipe), *options, "--seed", str(seed), "--output_dir", str(folder)]).resolved
@@ -200,6 +200,12 @@ def test_the_command_gives_the_run_s_settings_and_no_path_of_the_machine(sweep, 
     text = json.dumps(collected)
     assert str(data) not in text and str(sweep) not in text and str(ROOT) not in text
     assert not re.search(r"[\"' =]/\w", text)
+
+
+def test_a_recipe_that_names_no_data_is_given_it(tmp_path, data):
+    write_run(tmp_path, "mixup", 0, data, of="fsdd", net="vgg11_audio")
+    recipe = collect([tmp_path], "x")["recipes"]["mixup_vgg11_audio"]
+    assert recipe["data"] == "fsdd" and "--train_file DATA/train.parquet" in recipe["runs"]["0"]["command"]
 
 
 def test_data_in_two_places_is_named_by_its_folders(tmp_path, data):
