@@ -69,25 +69,17 @@ def collect(sweeps: Sequence[str | Path], title: str) -> dict[str, Any]:
         for name, folders in runs.items()
     }
     figures = {name: {seed: _figures(report) for seed, report in found.items()} for name, found in reports.items()}
-    recipes: dict[str, Any] = {}
-    for name, folders in runs.items():
-        kept = {
-            str(seed): {
-                **_how(folder, name, settings[name, seed], data),
-                "figures": figures[name][seed],
-            }
-            for seed, folder in sorted(folders.items())
+    recipes = {
+        name: {
+            **_method(name, next(iter(folders.values())), data),
+            "kind": next(iter(reports[name].values())).content["data"]["kind"],
+            "runs": {
+                str(seed): {**_how(folder, name, settings[name, seed], data), "figures": figures[name][seed]}
+                for seed, folder in sorted(folders.items())
+            },
         }
-        first = next(iter(folders))
-        policy = json.loads((folders[first] / "train_results.json").read_text())["policy"]
-        recipes[name] = {
-            "mix": settings[name, first]["mix"],
-            "method": str(policy_from_dict(policy)).removesuffix("()"),
-            "net": settings[name, first]["model_name_or_path"],
-            "data": _find_recipe(name, settings[name, first]).parent.name,
-            "kind": reports[name][first].content["data"]["kind"],
-            "runs": kept,
-        }
+        for name, folders in runs.items()
+    }
     differences = [
         {"first": first, "other": other, **found}
         for first, other in _pairs(recipes)
@@ -170,6 +162,18 @@ def _difference(
             of_examples = pooled.get(path, {"ci95": None, "n": None})
             figures[path] = _rounded({"values": values, "pooled95": of_examples["ci95"], "n": of_examples["n"]})
     return {"seeds": seeds, "figures": figures}
+
+
+def _method(name: str, folder: Path, data: Path) -> dict[str, str]:
+    """What all runs of a recipe have in common, from one of them."""
+    settings = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    policy = json.loads((folder / "train_results.json").read_text())["policy"]
+    return {
+        "mix": settings["mix"],
+        "method": str(policy_from_dict(policy)).removesuffix("()"),
+        "net": _in_words(settings["model_name_or_path"], data),
+        "data": _find_recipe(name, settings).parent.name,
+    }
 
 
 def _how(folder: Path, name: str, settings: dict[str, Any], data: Path) -> dict[str, Any]:
