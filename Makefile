@@ -57,8 +57,9 @@ benchmarks: install ## measure the figures of benchmarks/
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/trainer.py
 
-readme: install ## put the last quickstart's table and figure into README.md
+readme: install ## put the last quickstart's table and figure, and results/*.json, into README.md
 	$(BIN)/python results/update_readme.py runs/digits/comparison
+	$(BIN)/python results/tables.py
 
 clean: ## remove .venv and runs
 	rm -rf $(VENV) runs

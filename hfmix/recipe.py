@@ -97,7 +97,7 @@ def parse(argv: Sequence[str]) -> Recipe:
     path, options = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
     from_recipe = _with_bases(Path(path), parser.keys()) if path is not None else {}
     policy = parser.parse_known_args(options)[0].mix if any(map(_sets_mix, options)) else from_recipe.get("mix")
-    values, unknown = parser.parse_known_args([*_as_options(_over(from_recipe, {"mix": policy})), *options])
+    values, unknown = parser.parse_known_args([*as_options(_over(from_recipe, {"mix": policy})), *options])
     if unknown:
         raise UsageError(_unknown_key(unknown[0].split("=")[0].lstrip("-"), parser.keys(), "option --"))
     given = {key: value for key, value in vars(values).items() if value is not None}
@@ -202,7 +202,7 @@ def _read(path: Path) -> dict[str, Any]:
     return recipe
 
 
-def _as_options(recipe: Mapping[str, Any]) -> list[str]:
+def as_options(recipe: Mapping[str, Any]) -> list[str]:
     """The recipe written as options, so that its values go through the same checks as the command line's."""
     options = []
     for key, value in recipe.items():

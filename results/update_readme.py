@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 FIGURE = Path("results/quickstart.png")
 
 
@@ -15,17 +16,18 @@ def main() -> None:
     shutil.copy(comparison / "comparison.png", ROOT / FIGURE)
     table = (comparison / "comparison.md").read_text(encoding="utf-8").split("\n\n")[0].rstrip() + "\n"
     figure = f"![ERM, mixup and RegMixup on handwritten digits]({FIGURE})"
-    block = f"<!-- quickstart -->\n{table}\n{figure}\n<!-- /quickstart -->"
-    readme = ROOT / "README.md"
-    text, count = re.subn(
-        r"<!-- quickstart -->.*<!-- /quickstart -->",
-        lambda _: block,
-        readme.read_text(encoding="utf-8"),
-        flags=re.S,
+    put("quickstart", f"{table}\n{figure}\n")
+
+
+def put(marker: str, text: str) -> None:
+    """Replaces what stands between two lines of README.md, ``<!-- marker -->`` and ``<!-- /marker -->``."""
+    start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->"
+    readme, count = re.subn(
+        f"{start}.*?{end}", lambda _: start + text + end, README.read_text(encoding="utf-8"), flags=re.S
     )
     if count != 1:
-        sys.exit("README.md has no place marked <!-- quickstart --> … <!-- /quickstart -->")
-    readme.write_text(text, encoding="utf-8")
+        sys.exit(f"README.md has no place marked {start.strip()} … {end}")
+    README.write_text(readme, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How two models differ on the same examples, which tells much smaller differences than two intervals do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from hfmix.robustness.report import figure
 
 # the statistic of D resamples, from how often each example is drawn: (D, N), for AUROC (D, N) and (D, M)
 Statistic = Callable[..., np.ndarray]
+# what tells the examples of each sample apart: (N,), of pairs (N, 2)
+Examples = list[np.ndarray]
 
 # by axis, what says which examples it is of
 _ROWS = {"corruptions": "corrupted_row", "adversarial": "attacked_row", "interpolation": "pair_rows"}
@@ -38,8 +40,40 @@ def paired_differences(first: Predictions, other: Predictions, seed: int) -> dic
     Raises:
         ValueError: the labels are not the same.
     """
-    if not np.array_equal(first["label"], other["label"]):
+    return pooled_differences([(first, other)], seed)
+
+
+def pooled_differences(
+    trained: Sequence[tuple[Predictions, Predictions]], seed: int
+) -> dict[str, dict[str, object]]:
+    """`paired_differences`, the mean over several pairs of models, such as one for each seed of the training.
+
+    A resample holds the same examples for all models, so for a mean this is the interval of the examples' mean
+    differences. That the test set is finite is in it, what another seed would change is not. Where the pairs of
+    models were measured on examples of their own (attacked, corrupted ones), all of these are resampled together.
+
+    Args:
+        trained: first and other of each pair, all on the same test set.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: the labels are not the same, or there is no pair.
+    """
+    if not trained:
+        raise ValueError("give one pair of predictions or more")
+    label = trained[0][0]["label"]
+    if not all(np.array_equal(label, found["label"]) for pair in trained for found in pair):
         raise ValueError("the predictions are of different test sets: their labels are not the same")
+    of_pairs = [_differences(first, other) for first, other in trained]
+    return {
+        path: _figure([found[path] for found in of_pairs], seed)
+        for path in of_pairs[0]
+        if all(path in found for found in of_pairs)
+    }
+
+
+def _differences(first: Predictions, other: Predictions) -> dict[str, tuple[Statistic, Examples]]:
+    """By path, the difference of resamples, and which examples it is of."""
     theirs = {path: (statistic, sizes) for path, statistic, sizes in _statistics(other)}
     found = {}
     for path, ours, sizes in _statistics(first):
@@ -48,15 +82,38 @@ def paired_differences(first: Predictions, other: Predictions, seed: int) -> dic
         rows = _ROWS.get(path.split("/")[0])
         if rows is not None and not np.array_equal(first[rows], other[rows]):
             continue
-        found[path] = _difference(ours, theirs[path][0], sizes, seed)
+        examples = [np.arange(size) for size in sizes] if rows is None else [first[rows]]
+        found[path] = _minus(theirs[path][0], ours), examples
     return found
 
 
-def _difference(first: Statistic, other: Statistic, sizes: tuple[int, ...], seed: int) -> dict[str, object]:
-    whole = [np.ones((1, size)) for size in sizes]
-    value = float((other(*whole) - first(*whole))[0])
-    draws = [other(*counts) - first(*counts) for counts in bootstrap_counts(*sizes, seed=seed)]
+def _minus(statistic: Statistic, less: Statistic) -> Statistic:
+    return lambda *counts: statistic(*counts) - less(*counts)
+
+
+def _figure(differences: Sequence[tuple[Statistic, Examples]], seed: int) -> dict[str, object]:
+    """Their mean, each at its own among the examples of all."""
+    statistics = [statistic for statistic, _ in differences]
+    samples = [_places(arrays) for arrays in zip(*(examples for _, examples in differences), strict=True)]
+    sizes = [1 + max(places.max() for places in of_each) for of_each in samples]
+
+    def mean(*counts: np.ndarray) -> np.ndarray:
+        drawn = [
+            [count[:, places] for count, places in zip(counts, of_pair, strict=True)]
+            for of_pair in zip(*samples, strict=True)
+        ]
+        return np.mean([statistic(*its) for statistic, its in zip(statistics, drawn, strict=True)], 0)
+
+    value = float(mean(*(np.ones((1, size)) for size in sizes))[0])
+    draws = [mean(*counts) for counts in bootstrap_counts(*sizes, seed=seed)]
     return figure(value, interval_of_draws(value, np.concatenate(draws)), sum(sizes))
+
+
+def _places(examples: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """For each array, where its examples are among those of all, in the order of their first appearance."""
+    _, first, inverse = np.unique(np.concatenate(examples), axis=0, return_index=True, return_inverse=True)
+    places = np.argsort(np.argsort(first))[inverse.ravel()]
+    return np.split(places, np.cumsum([len(array) for array in examples])[:-1])
 
 
 def _statistics(found: Predictions) -> Iterator[tuple[str, Statistic, tuple[int, ...]]]:

@@ -37,7 +37,7 @@ def summarise(reports: Mapping[str, ReportsBySeed]) -> dict[str, Any]:
     for name, by_seed in reports.items():
         found[name] = {"seeds": sorted(by_seed), "figures": _over_seeds(by_seed)}
         for first in found:
-            seeds = [] if first == name else _common_seeds(reports[first], by_seed)
+            seeds = [] if first == name else common_seeds(reports[first], by_seed)
             if seeds:
                 differences = _differences(found[first]["figures"], found[name]["figures"], seeds)
                 found[name]["difference"] = {"to": first, "seeds": seeds, "figures": differences}
@@ -78,7 +78,8 @@ def _over_seeds(by_seed: ReportsBySeed) -> dict[str, Any]:
     return {path: over_seeds(its) for path, its in values.items()}
 
 
-def _common_seeds(first: ReportsBySeed, other: ReportsBySeed) -> list[int]:
+def common_seeds(first: ReportsBySeed, other: ReportsBySeed) -> list[int]:
+    """Those under which both were measured on the same data."""
     return sorted(seed for seed in first.keys() & other.keys() if not differing_bases(first[seed], other[seed]))
 
 
@@ -99,12 +100,12 @@ def _row(found: Mapping[str, Any], shown: Sequence[Headline], signed: bool = Fal
         if figure := found["figures"].get(how.path):
             count = len(figure["values"])
             of_some = f" (of {count} seed{'s' if count > 1 else ''})" if count < seeds else ""
-            cells[how.title] = _cell(figure, how, signed) + of_some
+            cells[how.title] = show_mean(figure, how, signed) + of_some
     return cells
 
 
-def _cell(figure: Mapping[str, Any], how: Headline, signed: bool) -> str:
-    """Such as ``96.7 ± 1.2``; `signed` ``+0.6 ± 0.4 *``."""
+def show_mean(figure: Mapping[str, Any], how: Headline, signed: bool = False) -> str:
+    """`over_seeds` as text, such as ``96.7 ± 1.2``; `signed` ``+0.6 ± 0.4 *``."""
     mean = round(how.factor * figure["mean"], how.digits) + 0.0  # which makes -0.0 a 0
     text = f"{mean:{'+' if signed else ''}.{how.digits}f}"
     if figure["ci95"] is None:

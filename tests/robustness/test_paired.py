@@ -7,7 +7,7 @@ from predictions import softmax_and_labels
 
 from hfmix import metrics
 from hfmix.metrics.calibration import reliability_bins
-from hfmix.robustness.paired import paired_differences
+from hfmix.robustness.paired import paired_differences, pooled_differences
 
 N, M, K = 200, 60, 90
 
@@ -94,3 +94,56 @@ def test_only_what_both_have_of_the_same_examples_is_compared():
     assert paired_differences(first, other, seed=0).keys() == paths
     with pytest.raises(ValueError, match="their labels are not the same"):
         paired_differences(first, {**other, "label": first["label"][::-1]}, seed=0)
+
+
+def test_over_several_trainings_the_examples_differences_are_averaged():
+    """Of the same examples, a mean is that of `bootstrap_interval` of each example's mean difference."""
+    trained = [(answers(0.5, seed), answers(1.5, seed + 10)) for seed in range(3)]
+    found = pooled_differences(trained, seed=4)
+    for path, values in (
+        ("clean/nll", [other["nll"] - first["nll"] for first, other in trained]),
+        (
+            "corruptions/mean_accuracy",
+            [other["corrupted_accuracy"] - first["corrupted_accuracy"] for first, other in trained],
+        ),
+    ):
+        by_example = np.mean(values, 0)
+        assert found[path]["value"] == pytest.approx(by_example.mean(), abs=1e-12)
+        expected = metrics.bootstrap_interval(np.mean, (by_example,), seed=4)
+        assert found[path]["ci95"] == pytest.approx(expected, abs=1e-10) and found[path]["n"] == len(by_example)
+    detected = [
+        metrics.auroc(other["confidence"], other["msp/far"]) - metrics.auroc(first["confidence"], first["msp/far"])
+        for first, other in trained
+    ]
+    assert found["ood/far/msp/auroc"]["value"] == pytest.approx(np.mean(detected), abs=1e-12)
+
+
+def test_examples_of_its_own_are_resampled_with_those_of_the_others():
+    """Half of a training's corrupted examples are in the other's sample too: a bootstrap by example, spelt out."""
+    trained = [(answers(0.5, seed), answers(1.5, seed + 10)) for seed in range(2)]
+    rows = [np.arange(M), np.arange(M // 2, M + M // 2)[::-1]]
+    for pair, of_pair in zip(trained, rows, strict=True):
+        for one in pair:
+            one["corrupted_row"] = of_pair
+    found = pooled_differences(trained, seed=4)["corruptions/mean_accuracy"]
+    by_row = [
+        dict(zip(of_pair, other["corrupted_accuracy"] - first["corrupted_accuracy"], strict=True))
+        for (first, other), of_pair in zip(trained, rows, strict=True)
+    ]
+    order = [*range(M), *range(M + M // 2 - 1, M - 1, -1)]  # as they appear first
+
+    def mean(drawn):
+        return np.mean([np.mean([one[row] for row in drawn if row in one]) for one in by_row])
+
+    assert found["value"] == pytest.approx(mean(order), abs=1e-12) and found["n"] == len(order)
+    expected = metrics.bootstrap_interval(mean, (np.array(order),), seed=4)
+    assert found["ci95"] == pytest.approx(expected, abs=1e-10)
+
+
+def test_pooling_takes_one_test_set():
+    first, other = (answers(1.0), answers(1.0)), (answers(1.0), answers(1.0))
+    other = tuple({**found, "label": found["label"][::-1]} for found in other)
+    with pytest.raises(ValueError, match="their labels are not the same"):
+        pooled_differences([first, other], seed=0)
+    with pytest.raises(ValueError, match="one pair of predictions or more"):
+        pooled_differences([], seed=0)

@@ -14,18 +14,19 @@ from hfmix.robustness.summary import Headline
 _COLUMNS = 3  # panels abreast
 
 
-def draw_sweep(found: Mapping[str, Any], shown: Sequence[Headline], path: Path) -> None:
+def draw_sweep(found: Mapping[str, Any], shown: Sequence[Headline], path: Path, over: str = "the seeds") -> None:
     """Writes `sweep_figure`."""
     with matplotlib.rc_context(STYLE):
-        sweep_figure(found, shown).savefig(path)
+        sweep_figure(found, shown, over).savefig(path)
 
 
-def sweep_figure(found: Mapping[str, Any], shown: Sequence[Headline]) -> Figure:
+def sweep_figure(found: Mapping[str, Any], shown: Sequence[Headline], over: str = "the seeds") -> Figure:
     """A panel a figure, a row a recipe: the mean with its interval over the seeds, and each seed's as a dot.
 
     Args:
         found: what `summarise` gives.
         shown: the figures to draw.
+        over: what the intervals are over.
     """
     rows = max(1, -(-len(shown) // _COLUMNS))
     columns = max(1, min(_COLUMNS, len(shown)))
@@ -36,7 +37,7 @@ def sweep_figure(found: Mapping[str, Any], shown: Sequence[Headline]) -> Figure:
         _panel(ax, found, how)
     for ax in grid[len(shown) :]:
         ax.remove()
-    figure.supxlabel("mean with its 95 % interval over the seeds; pale: each seed", fontsize=9)
+    figure.supxlabel(f"mean with its 95 % interval over {over}; pale: each seed", fontsize=9)
     return figure
 
 
