@@ -71,7 +71,7 @@ def test_hfmix_train_refuses_sharding_on_a_cpu(tmp_path, one_line, options):
 
 
 def test_accelerates_launcher_does_too(tmp_path):
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes=2", "--main_process_port=0"]
     command += ["--config_file", str(ROOT / "recipes/accelerate/fsdp.yaml"), "-m", "hfmix.train"]
     command += [str(ROOT / "recipes/digits/mixup.yaml"), *QUICK, "--use_cpu", "true"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
