@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 METHODS := erm mixup regmixup
 RUNS := $(METHODS:%=runs/digits/%)
-# Two files at a time, each in one thread: nets as small as the tests' gain nothing from more.
-TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+# Two files at a time, each in one thread: nets as small as the tests' gain nothing from more. In the order of the
+# files, as what starts processes of its own and takes longest would else come last.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-all lint format benchmarks readme clean
