@@ -35,7 +35,8 @@ def launch(module: str, options: list[str], num_processes: int, on_cpu: bool) ->
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={num_processes}"]
     launcher += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
     if num_processes > 1:
-        launcher.append("--multi_gpu")
+        # a free port: with the launcher's fixed one, two commands started at once on a machine can meet
+        launcher += ["--multi_gpu", "--main_process_port=0"]
         if on_cpu:
             # with --cpu the launcher starts a single process, whatever the number asked for
             environment["ACCELERATE_USE_CPU"] = "true"

@@ -11,7 +11,8 @@ from conftest import ROOT
 def launch(processes: int, script: Path, *arguments: object) -> None:
     """Runs a script in so many processes on the CPU, through accelerate's launcher."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={processes}"]
-    command += ["--multi_gpu"] * (processes > 1)
+    # each launch finds a free port, so that two tests at once do not meet
+    command += ["--multi_gpu", "--main_process_port=0"] * (processes > 1)
     path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": path}
     command += [str(script), *map(str, arguments)]

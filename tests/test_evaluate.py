@@ -41,20 +41,15 @@ def test_groups_shift_validation_and_reference(finished_run, tmp_path):
     assert not (out / ".pieces").exists()
 
 
-def test_two_processes_print_and_write_once(finished_run, tmp_path):
-    command = [sys.executable, "-m", "hfmix", "evaluate", str(finished_run), *FEW, "--corruptions", "contrast"]
-    done = {}
-    for processes in ("1", "2"):
-        out = tmp_path / processes
-        launched = subprocess.run(
-            [*command, "--num_processes", processes, "--out", str(out)],
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-        assert launched.returncode == 0, launched.stderr
-        assert sum(line.startswith("accuracy, %") for line in launched.stdout.splitlines()) == 1
-        done[processes] = report(out)
+def test_two_processes_print_and_write_once(finished_run, tmp_path, capsys):
+    options = ["evaluate", str(finished_run), *FEW, "--corruptions", "contrast", "--out"]
+    assert main([*options, str(tmp_path / "1")]) == 0
+    command = [sys.executable, "-m", "hfmix", *options, str(tmp_path / "2"), "--num_processes", "2"]
+    launched = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert launched.returncode == 0, launched.stderr
+    for printed in (capsys.readouterr().out, launched.stdout):
+        assert sum(line.startswith("accuracy, %") for line in printed.splitlines()) == 1
+    done = {processes: report(tmp_path / processes) for processes in ("1", "2")}
     one, two = (found["axes"]["corruptions"]["accuracy"] for found in (done["1"], done["2"]))
     assert one == two and done["1"]["data"] == done["2"]["data"]
     nll = [found["axes"]["clean"]["nll"]["value"] for found in done.values()]

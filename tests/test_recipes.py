@@ -194,7 +194,7 @@ def test_the_config_for_a_cpu_starts_two_processes(tmp_path):
         "state = PartialState(cpu=True)\n"
         f"open({str(tmp_path)!r} + f'/{{state.process_index}}', 'w').write(str(state.num_processes))\n"
     )
-    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port=0"]
     command += ["--config_file", str(RECIPES / "accelerate/cpu_two_processes.yaml"), str(tmp_path / "count.py")]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
     launched = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)

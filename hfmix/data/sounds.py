@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 import soundfile
 from datasets import Audio, Dataset, Value
-from scipy.signal import resample_poly
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +26,8 @@ class Sound:
         """The clip at another rate, by a polyphase filter (scipy's `resample_poly`)."""
         if sampling_rate == self.sampling_rate:
             return self
+        from scipy.signal import resample_poly  # takes a while to import
+
         common = gcd(sampling_rate, self.sampling_rate)
         samples = resample_poly(self.samples, sampling_rate // common, self.sampling_rate // common)
         return Sound(samples.astype(np.float32), sampling_rate)

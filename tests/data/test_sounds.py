@@ -58,6 +58,7 @@ def wav(samples: np.ndarray) -> bytes:
         (wav(np.zeros(0, np.float32)), "data row 0 is a clip without samples"),
         (wav(np.array([0.1, np.nan], np.float32)), "data row 0 holds samples that are not finite"),
     ],
+    ids=["no sound", "empty", "not finite"],  # a WAV file holds the time at which it was written
 )
 def test_a_clip_that_cannot_be_used_is_named(content, message):
     with pytest.raises(ValueError, match=message):

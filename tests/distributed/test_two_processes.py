@@ -3,34 +3,41 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import QUICK, ROOT
+from distributed.work import compare
 from launching import launch
 
-RECIPE = str(ROOT / "recipes/digits/mixup.yaml")
+# what is measured in the end is not what these tests are about
+TRAINING = [str(ROOT / "recipes/digits/mixup.yaml"), *QUICK, "--eval_strategy", "no", "--axes", "clean"]
 
 
-DRAWS = """
-import json, os, sys
-from pathlib import Path
-from hfmix import trainer
-draw, plans = trainer.MixTrainer._draw_plan, []
-def record(self, *batch):
-    plan = draw(self, *batch)
-    plans.append(plan.weight[0, 0].item())
-    Path(sys.argv[1], f"rank{self.args.process_index}.json").write_text(json.dumps(plans))
-    return plan
-trainer.MixTrainer._draw_plan = record
-from hfmix.train import main
-os._exit(main(sys.argv[2:]))  # what is tested are the draws, not how gloo's threads end
-"""
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What this process finds alone."""
+    folder = tmp_path_factory.mktemp("one")
+    compare(folder, processes=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes find, all in one launch: most of its time is their start."""
+    folder = tmp_path_factory.mktemp("two")
+    launch(2, Path(__file__).with_name("work.py"), folder, *TRAINING, "--use_cpu", "true")
+    return folder
+
+
+def read(folder: Path, name: str):
+    return json.loads((folder / f"{name}.json").read_text())
 
 
 def test_hfmix_train_starts_two_and_leaves_one_run(tmp_path):
     run = tmp_path / "run"
-    options = [RECIPE, *QUICK, "--eval_strategy", "no", "--output_dir", str(run), "--num_processes", "2"]
+    options = [*TRAINING, "--output_dir", str(run), "--num_processes", "2"]
     command = [sys.executable, "-m", "hfmix", "train", *options]
     launched = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert launched.returncode == 0, launched.stderr
@@ -42,110 +49,41 @@ def test_hfmix_train_starts_two_and_leaves_one_run(tmp_path):
     )  # 96 images are 1.5 steps of 2 × 32, so 2 a pass
 
 
-def test_processes_draw_different_plans(tmp_path):
-    (tmp_path / "draws.py").write_text(DRAWS)
-    options = [RECIPE, *QUICK, "--use_cpu", "true", "--eval_strategy", "no", "--output_dir", tmp_path / "run"]
-    launch(2, tmp_path / "draws.py", tmp_path, *options)
-    first, second = (json.loads((tmp_path / f"rank{i}.json").read_text()) for i in (0, 1))
+def test_processes_draw_different_plans(two):
+    first, second = (read(two, f"plans{rank}") for rank in (0, 1))
     assert len(first) == len(second) == 6
     assert len({*first, *second}) == 12
 
 
-ONE_STEP = """
-import os, sys
-from pathlib import Path
-import torch
-from tiny import tiny_trainer, weights
-from hfmix import ERM
-batch_size = int(sys.argv[2])
-trainer = tiny_trainer(
-    Path(sys.argv[1]), ERM(), n=8, per_device_train_batch_size=batch_size, max_steps=1, optim="sgd",
-    learning_rate=1.0, max_grad_norm=0, train_sampling_strategy="sequential",
-)
-start = weights(trainer)
-trainer.train()
-if trainer.args.process_index == 0:
-    torch.save(start - weights(trainer), Path(sys.argv[1], "gradient.pt"))
-trainer.accelerator.wait_for_everyone()
-os._exit(0)  # what is tested is the step, not how gloo's threads end
-"""
+def test_two_processes_of_four_take_the_step_of_one_of_eight(one, two):
+    expected, found = (torch.load(folder / "gradient.pt", weights_only=True) for folder in (one, two))
+    assert expected.norm() > 0.1
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * expected.norm().item())
 
 
-def test_two_processes_of_four_take_the_step_of_one_of_eight(tmp_path):
-    (tmp_path / "step.py").write_text(ONE_STEP)
-    gradients = []
-    for processes, batch_size in ((1, 8), (2, 4)):
-        folder = tmp_path / str(processes)
-        folder.mkdir()
-        launch(processes, tmp_path / "step.py", folder, batch_size)
-        gradients.append(torch.load(folder / "gradient.pt", weights_only=True))
-    assert gradients[0].norm() > 0.1
-    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5 * gradients[0].norm().item())
-
-
-EPOCHS = """
-import json, os, sys
-from pathlib import Path
-from tiny import Pictures, tiny_trainer
-from hfmix import ERM
-class Told(Pictures):
-    told, used = 0, []
-    def set_epoch(self, epoch):
-        self.told = epoch
-    def __getitem__(self, i):
-        self.used.append(self.told)
-        return super().__getitem__(i)
-trainer = tiny_trainer(Path(sys.argv[1]), ERM(), per_device_train_batch_size=2, num_train_epochs=3, max_steps=-1)
-trainer.train_dataset = Told(8)
-trainer.train()
-Path(sys.argv[1], f"epochs{trainer.args.process_index}.json").write_text(json.dumps(trainer.train_dataset.used))
-trainer.accelerator.wait_for_everyone()
-os._exit(0)  # what is tested are the epochs, not how gloo's threads end
-"""
-
-
-def test_each_process_learns_its_epoch(tmp_path):
+def test_each_process_learns_its_epoch(two):
     """accelerate's own loader does not tell it where the sampler is sharded."""
-    (tmp_path / "epochs.py").write_text(EPOCHS)
-    launch(2, tmp_path / "epochs.py", tmp_path)
     for rank in (0, 1):
-        assert json.loads((tmp_path / f"epochs{rank}.json").read_text()) == [0] * 4 + [1] * 4 + [2] * 4
+        assert read(two, f"epochs{rank}") == [0] * 4 + [1] * 4 + [2] * 4
 
 
-EVALUATE = """
-import json, os, sys
-from pathlib import Path
-from zoo import ZOO, counts, trainer_of
-from hfmix import RegMixup
-found = {}
-for animal in (animal for animal in ZOO if animal.name in ("ViT", "ResNet")):
-    for examples, size in ((10, 1), (10, 3), (10, 4), (10, 8), (12, 3), (3, 4)):
-        settings = {"per_device_eval_batch_size": size, "output_dir": sys.argv[1]}
-        trainer = trainer_of(animal, Path(sys.argv[1]), examples, RegMixup(20.0), **settings)
-        trainer.compute_metrics = counts
-        metrics = trainer.evaluate()
-        keys = ("eval_count", "eval_right", "eval_loss")
-        found[f"{animal}, {examples} examples by {size}"] = [metrics[key] for key in keys]
-if trainer.args.process_index == 0:
-    found["processes"] = [trainer.args.world_size, 0, 0]
-    Path(sys.argv[1], "found.json").write_text(json.dumps(found))
-trainer.accelerator.wait_for_everyone()
-os._exit(0)  # what is tested are the figures, not how gloo's threads end
-"""
+def test_two_processes_measure_what_one_does(one, two):
+    expected, found = read(one, "found"), read(two, "found")
+    assert (expected.pop("processes")[0], found.pop("processes")[0]) == (1, 2)
+    assert len(expected) == 12 and found.keys() == expected.keys()
+    for case, (count, right, loss) in expected.items():
+        assert found[case] == [count, right, pytest.approx(loss, rel=1e-6)], case
 
 
-def test_two_processes_measure_what_one_does(tmp_path):
-    (tmp_path / "evaluate.py").write_text(EVALUATE)
-    found = []
-    for processes in (1, 2):
-        (folder := tmp_path / str(processes)).mkdir()
-        launch(processes, tmp_path / "evaluate.py", folder)
-        found.append(json.loads((folder / "found.json").read_text()))
-        assert found[-1].pop("processes")[0] == processes
-    one, two = found
-    assert len(one) == 12 and one.keys() == two.keys()
-    for case, (count, right, loss) in one.items():
-        assert two[case] == [count, right, pytest.approx(loss, rel=1e-6)], case
+def test_dispatched_batches_and_streams_count_once_also_after_an_evaluation(one, two):
+    """accelerate takes a net that was evaluated for one that needs no averaging of gradients any more."""
+    expected, steps = read(one, "dispatched0"), torch.load(one / "steps0.pt", weights_only=True)
+    assert len(expected) == 8
+    for rank in (0, 1):
+        found, ours = read(two, f"dispatched{rank}"), torch.load(two / f"steps{rank}.pt", weights_only=True)
+        for case, (count, right, loss) in expected.items():
+            assert found[case] == [count, right, pytest.approx(loss, rel=1e-5)], case
+            assert (ours[case] - steps[case]).norm() < 1e-5 * steps[case].norm(), case
 
 
 STREAM = """

@@ -1,14 +1,13 @@
 """What is measured in between examples: on models for which it is known, and against single predictions."""
 
 import io
-import sys
 
 import numpy as np
 import pytest
 import torch
 from clips import clips, tone
-from conftest import ROOT
 from in_between import as_they_are, many_classes, measure, mlp, table
+from launching import launch
 from pictures import NAMES, pictures
 from torch import nn
 from tqdm.auto import tqdm
@@ -375,9 +374,6 @@ os._exit(0)
 @pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path):
     """30 pairs in eight batches of four, the last of two."""
-    sys.path.append(str(ROOT / "tests/distributed"))
-    from test_two_processes import launch
-
     script = tmp_path / "shared.py"
     script.write_text(SHARED)
     for processes in (1, 2):

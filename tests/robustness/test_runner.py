@@ -1,14 +1,13 @@
 """An evaluation in pieces and in several processes gives what one that is never stopped gives, in one."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from datasets import concatenate_datasets
+from launching import launch
 from pictures import NAMES, pictures
 
 from hfmix import evaluate_robustness, load_backbone
@@ -122,20 +121,26 @@ def test_pieces_of_another_number_of_processes_are_not_taken_for_more_than_they_
     assert evaluate_robustness(model, processor, pictures(), **given, keep=tmp_path) == whole
 
 
+def measured_alike():
+    """The report of a net whose weights are the same in each process, in one thread."""
+    torch.manual_seed(0)
+    net, processor = load_backbone("test_vit", NAMES, pretrained=False, image_size=32)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return evaluate_robustness(net, processor, pictures(), **settings()).to_dict()
+    finally:
+        torch.set_num_threads(threads)
+
+
 SHARED = """
 import json, os, sys
 from pathlib import Path
 from accelerate import PartialState
-import torch
-from hfmix import evaluate_robustness, load_backbone
-from pictures import NAMES, pictures
-from test_runner import settings
+from test_runner import measured_alike
 state = PartialState(cpu=True)
-torch.manual_seed(0)
-torch.set_num_threads(1)
-backbone = load_backbone("test_vit", NAMES, pretrained=False, image_size=32)
-report = evaluate_robustness(*backbone, pictures(), **settings())
-Path(sys.argv[1], f"{state.num_processes}-{state.process_index}.json").write_text(json.dumps(report.to_dict()))
+found = json.dumps([state.num_processes, measured_alike()])
+Path(sys.argv[1], f"{state.process_index}.json").write_text(found)
 state.wait_for_everyone()
 os._exit(0)
 """
@@ -143,16 +148,12 @@ os._exit(0)
 
 def test_two_processes_measure_what_one_does(tmp_path):
     """30, 20 and 60 examples in batches of 4: eight, five and fifteen of them, so that shares are uneven."""
-    sys.path.append(str(ROOT / "tests/distributed"))
-    from test_two_processes import launch
-
     script = tmp_path / "shared.py"
     script.write_text(f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]\n" + SHARED)
-    for processes in (1, 2):
-        launch(processes, script, tmp_path)
-    one, *two = (json.loads((tmp_path / name).read_text()) for name in ("1-0.json", "2-0.json", "2-1.json"))
-    assert two[0] == two[1]
-    _same(one, two[0])
+    launch(2, script, tmp_path)
+    (processes, first), (_, second) = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert processes == 2 and first == second
+    _same(json.loads(json.dumps(measured_alike())), first)
 
 
 def _same(ours, theirs, at=""):
