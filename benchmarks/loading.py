@@ -1,10 +1,10 @@
-"""Images a second fed to a model on CIFAR-10, hfmix's data in memory beside what others do.
+"""Images a second fed to a model on CIFAR-10: hfmix's data in memory, and what others do.
 
-Batches of 128 in random order, each image cropped by its own shift (4 pixels of padding) and flipped by its own coin,
-normalised to float32. Peers read from the files that `datasets` keeps and decode again each epoch; they get their
-best number of workers, which live on from pass to pass, and are measured without the workers' start. One round
-after the other goes through all of them; medians, and the ratios of the same round. Target: 10 times the stock
-pipeline and timm's loader.
+Batches of 128 in random order, each image cropped by its own shift (4 pixels of padding) and flipped by its own
+coin, normalised to float32. Peers read from the files that `datasets` keeps and decode again each epoch; they get
+their best number of workers, which live on from pass to pass, so that their start is not measured. One round after
+the other goes through all of them: medians, and the ratios within a round. Target: 10 times transformers' example
+and timm's loader, both as they come; timm over images that were decoded beforehand is measured beside.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
+from hfmix.data.in_memory import InMemoryExamples
 from pictures import PATTERN, cifar10
 from PIL import Image
 from timing import machine, rounds, table
@@ -29,7 +30,6 @@ from torchvision import transforms
 from hfmix import load_backbone
 from hfmix.arguments import DataArguments
 from hfmix.data.examples import Examples, transform_for
-from hfmix.data.in_memory import InMemoryExamples
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.splits import as_labelled
