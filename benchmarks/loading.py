@@ -257,9 +257,9 @@ def told_once(
     stock_epoch = epochs["transformers' example"]
     pays = decoding / (stock_epoch - epochs[reference]) if stock_epoch > epochs[reference] else float("inf")
     return (
-        f"Once a training, not in the figures above: {decoding:.1f} s to decode {images:,} images, {reading:.2f} s "
-        f"to take them from the cache. An epoch of the stock pipeline takes {stock_epoch:.1f} s, of hfmix's in "
-        f"memory {epochs[reference]:.2f} s: decoding has paid for itself after {pays:.1f} epochs."
+        f"Once a training, not in the figures above: {decoding:.1f} s to decode {images:,} images, "
+        f"{reading:.2f} s to take them from the cache. An epoch of the stock pipeline takes {stock_epoch:.1f} s, "
+        f"of hfmix's in memory {epochs[reference]:.2f} s: decoding has paid for itself after {pays:.1f} epochs."
     )
 
 

@@ -31,15 +31,19 @@ def cifar10(folder: Path | None, count: int) -> Iterator[tuple[Path, str]]:
     if folder is None and any(DEFAULT.glob(PATTERN)):
         folder = DEFAULT
     # what `datasets` makes of the files goes as the benchmark ends
+    before = datasets.config.HF_DATASETS_CACHE
     with tempfile.TemporaryDirectory() as temporary:
         datasets.config.HF_DATASETS_CACHE = Path(temporary) / "cache"
-        if folder is not None:
-            yield folder, "CIFAR-10"
-            return
-        made = Path(temporary) / "images"
-        made.mkdir()
-        made_images(count).to_parquet(made / "train-00000-of-00001.parquet")
-        yield made, f"{count} made images of 32 pixels, stored as PNG; CIFAR-10 was not at hand"
+        try:
+            if folder is not None:
+                yield folder, "CIFAR-10"
+                return
+            made = Path(temporary) / "images"
+            made.mkdir()
+            made_images(count).to_parquet(made / "train-00000-of-00001.parquet")
+            yield made, f"{count} made images of 32 pixels, stored as PNG; CIFAR-10 was not at hand"
+        finally:
+            datasets.config.HF_DATASETS_CACHE = before
 
 
 def made_images(count: int, size: int = 32) -> datasets.Dataset:

@@ -43,7 +43,17 @@ from hfmix.trainer import MixTrainer
 RECIPES = Path(__file__).parents[1] / "recipes" / "cifar10"
 NETS = ("preact_resnet18", "wrn28_10")
 MODES = ("default", "reduce-overhead", "eager")
-SETTINGS = ["--bf16", "true", "--channels_last", "true", "--max_grad_norm", "0", "--dataloader_num_workers", "0", "--dataloader_pin_memory", "false", "--save_strategy", "no", "--eval_strategy", "no", "--report_to", "none", "--disable_tqdm", "true"]
+SETTINGS = {
+    "bf16": "true",
+    "channels_last": "true",
+    "max_grad_norm": "0",
+    "dataloader_num_workers": "0",
+    "dataloader_pin_memory": "false",
+    "save_strategy": "no",
+    "eval_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": "true",
+}
 PROFILED_STEPS = 20
 TOP = 10
 DATA, OPTIMIZER, CONV, NORM, COPIES, OTHER = (
@@ -153,7 +163,7 @@ class Clock(TrainerCallback):
 
 
 def measure(cell: Cell, data: LabelledData, device: torch.device, epochs: int, options: Sequence[str]) -> Cell:
-    """Fills the cell: an epoch to compile in, `epochs` that are timed, and one that is profiled; without the share."""
+    """Fills the cell but for the share: an epoch to compile in, `epochs` that are timed, one that is profiled."""
     with tempfile.TemporaryDirectory() as folder:
         recipe = _recipe(cell, ["--num_train_epochs", str(epochs + 2), "--output_dir", folder, *options])
         model, processor = load_model(recipe, {"train": data})
@@ -184,8 +194,9 @@ def measure(cell: Cell, data: LabelledData, device: torch.device, epochs: int, o
 def _recipe(cell: Cell, options: Sequence[str]) -> Any:
     for name in ("ACCELERATE_DYNAMO_BACKEND", "ACCELERATE_DYNAMO_MODE"):
         os.environ.pop(name, None)  # of the cell before
-    compiling = [] if cell.mode == "eager" else ["--torch_compile", "true", "--torch_compile_mode", cell.mode]
-    return parse([str(RECIPES / f"mixup_{cell.net}.yaml"), *SETTINGS, *compiling, *options])
+    settings = SETTINGS if cell.mode == "eager" else SETTINGS | {"torch_compile_mode": cell.mode}
+    given = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    return parse([str(RECIPES / f"mixup_{cell.net}.yaml"), *given, *options])
 
 
 def flops(model: torch.nn.Module, examples: InMemoryExamples, batch_size: int) -> float:
@@ -318,6 +329,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         print("training_gpu: no GPU here, nothing measured")
         return
+    if options.steps is not None and options.steps < 2:
+        parser.error(f"--steps is 2 or more, one of them to be profiled, not {options.steps}")
     begun = time.monotonic()
     others += ["--per_device_train_batch_size", str(options.batch_size)]
     others += ["--use_cpu", "true"] if device.type == "cpu" else []
