@@ -146,7 +146,7 @@ def one_by_one(source: Source, workers: int) -> DataLoader:
 
 def in_memory(source: Source, data: LabelledData, device: torch.device) -> DataLoader:
     """hfmix's data in memory, on `device`."""
-    examples = InMemoryExamples(data, source.processor, source.augment(), seed=0, device=device)
+    examples = InMemoryExamples(data, source.processor, source.augment(), seed=0, device=device, progress=False)
     return _loader(source, examples, InMemoryExamples.collate, workers=0, pin=device.type == "cpu")
 
 
@@ -204,7 +204,7 @@ def once(source: Source) -> tuple[float, float]:
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
-        InMemoryExamples(data, source.processor, source.augment(), seed=0, device=source.device)
+        InMemoryExamples(data, source.processor, source.augment(), seed=0, device=source.device, progress=False)
         seconds.append(time.perf_counter() - start)
     return seconds[0], seconds[1]
 

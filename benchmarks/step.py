@@ -29,7 +29,7 @@ from hfmix.data.splits import as_labelled
 NET = "preact_resnet18"
 PIXELS = 32
 WARM_UP = 3  # steps: compiling, and the optimizer's state
-OPTIMIZERS = {"adamw_torch_fused": torch.optim.AdamW, "sgd": torch.optim.SGD}
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adamw_torch_fused": torch.optim.AdamW}
 FETCH, PASSES, UPDATE, REST = (
     "batch, loop and log",
     "mixing, forward, backward",
@@ -124,7 +124,7 @@ def run(steps: int, batch_size: int, optim: str, bf16: bool) -> Beside:
     model, processor = load_backbone(NET, CLASSES, pretrained=False, image_size=PIXELS)
     other, _ = load_backbone(NET, CLASSES, pretrained=False, image_size=PIXELS)
     augment = DataArguments(dataset_name="made images", train_crop="pad")
-    examples = InMemoryExamples(data, processor, augment, seed=0)
+    examples = InMemoryExamples(data, processor, augment, seed=0, channels_last=True, progress=False)
     beside = Beside(bare_step(other.timm_model, examples.__getitems__(list(range(batch_size))), optim, bf16))
     with tempfile.TemporaryDirectory() as folder:
         args = MixTrainingArguments(
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--batch_size", type=int, default=128)
-    parser.add_argument("--optim", choices=list(OPTIMIZERS), default="adamw_torch_fused")
+    parser.add_argument("--optim", choices=list(OPTIMIZERS), default="sgd")
     parser.add_argument("--precision", choices=["auto", "bf16", "float32"], default="auto")
     options = parser.parse_args(arguments)
     bf16 = options.precision == "bf16"

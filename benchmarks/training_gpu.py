@@ -167,15 +167,17 @@ def measure(cell: Cell, data: LabelledData, device: torch.device, epochs: int, o
     with tempfile.TemporaryDirectory() as folder:
         recipe = _recipe(cell, ["--num_train_epochs", str(epochs + 2), "--output_dir", folder, *options])
         model, processor = load_model(recipe, {"train": data})
-        examples = InMemoryExamples(data, processor, recipe.data, recipe.training.seed, device)
-        batch_size = recipe.training.per_device_train_batch_size
+        args = recipe.training
+        settings = {"device": device, "channels_last": args.channels_last, "progress": False}
+        examples = InMemoryExamples(data, processor, recipe.data, args.seed, **settings)
+        batch_size = args.per_device_train_batch_size
         cell.images, cell.steps = len(data), -(-len(data) // batch_size)
         model.to(device)
         cell.gflop_per_image = flops(model, examples, min(8, batch_size)) / 1e9
         clock = Clock(device, epochs + 2, cell.steps)
         trainer = MixTrainer(
             model=model,
-            args=recipe.training,
+            args=args,
             train_dataset=examples,
             data_collator=InMemoryExamples.collate,
             callbacks=[clock],
