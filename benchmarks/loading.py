@@ -216,7 +216,11 @@ def tables(rates: dict[str, dict[int, list[float]]], reference: str) -> str:
     for name, found in rates.items():
         workers = max(found, key=lambda n, found=found: statistics.median(found[n]))
         ratios = [ours / theirs for ours, theirs in zip(best, found[workers], strict=True)]
-        spread = f"{statistics.median(ratios):.1f} × ({min(ratios):.1f} to {max(ratios):.1f})"
+        spread = (
+            ""
+            if name == reference
+            else f"{statistics.median(ratios):.1f} × ({min(ratios):.1f} to {max(ratios):.1f})"
+        )
         target = TARGET if name in ("transformers' example", "timm") else ""
         rows.append([name, str(workers), f"{statistics.median(found[workers]):,.0f}", spread, target])
     every = [

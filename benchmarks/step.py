@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     bf16 = options.precision == "bf16"
     if options.precision == "auto":
-        bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     beside = run(options.steps, options.batch_size, options.optim, bf16)
     what = f"{NET}, {options.batch_size}×3×{PIXELS}×{PIXELS}, {'bf16' if bf16 else 'float32'}, {options.optim}"
     print(f"{machine()}\n\n{what}, {options.steps} steps\n\n{tables(beside)}")
