@@ -58,6 +58,9 @@ benchmarks: install ## measure the figures of benchmarks/
 	$(BIN)/python benchmarks/sounds.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/trainer.py
+	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/training_gpu.py
 
 readme: install ## put the last quickstart's table and figure, and results/*.json, into README.md
 	$(BIN)/python results/update_readme.py runs/digits/comparison

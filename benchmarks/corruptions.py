@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from pictures import photographs
 from timing import interleaved, table
 
 from hfmix import corrupt, corruption_names
@@ -21,14 +22,6 @@ from hfmix.robustness.corruptions import SEVERITIES
 SIZES = [(224, 16), (32, 256)]
 PEER_IMAGES = 4
 SLOW = "glass_blur"
-
-
-def photographs(count: int, size: int) -> np.ndarray:
-    """(count, size, size, 3) uint8 of blocks with a little noise, as hard to encode as a photograph."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(256, size=(count, size // 8, size // 8, 3), dtype=np.uint8)
-    blocks = coarse.repeat(8, 1).repeat(8, 2).astype(np.int16)
-    return np.clip(blocks + rng.normal(0, 6, blocks.shape), 0, 255).astype(np.uint8)
 
 
 def measure(size: int, count: int, repeats: int) -> list[list[str]]:
