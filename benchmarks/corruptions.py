@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from pictures import photographs
+from inputs import photographs
 from timing import interleaved, table
 
 from hfmix import corrupt, corruption_names

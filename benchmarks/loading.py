@@ -19,8 +19,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from hfmix.data.in_memory import InMemoryExamples
-from pictures import PATTERN, cifar10
+from inputs import PATTERN, cifar10
 from PIL import Image
 from timing import machine, rounds, table
 from timm.data import create_dataset, create_loader
@@ -30,6 +29,7 @@ from torchvision import transforms
 from hfmix import load_backbone
 from hfmix.arguments import DataArguments
 from hfmix.data.examples import Examples, transform_for
+from hfmix.data.in_memory import InMemoryExamples
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import preprocessor_for
 from hfmix.data.splits import as_labelled

@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hfmix.data.in_memory import InMemoryExamples
-from pictures import CLASSES, made_images
+from inputs import CLASSES, made_images
 from timing import machine, table
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hfmix import MixTrainer, MixTrainingArguments, Mixup, load_backbone
 from hfmix.arguments import DataArguments
+from hfmix.data.in_memory import InMemoryExamples
 from hfmix.data.splits import as_labelled
 
 NET = "preact_resnet18"

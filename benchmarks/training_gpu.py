@@ -25,14 +25,14 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from hfmix.data.in_memory import InMemoryExamples
-from pictures import PATTERN, cifar10
+from inputs import PATTERN, cifar10
 from timing import machine, table
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hfmix.data.in_memory import InMemoryExamples
 from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import as_labelled
 from hfmix.environment import environment

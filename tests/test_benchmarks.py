@@ -86,7 +86,7 @@ def test_loading_compares_within_rounds_at_the_best_number_of_workers(load):
 
 
 def test_loading_says_that_it_made_the_images(load, monkeypatch, capsys, tmp_path):
-    loading, pictures = load("loading"), load("pictures")
+    loading, pictures = load("loading"), load("inputs")
     monkeypatch.setattr(pictures, "DEFAULT", tmp_path)
     monkeypatch.setattr(loading, "BATCH", 16)
     loading.main(["--images", "32", "--workers", "0", "1", "--repeats", "1"])
@@ -150,7 +150,7 @@ def test_kernels_are_grouped_by_the_range_around_them_and_by_their_name(load):
 
 
 def test_training_is_measured_and_written_cell_by_cell(load, monkeypatch, capsys, tmp_path):
-    gpu, pictures = load("training_gpu"), load("pictures")
+    gpu, pictures = load("training_gpu"), load("inputs")
     monkeypatch.setattr(pictures, "DEFAULT", tmp_path)
     out = tmp_path / "figures.json"
     trial = ["--device", "cpu", "--steps", "2", "--batch_size", "4", "--modes", "eager", "--out", str(out)]
@@ -171,7 +171,7 @@ def test_training_is_measured_and_written_cell_by_cell(load, monkeypatch, capsys
 
 
 def test_a_net_that_fails_is_a_line_and_time_that_is_over_another(load, monkeypatch, capsys, tmp_path):
-    gpu, pictures = load("training_gpu"), load("pictures")
+    gpu, pictures = load("training_gpu"), load("inputs")
     monkeypatch.setattr(pictures, "DEFAULT", tmp_path)
     out = tmp_path / "figures.json"
     trial = ["--device", "cpu", "--steps", "2", "--batch_size", "4", "--modes", "eager", "--out", str(out)]
