@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
@@ -249,6 +250,13 @@ class MixTrainer(Trainer):
             self._log.add(self._plan, targets, logits, rows, self.state.global_step)
         loss = torch.dot(targets.row_weight.to(rows.dtype), rows)
         return loss / (targets.num_inputs if num_items_in_batch is None else num_items_in_batch)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | None = None) -> Tensor | None:
+        if grad_norm is not None or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return super()._get_grad_norm(model, grad_norm)
+        # the stock Trainer clips to infinity for it, which writes every gradient once more
+        self.accelerator.unscale_gradients(self.optimizer)
+        return get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
 
     @staticmethod
     def get_optimizer_cls_and_kwargs(

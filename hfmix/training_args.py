@@ -69,6 +69,13 @@ class MixTrainingArguments(TrainingArguments):
             "evaluated and saved as the trained model."
         },
     )
+    logging_nan_inf_filter: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave losses that are not finite out of what is logged. MixTrainer stops at the first, and "
+            "looking for one makes a GPU wait at every step."
+        },
+    )
     channels_last: bool = field(
         default=False,
         metadata={

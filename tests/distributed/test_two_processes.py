@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ def test_dispatched_batches_and_streams_count_once_also_after_an_evaluation(one,
         for case, (count, right, loss) in expected.items():
             assert found[case] == [count, right, pytest.approx(loss, rel=1e-5)], case
             assert (ours[case] - steps[case]).norm() < 1e-5 * steps[case].norm(), case
+
+
+def test_data_in_memory_are_shared_exactly(one, two):
+    """Each image once a pass, whichever process has it, and changed as one process changes it."""
+    alone, first, second = read(one, "fed0"), read(two, "fed0"), read(two, "fed1")
+    assert [len(batch) for batch in alone] == [4, 4, 4, 4, 4, 2] * 2
+    assert len(first) == len(second) == 6 and {len(batch) for batch in first + second} == {4}
+    for epoch in range(2):
+        given = list(chain(*alone[6 * epoch : 6 * epoch + 6]))
+        shared = list(chain(*first[3 * epoch : 3 * epoch + 3], *second[3 * epoch : 3 * epoch + 3]))
+        assert dict(map(tuple, shared)) == dict(map(tuple, given)) and len(dict(given)) == 22
+        assert len(shared) == 24  # the last batches are filled up with two that were seen
 
 
 STREAM = """

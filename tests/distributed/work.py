@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 
 import torch
+from pictures import pictures
 from tiny import Pictures, tiny_trainer, weights
 from zoo import ZOO, Animal, counts, gradient, trainer_of
 
-from hfmix import ERM, RegMixup, trainer
+from hfmix import ERM, MixTrainingArguments, RegMixup, load_backbone, trainer
+from hfmix.arguments import DataArguments
+from hfmix.data.in_memory import InMemoryExamples
+from hfmix.data.splits import as_labelled
 from hfmix.train import main
 
 
@@ -124,11 +128,35 @@ def train_by_a_recipe(folder: Path, options: list[str]) -> None:
     assert main([*options, "--output_dir", str(folder / "run")]) == 0
 
 
+def feed_from_memory(folder: Path) -> None:
+    """Which images a process is given in two passes, in which batches, and what becomes of each of them."""
+    images = as_labelled(pictures(22))
+    model, processor = load_backbone("test_resnet", images.class_names, pretrained=False, image_size=32)
+    memory = InMemoryExamples(images, processor, DataArguments("digits", train_crop="pad"), 0)
+    make, fed = memory.__getitems__, []
+    places = torch.arange(3 * 32 * 32, dtype=torch.float64).reshape(3, 32, 32)
+
+    def record(positions):
+        batch = make(positions)
+        sums = [pixels.double().mul(places).sum().item() for pixels in batch["pixel_values"]]
+        fed.append(list(zip(positions, sums, strict=True)))
+        return batch
+
+    memory.__getitems__ = record
+    args = MixTrainingArguments(
+        str(folder), per_device_train_batch_size=4, num_train_epochs=2, save_strategy="no", use_cpu=True
+    )
+    ours = trainer.MixTrainer(model, args, train_dataset=memory, data_collator=memory.collate)
+    ours.train()
+    (folder / f"fed{ours.args.process_index}.json").write_text(json.dumps(fed))
+
+
 def compare(folder: Path, processes: int) -> None:
     """What one process does as well."""
     take_a_step(folder, processes)
     evaluate(folder)
     step_after_an_evaluation(folder, processes)
+    feed_from_memory(folder)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,20 @@ def test_sgd_is_fused_and_the_same(tmp_path):
     assert distance(ours, theirs) < 1e-4
 
 
+def test_the_gradients_norm_is_logged_without_writing_them(tmp_path):
+    class Stock(MixTrainer):
+        _get_grad_norm = Trainer._get_grad_norm
+
+        def __init__(self, **settings):
+            super().__init__(**settings, policy=Mixup(1.0))
+
+    _, ours = trained(tmp_path / "ours", max_grad_norm=0, logging_steps=1)
+    _, stock = trained(tmp_path / "stock", Stock, max_grad_norm=0, logging_steps=1)
+    norms = [[line["grad_norm"] for line in each.state.log_history[:6]] for each in (ours, stock)]
+    assert len(norms[0]) == 6 and norms[0] == pytest.approx(norms[1], rel=1e-5)
+    assert ours.args.logging_nan_inf_filter is False
+
+
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="there is an accelerator, which is used")
 def test_bf16_trains_on_a_machine_without_accelerator(tmp_path):
     model, trainer = trained(tmp_path, bf16=True, use_cpu=False)
