@@ -24,8 +24,8 @@ RECIPES = ROOT / "recipes"
 ALL = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name not in ("base", "accelerate"))
 OWN_DATA = ["--dataset_name", "digits"]
 HEAVY = ("wrn28_10", "resnet50", "vit", "dinov2", "alternatives")
-OF_SOUND = ("fsdd", "speech_commands", "ast")
-GIVEN_BY_USER = ("finetune", "fsdd")  # recipes that are given data on the command line
+OF_SOUND = ("fsdd", "eight_words", "speech_commands", "ast")
+GIVEN_BY_USER = ("finetune", "fsdd", "eight_words")  # recipes that are given data on the command line
 
 
 def name(path: Path) -> str:
@@ -35,7 +35,9 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_it_parses_and_resolves_to_itself(path, tmp_path):
     recipe = parse(
-        [str(path)] if "finetune" not in path.name and path.parent.name != "fsdd" else [str(path), *OWN_DATA]
+        [str(path)]
+        if "finetune" not in path.name and path.parent.name not in GIVEN_BY_USER
+        else [str(path), *OWN_DATA]
     )
     written = yaml.safe_load(path.read_text())
     assert recipe.resolved["mix"] == written["mix"]
