@@ -1,28 +1,21 @@
 """`hfmix evaluate`: how robust a model is, measured in one process or in several."""
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from torch import distributed
 
-from hfmix.data.columns import Columns
 from hfmix.data.labelled import LabelledData
-from hfmix.data.splits import load_part, load_test
+from hfmix.data.splits import load_part
 from hfmix.errors import UsageError
 from hfmix.hub.pretrained import load_pretrained
+from hfmix.measuring import columns_of, pieces, processes_for, test_set
 from hfmix.robustness import DEFAULT_AXES
 from hfmix.robustness.attacks.threats import Threat
 from hfmix.robustness.suite import evaluate_robustness
 from hfmix.robustness.summary import headline
-from hfmix.run_folder import is_finished
-
-# finished pieces, in the folder that the report goes to
-_PIECES = ".pieces"
 
 
 def evaluate(arguments: Namespace) -> None:
@@ -31,18 +24,17 @@ def evaluate(arguments: Namespace) -> None:
     Raises:
         ValueError, OSError: the model or the data cannot be used; the message says why.
     """
-    if arguments.out and is_finished(Path(arguments.out)):
-        raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
     threats = _threats(arguments)
-    state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
+    with processes_for(arguments.out) as state:
+        _evaluate(arguments, threats, state)
+
+
+def _evaluate(arguments: Namespace, threats: Sequence[Threat], state: PartialState) -> None:
     with state.main_process_first():  # what one process downloads, the others find
-        columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
-        test = load_test(
-            arguments.dataset, arguments.split, columns, arguments.test_fraction, arguments.split_seed
-        )
+        test = test_set(arguments)
         model, processor, _ = load_pretrained(arguments.model)
         validation, reference = (
-            None if source is None else _with_classes_of(test, load_part(source, split, columns))
+            None if source is None else _with_classes_of(test, load_part(source, split, columns_of(arguments)))
             for source, split in ((arguments.validation, "validation"), (arguments.reference, "train"))
         )
     if arguments.label_noise is not None:
@@ -80,7 +72,7 @@ def evaluate(arguments: Namespace) -> None:
         seed=arguments.seed,
         skip_unreadable=arguments.skip_unreadable,
         name=arguments.model,
-        keep=Path(arguments.out, _PIECES) if arguments.out else None,
+        keep=pieces(arguments.out),
         progress=state.is_main_process,
     )
     if state.is_main_process:
@@ -88,9 +80,6 @@ def evaluate(arguments: Namespace) -> None:
         if arguments.out:
             report.save(arguments.out)
             print(f"{arguments.out}/report.html is the report, {arguments.out}/robustness.json has every figure")
-    if distributed.is_initialized():
-        state.wait_for_everyone()
-        state.destroy_process_group()
 
 
 def _threats(arguments: Namespace) -> list[Threat]:

@@ -1,6 +1,5 @@
 """`hfmix transfer`: adversarial examples made on one model and tested on others, in one process or in several."""
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -8,19 +7,13 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from torch import distributed
 from transformers import PreTrainedModel
 
-from hfmix.data.columns import Columns
-from hfmix.data.splits import load_test
 from hfmix.errors import UsageError
 from hfmix.hub.pretrained import load_pretrained
+from hfmix.measuring import pieces, processes_for, test_set
 from hfmix.robustness.attacks.threats import parse_eps
 from hfmix.robustness.attacks.transfer import save_transfer, transfer_matrix, transfer_table
-from hfmix.run_folder import is_finished
-
-# finished pieces, in the folder that the table goes to
-_PIECES = ".pieces"
 
 
 def transfer(arguments: Namespace) -> None:
@@ -29,18 +22,17 @@ def transfer(arguments: Namespace) -> None:
     Raises:
         ValueError, OSError: a model or the data cannot be used; the message says why.
     """
-    if arguments.out and is_finished(Path(arguments.out)):
-        raise FileExistsError(f"{arguments.out} holds a finished run, with figures of its own: set another --out")
     try:
         eps = parse_eps(arguments.eps)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    state = PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
+    with processes_for(arguments.out) as state:
+        _transfer(arguments, eps, state)
+
+
+def _transfer(arguments: Namespace, eps: float, state: PartialState) -> None:
     with state.main_process_first():  # what one process downloads, the others find
-        columns = Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
-        test = load_test(
-            arguments.dataset, arguments.split, columns, arguments.test_fraction, arguments.split_seed
-        )
+        test = test_set(arguments)
         models = {name: load_pretrained(path)[:2] for name, path in _named(arguments.models).items()}
     names = _class_names({name: model for name, (model, _) in models.items()})
     if set(test.class_names) <= set(names):
@@ -59,7 +51,7 @@ def transfer(arguments: Namespace) -> None:
         steps=arguments.steps,
         seed=arguments.seed,
         batch_size=arguments.batch_size,
-        keep=Path(arguments.out, _PIECES) if arguments.out else None,
+        keep=pieces(arguments.out),
         progress=state.is_main_process,
     )
     if state.is_main_process:
@@ -67,9 +59,6 @@ def transfer(arguments: Namespace) -> None:
         if arguments.out:
             save_transfer(found, arguments.out)
             print(f"\n{arguments.out}/transfer.md holds this, {arguments.out}/transfer.png the figure")
-    if distributed.is_initialized():
-        state.wait_for_everyone()
-        state.destroy_process_group()
 
 
 def _named(paths: Sequence[str]) -> dict[str, str]:
