@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hfmix.data import level_operations as change
+from hfmix.data import level_operations as operations
+from hfmix.data.level_operations import look_up
 from hfmix.mixing.randomness import hashed_uniforms
 
 MAGNITUDE_MAX = 9.99  # timm's own 10 can keep 0 bits of a colour, which Pillow 13 refuses
@@ -33,19 +34,23 @@ def _factor(magnitude: Tensor, weaker: Tensor) -> Tensor:
     return (1 + torch.where(weaker, -level, level)).clamp(min=0.1)
 
 
-# timm's name: the change, and how it takes its argument from the magnitude and the direction (as timm's LEVEL_TO_ARG)
-OPERATIONS: dict[str, tuple[Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor] | None]] = {
-    "AutoContrast": (change.auto_contrast, None),
-    "Equalize": (change.equalize, None),
-    "Invert": (change.invert, None),
-    "PosterizeIncreasing": (change.posterize, _bits),
-    "SolarizeIncreasing": (change.solarize, _threshold),
-    "SolarizeAdd": (change.solarize_add, _added),
-    "ColorIncreasing": (change.color, _factor),
-    "ContrastIncreasing": (change.contrast, _factor),
-    "BrightnessIncreasing": (change.brightness, _factor),
-    "SharpnessIncreasing": (change.sharpness, _factor),
+# timm's name: the operation, and how its argument follows from magnitude and direction (as in timm's LEVEL_TO_ARG)
+Operation = tuple[Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor] | None]
+TABLES: dict[str, Operation] = {
+    "AutoContrast": (operations.auto_contrast, None),
+    "Equalize": (operations.equalize, None),
+    "Invert": (operations.invert, None),
+    "PosterizeIncreasing": (operations.posterize, _bits),
+    "SolarizeIncreasing": (operations.solarize, _threshold),
+    "SolarizeAdd": (operations.solarize_add, _added),
+    "ContrastIncreasing": (operations.contrast, _factor),
+    "BrightnessIncreasing": (operations.brightness, _factor),
 }
+BLENDS: dict[str, Operation] = {
+    "ColorIncreasing": (operations.color, _factor),
+    "SharpnessIncreasing": (operations.sharpness, _factor),
+}
+OPERATIONS = TABLES | BLENDS
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class LevelOps:
     def sample(
         cls, rows: np.ndarray, seed: int, epoch: int, magnitude: float = 9, num_layers: int = 2
     ) -> "LevelOps":
-        """Drawn as timm's ``rand-m{magnitude}-mstd0.5-inc1``; what an image gets follows from (seed, epoch, its row).
+        """Drawn as for timm's ``rand-m{magnitude}-mstd0.5-inc1``, by (seed, epoch, each image's row) alone.
 
         A layer's operation is drawn evenly, the same may come twice; its magnitude is normal about `magnitude`.
         """
@@ -86,13 +91,19 @@ class LevelOps:
         """(B, H, W, C) uint8 of the same shape: the images that share an operation are changed together."""
         levels = levels.clone()
         for layer in range(self.operation.shape[1]):
-            operation = self.operation[:, layer].where(self.applied[:, layer], -1)
-            for place, (changed, argument) in enumerate(OPERATIONS.values()):
-                members = (operation == place).nonzero()[:, 0]
-                if not len(members):
-                    continue
-                drawn = self.magnitude[members, layer], self.weaker[members, layer]
-                arguments = () if argument is None else (argument(*drawn).to(levels.device),)
-                members = members.to(levels.device)
-                levels.index_copy_(0, members, changed(levels.index_select(0, members), *arguments))
+            operation = self.operation[:, layer].where(self.applied[:, layer], len(OPERATIONS))
+            *sizes, _ = torch.bincount(operation, minlength=len(OPERATIONS) + 1).tolist()
+            order = operation.argsort()[: sum(sizes)]
+            drawn = self.magnitude[order, layer].split(sizes), self.weaker[order, layer].split(sizes)
+            order = order.to(levels.device)
+            images = levels.index_select(0, order)
+            results = [
+                change(group, *(() if argument is None else [argument(magnitude, weaker).to(levels.device)]))
+                for (change, argument), group, magnitude, weaker in zip(
+                    OPERATIONS.values(), images.split(sizes), *drawn, strict=True
+                )
+            ]
+            tables = torch.cat([table.expand(-1, levels.shape[-1], -1) for table in results[: len(TABLES)]])
+            changed = torch.cat([look_up(images[: len(tables)], tables), *results[len(TABLES) :]])
+            levels.index_copy_(0, order, changed)
         return levels
