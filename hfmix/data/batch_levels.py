@@ -17,42 +17,6 @@ _STREAM = 0x1E7E15  # sets these draws apart from those of `ShiftFlipCut` for th
 _FACTORS = 4  # uniform variates a layer: which operation, whether, how strong, and which way
 
 
-def _bits(magnitude: Tensor, _: Tensor) -> Tensor:
-    return 4 - (magnitude / 10 * 4).long()
-
-
-def _threshold(magnitude: Tensor, _: Tensor) -> Tensor:
-    return 256 - (magnitude / 10 * 256).long()
-
-
-def _added(magnitude: Tensor, _: Tensor) -> Tensor:
-    return (magnitude / 10 * 110).long()
-
-
-def _factor(magnitude: Tensor, weaker: Tensor) -> Tensor:
-    level = magnitude / 10 * 0.9
-    return (1 + torch.where(weaker, -level, level)).clamp(min=0.1)
-
-
-# timm's name: the operation, and how its argument follows from magnitude and direction (as in timm's LEVEL_TO_ARG)
-Operation = tuple[Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor] | None]
-TABLES: dict[str, Operation] = {
-    "AutoContrast": (operations.auto_contrast, None),
-    "Equalize": (operations.equalize, None),
-    "Invert": (operations.invert, None),
-    "PosterizeIncreasing": (operations.posterize, _bits),
-    "SolarizeIncreasing": (operations.solarize, _threshold),
-    "SolarizeAdd": (operations.solarize_add, _added),
-    "ContrastIncreasing": (operations.contrast, _factor),
-    "BrightnessIncreasing": (operations.brightness, _factor),
-}
-BLENDS: dict[str, Operation] = {
-    "ColorIncreasing": (operations.color, _factor),
-    "SharpnessIncreasing": (operations.sharpness, _factor),
-}
-OPERATIONS = TABLES | BLENDS
-
-
 @dataclass(frozen=True)
 class LevelOps:
     """One batch's draw for RandAugment (arXiv 1909.13719) in timm's form, of L layers.
@@ -89,21 +53,59 @@ class LevelOps:
 
     def apply(self, levels: Tensor) -> Tensor:
         """(B, H, W, C) uint8 of the same shape: the images that share an operation are changed together."""
-        levels = levels.clone()
         for layer in range(self.operation.shape[1]):
             operation = self.operation[:, layer].where(self.applied[:, layer], len(OPERATIONS))
-            *sizes, _ = torch.bincount(operation, minlength=len(OPERATIONS) + 1).tolist()
-            order = operation.argsort()[: sum(sizes)]
+            sizes = torch.bincount(operation, minlength=len(OPERATIONS) + 1).tolist()
+            order = operation.argsort()
             drawn = self.magnitude[order, layer].split(sizes), self.weaker[order, layer].split(sizes)
-            order = order.to(levels.device)
-            images = levels.index_select(0, order)
-            results = [
-                change(group, *(() if argument is None else [argument(magnitude, weaker).to(levels.device)]))
-                for (change, argument), group, magnitude, weaker in zip(
-                    OPERATIONS.values(), images.split(sizes), *drawn, strict=True
-                )
-            ]
-            tables = torch.cat([table.expand(-1, levels.shape[-1], -1) for table in results[: len(TABLES)]])
-            changed = torch.cat([look_up(images[: len(tables)], tables), *results[len(TABLES) :]])
-            levels.index_copy_(0, order, changed)
+            levels = _changed(levels.index_select(0, order.to(levels.device)), sizes, *drawn)
+            levels = levels.index_select(0, order.argsort().to(levels.device))
         return levels
+
+
+def _changed(levels: Tensor, sizes: list[int], *drawn: tuple[Tensor, ...]) -> Tensor:
+    """Images that are sorted by operation, `sizes` of each and the last left alone; `drawn` for each group."""
+    *groups, alone = levels.split(sizes)
+    results = []
+    for (change, argument), group, magnitude, weaker in zip(OPERATIONS.values(), groups, *drawn, strict=False):
+        arguments = () if argument is None else (argument(magnitude, weaker).to(levels.device),)
+        results.append(change(group, *arguments))
+    tables, blends = results[: len(TABLES)], results[len(TABLES) :]
+    table = torch.cat([table.expand(-1, levels.shape[-1], -1) for table in tables])
+    return torch.cat([look_up(levels[: len(table)], table), *blends, alone])
+
+
+def _bits(magnitude: Tensor, _: Tensor) -> Tensor:
+    return 4 - (magnitude / 10 * 4).long()
+
+
+def _threshold(magnitude: Tensor, _: Tensor) -> Tensor:
+    return 256 - (magnitude / 10 * 256).long()
+
+
+def _added(magnitude: Tensor, _: Tensor) -> Tensor:
+    return (magnitude / 10 * 110).long()
+
+
+def _factor(magnitude: Tensor, weaker: Tensor) -> Tensor:
+    level = magnitude / 10 * 0.9
+    return (1 + torch.where(weaker, -level, level)).clamp(min=0.1)
+
+
+# timm's name: the operation, and how its argument follows from magnitude and direction (as in timm's LEVEL_TO_ARG)
+Operation = tuple[Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor] | None]
+TABLES: dict[str, Operation] = {
+    "AutoContrast": (operations.auto_contrast, None),
+    "Equalize": (operations.equalize, None),
+    "Invert": (operations.invert, None),
+    "PosterizeIncreasing": (operations.posterize, _bits),
+    "SolarizeIncreasing": (operations.solarize, _threshold),
+    "SolarizeAdd": (operations.solarize_add, _added),
+    "ContrastIncreasing": (operations.contrast, _factor),
+    "BrightnessIncreasing": (operations.brightness, _factor),
+}
+BLENDS: dict[str, Operation] = {
+    "ColorIncreasing": (operations.color, _factor),
+    "SharpnessIncreasing": (operations.sharpness, _factor),
+}
+OPERATIONS = TABLES | BLENDS

@@ -26,8 +26,8 @@ class InMemoryExamples(Dataset):
     A DataLoader hands it the positions of a whole batch; samplers, sharding among processes and resuming are the
     same. Images are decoded once, in the size that the model takes, and are changed as a batch, each by draws that
     follow from the seed, the epoch and its row in the data set. These are other draws than those of `Examples`, of
-    the same distribution; without augmentation both give the same. Where train_crop is none, the processor's resize
-    comes before `randaugment_levels` here and after it there.
+    the same distribution; without augmentation both give the same. Where train_crop is none, the processor's
+    resize comes before `randaugment_levels` here and after it there.
 
     Args:
         data: the split, of images.

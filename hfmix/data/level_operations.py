@@ -1,15 +1,16 @@
-"""Pillow's operations on the levels of images, for batches: the same level in every pixel, on any device.
+"""Pillow's operations on levels, for batches of images: the same level in every pixel, where there is float64.
 
-Images are (B, H, W, C) uint8, of one channel or of red, green and blue; an argument is one number an image, (B,).
-Most operations give tables, (B, C or 1, 256) uint8, of what each level becomes, for `look_up`; `color` and `sharpness`
-give images. Arithmetic follows Pillow's step by step: float64 where that is Python, float32 where it is C. A Pillow
-that is compiled to multiply and add in one rounding (not so on x86-64) may blend to the level beside.
+Images are (B, H, W, C) uint8, of one channel or of red, green and blue; an argument is one number an image,
+(B,). Most operations give tables, (B, C or 1, 256) uint8, of what each level becomes, for `look_up`; `color`
+and `sharpness` give images. Arithmetic follows Pillow's step by step: float64 where that is Python, float32
+where it is C. A Pillow that is compiled to multiply and add in one rounding (not so on x86-64) may blend to the
+level beside.
 """
 
 import torch
 from torch import Tensor
 
-_GREY = (19595, 38470, 7471)  # of 65536: ITU-R 601-2, as Pillow's conversion to L weighs red, green and blue
+_GREY = (19595 / 2**16, 38470 / 2**16, 7471 / 2**16)  # red, green and blue in Pillow's conversion to L
 
 
 def look_up(images: Tensor, tables: Tensor) -> Tensor:
@@ -20,8 +21,8 @@ def look_up(images: Tensor, tables: Tensor) -> Tensor:
 
 def auto_contrast(images: Tensor) -> Tensor:
     """Each channel is stretched, so that its darkest level becomes 0 and its brightest 255."""
-    flat = images.flatten(1, 2)
-    low, high = flat.amin(1).double()[..., None], flat.amax(1).double()[..., None]
+    channels = _channels(images)
+    low, high = channels.amin(-1, keepdim=True).double(), channels.amax(-1, keepdim=True).double()
     scale = torch.full_like(high, 255) / (high - low)  # a number by a tensor would be rounded twice
     stretched = (_ramp(images) * scale + -low * scale).clamp(0, 255)
     return stretched.where(high > low, _ramp(images)).to(torch.uint8)
@@ -32,7 +33,7 @@ def equalize(images: Tensor) -> Tensor:
     count, height, width, channels = images.shape
     frequency = torch.bincount(_places(images, channels), minlength=count * channels * 256)
     frequency = frequency.reshape(count, channels, 256)
-    brightest = images.flatten(1, 2).amax(1).long()[..., None]
+    brightest = _channels(images).amax(-1, keepdim=True).long()
     step = (height * width - frequency.gather(-1, brightest)) // 255
     spread = (step // 2 + frequency.cumsum(-1) - frequency) // step.clamp(min=1)
     return spread.clamp(max=255).where(step > 0, _ramp(images)).to(torch.uint8)
@@ -63,8 +64,8 @@ def solarize_add(images: Tensor, added: Tensor) -> Tensor:
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Away from the mean of the grey image, a whole level (`factor` above 1), or towards it (below)."""
     pixels = images.shape[1] * images.shape[2]
-    mean = (2 * _grey(images.float()).long().sum((1, 2)) + pixels) // (2 * pixels)
-    return _blend(mean.float()[..., None], _ramp(images).float(), factor[:, None, None])
+    mean = (2 * _grey(images)[..., :1].flatten(1).long().sum(1) + pixels) // (2 * pixels)
+    return _blend(mean.float()[:, None, None], _ramp(images).float(), factor[:, None, None])
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
@@ -73,13 +74,12 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def color(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from the grey image or towards it; (B, H, W, C)."""
-    pixels = images.float()
-    return _blend(_grey(pixels), pixels, factor[:, None, None, None])
+    """Away from the grey image or towards it."""
+    return _blend(_grey(images), images.float(), factor[:, None, None, None])
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from the image smoothed with (1 1 1, 1 5 1, 1 1 1) / 13, its border left, or towards it; (B, H, W, C)."""
+    """Away from the image smoothed with (1 1 1, 1 5 1, 1 1 1) / 13 but for its border, or towards it."""
     pixels = images.float()
     rows = pixels[:, :-2] + pixels[:, 1:-1] + pixels[:, 2:]
     sums = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * pixels[:, 1:-1, 1:-1]
@@ -93,12 +93,18 @@ def _blend(degenerate: Tensor, pixels: Tensor, factor: Tensor) -> Tensor:
     return ((pixels - degenerate) * factor.float() + degenerate).clamp(0, 255).to(torch.uint8)
 
 
-def _grey(pixels: Tensor) -> Tensor:
-    """(B, H, W, 1), whole levels in float32, in which the weighted sum is exact (it stays below 2²⁴)."""
-    if pixels.shape[-1] == 1:
-        return pixels
-    red, green, blue = (pixels[..., i : i + 1] * weight for i, weight in enumerate(_GREY))
-    return ((red + green + blue + 0x8000) / 65536).floor()
+def _grey(images: Tensor) -> Tensor:
+    """(B, H, W, C), whole levels in float32, the same in each channel."""
+    if images.shape[-1] == 1:
+        return images.float()
+    # float64 holds the sums exactly in whatever order, and is never replaced by a product of fewer bits
+    weights = torch.tensor(_GREY, device=images.device, dtype=torch.float64)[:, None].expand(-1, 3)
+    return (images.double() @ weights).add_(0.5).floor_().float()
+
+
+def _channels(images: Tensor) -> Tensor:
+    """(B, C, H · W), one channel after the other: extremes of what lies side by side are many times as fast."""
+    return images.flatten(1, 2).transpose(1, 2).contiguous()
 
 
 def _ramp(images: Tensor) -> Tensor:
@@ -111,4 +117,4 @@ def _places(images: Tensor, tables: int) -> Tensor:
     count, _, width, channels = images.shape
     first = torch.arange(0, count * tables * 256, 256, device=images.device, dtype=torch.int32)
     first = first.reshape(count, 1, 1, tables).expand(-1, -1, width, channels)
-    return (images.flatten(2) + first.flatten(2)).reshape(-1)  # one line of an image at a time is fastest
+    return images.flatten(2).int().add_(first.flatten(2)).reshape(-1)  # a line of an image at a time is fastest

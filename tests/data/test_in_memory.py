@@ -118,19 +118,19 @@ def test_levels_change_as_one_by_one(digits):
     of 0.5 were found with p below 1e-9 (0.4 is not found), Equalize left out with p = 8e-5."""
     images, processor = digits
     asked = options(augmentation="randaugment_levels", crop_padding=2)
-    sets = InMemoryExamples(images, processor, asked, 0), Examples(images, ToPixels(processor, asked), 0)
-    levels = [[], []]
+    memory, examples = (
+        InMemoryExamples(images, processor, asked, 0),
+        Examples(images, ToPixels(processor, asked), 0),
+    )
+    batched, single = [], []
     for epoch in range(60):
-        for data, found in zip(sets, levels, strict=True):
-            data.set_epoch(epoch)
-            found += (
-                [data[i]["pixel_values"] for i in range(24)]
-                if data is sets[1]
-                else sets[0].__getitems__(list(range(24)))["pixel_values"]
-            )
+        memory.set_epoch(epoch)
+        examples.set_epoch(epoch)
+        batched += memory.__getitems__(list(range(24)))["pixel_values"]
+        single += [examples[i]["pixel_values"] for i in range(24)]
     for measure in (torch.mean, torch.std, torch.amax):
-        memory, examples = ([float(measure(image)) for image in found] for found in levels)
-        assert ks_2samp(memory, examples).pvalue > 1e-3
+        both = ([float(measure(image)) for image in found] for found in (batched, single))
+        assert ks_2samp(*both).pvalue > 1e-3
 
 
 def test_a_stronger_randaugment_of_levels_changes_more(digits):
@@ -221,6 +221,7 @@ def quick(*more, max_steps=7):
     argv = [RECIPE, "--max_train_samples", "96", "--max_test_samples", "30", "--max_steps", str(max_steps)]
     argv += ["--ood", "{}", "--eval_strategy", "no", "--save_strategy", "steps", "--save_steps", "4"]
     argv += ["--axes", "clean", "--horizontal_flip", "true", "--data_in_memory", "true", "--cutout", "6"]
+    argv += ["--augmentation", "randaugment_levels"]
     return [*argv, *map(str, more)]
 
 
