@@ -7,7 +7,7 @@ from hfmix.data.embedded import EMBEDDED
 from hfmix.robustness import AXES, DEFAULT_AXES
 from hfmix.settings import as_mapping
 
-IMAGE_AUGMENTATIONS = ("none", "crop_flip", "randaugment")
+IMAGE_AUGMENTATIONS = ("none", "crop_flip", "randaugment", "randaugment_levels")
 SOUND_AUGMENTATIONS = ("none", "time_shift", "specaugment")
 
 
@@ -144,8 +144,8 @@ class DataArguments:
             "help": "Decode the images once into one tensor, on the GPU where there is one, and change, normalise "
             "and feed whole batches: many times as fast for small images. Decoded images are kept in the cache of "
             "`datasets` for the next run; those that do not fit in memory are read as they are needed. Shifts and "
-            "flips are other draws than without, of the same distribution. It takes --train_crop pad or none, no "
-            "randaugment, and needs no workers."
+            "flips are other draws than without, of the same distribution. It takes --train_crop pad or none, "
+            "randaugment_levels in place of randaugment, and needs no workers."
         },
     )
     max_train_samples: int | None = field(
@@ -167,13 +167,16 @@ class DataArguments:
     label_noise_seed: int = field(
         default=0, metadata={"help": "Draws the label noise: runs of any --seed train on the same wrong labels."}
     )
-    augmentation: Literal["none", "crop_flip", "randaugment", "time_shift", "specaugment"] | None = field(
+    augmentation: (
+        Literal["none", "crop_flip", "randaugment", "randaugment_levels", "time_shift", "specaugment"] | None
+    ) = field(
         default=None,
         metadata={
             "help": "What changes training examples at random, anew each epoch. Images: nothing, --train_crop and "
             "--horizontal_flip, or these two, then RandAugment and random erasing (timm's rand-m9-mstd0.5-inc1, "
-            "and boxes of noise). Sound: nothing, --time_shift_ms, or that and SpecAugment's masks. [crop_flip "
-            "for images, none for sound]"
+            "and boxes of noise), or randaugment_levels: these two, then RandAugment without rotation, shear and "
+            "translation, and without erasing. Sound: nothing, --time_shift_ms, or that and SpecAugment's "
+            "masks. [crop_flip for images, none for sound]"
         },
     )
     train_crop: Literal["none", "pad", "resized"] = field(
@@ -198,7 +201,8 @@ class DataArguments:
         },
     )
     randaugment_magnitude: int | None = field(
-        default=None, metadata={"help": "The strength of --augmentation randaugment, from 0 to 10. [9]"}
+        default=None,
+        metadata={"help": "The strength of --augmentation randaugment and randaugment_levels, from 0 to 10. [9]"},
     )
     erasing_probability: float | None = field(
         default=None,
@@ -269,15 +273,20 @@ class DataArguments:
     def _check_augmentation(self) -> None:
         if not 0.0 < self.crop_scale <= 1.0:
             raise ValueError(f"crop_scale is a share above 0, up to 1, not {self.crop_scale}")
-        if self.cutout is not None and self.augmentation not in (None, "crop_flip", "randaugment"):
+        if self.cutout is not None and self.augmentation not in (None, *IMAGE_AUGMENTATIONS[1:]):
             raise ValueError(
                 f"cutout blanks a square of an image, with augmentation {self.augmentation}: drop one"
             )
-        for name, largest in (("randaugment_magnitude", 10), ("erasing_probability", 1)):
+        kinds = ("randaugment", "randaugment_levels")
+        for name, largest, fitting in (
+            ("randaugment_magnitude", 10, kinds),
+            ("erasing_probability", 1, kinds[:1]),
+        ):
             value = getattr(self, name)
-            if value is not None and self.augmentation != "randaugment":
+            if value is not None and self.augmentation not in fitting:
                 raise ValueError(
-                    f"{name} goes with augmentation randaugment, not with {self.augmentation or 'none given'}"
+                    f"{name} goes with augmentation {' or '.join(fitting)}, not with "
+                    f"{self.augmentation or 'none given'}"
                 )
             if value is not None and not 0 <= value <= largest:
                 raise ValueError(f"{name} lies between 0 and {largest}, not {value}")

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from timm.data.auto_augment import rand_augment_transform
+from timm.data.auto_augment import RandAugment, rand_augment_ops, rand_augment_transform
 from timm.data.random_erasing import RandomErasing
 from torchvision.transforms import v2
 
 from hfmix.arguments import IMAGE_AUGMENTATIONS, DataArguments
 from hfmix.data.batch_augment import cut_out_
+from hfmix.data.batch_levels import MAGNITUDE_MAX, OPERATIONS
 from hfmix.data.preprocess import ImagePreprocessor, input_size
 from hfmix.mixing.randomness import key_seeds
 
@@ -64,6 +65,8 @@ class ToPixels:
             steps.append(v2.RandomHorizontalFlip())
         if kind == "randaugment":
             steps.append(_randaugment(processor, self.preprocessor, augment))
+        if kind == "randaugment_levels":
+            steps.append(_randaugment_levels(augment))
         self.cropped = bool(crops)
         self.steps = steps
         self.erase = _erasing(augment) if kind == "randaugment" else None
@@ -91,17 +94,28 @@ def _crops(processor: Any, augment: DataArguments) -> list[Callable]:
     return [v2.RandomResizedCrop(size, scale=(augment.crop_scale, 1.0))]
 
 
+def randaugment_magnitude(augment: DataArguments) -> float:
+    """The one that was asked for, or timm's habit."""
+    return 9 if augment.randaugment_magnitude is None else augment.randaugment_magnitude
+
+
+def _randaugment_levels(augment: DataArguments) -> Callable:
+    """Two operations that leave every pixel in its place, set up as for `_randaugment`."""
+    settings = {"magnitude_std": 0.5, "magnitude_max": MAGNITUDE_MAX}
+    operations = rand_augment_ops(randaugment_magnitude(augment), hparams=settings, transforms=list(OPERATIONS))
+    return RandAugment(operations, num_layers=2)
+
+
 def _randaugment(processor: Any, preprocessor: ImagePreprocessor, augment: DataArguments) -> Callable:
     """Two operations of timm's increasing set, as `timm.data.create_transform` sets them up for this input."""
-    magnitude = 9 if augment.randaugment_magnitude is None else augment.randaugment_magnitude
     settings: dict[str, Any] = {
         "translate_const": int(min(input_size(processor)) * 0.45),
         "interpolation": Image.Resampling.BILINEAR,
-        "magnitude_max": 9.99,  # timm's own 10 can keep 0 bits of a colour, which Pillow 13 refuses
+        "magnitude_max": MAGNITUDE_MAX,
     }
     if preprocessor.statistics is not None:  # the grey that turning and shifting leave behind
         settings["img_mean"] = tuple(round(255 * mean) for mean in preprocessor.statistics[0].flatten().tolist())
-    return rand_augment_transform(f"rand-m{magnitude}-mstd0.5-inc1", settings)
+    return rand_augment_transform(f"rand-m{randaugment_magnitude(augment)}-mstd0.5-inc1", settings)
 
 
 def _erasing(augment: DataArguments) -> Callable:

@@ -11,7 +11,9 @@ from torch.utils.data import Dataset, default_collate
 from torchvision.transforms import v2
 
 from hfmix.arguments import DataArguments
+from hfmix.data.augment import randaugment_magnitude
 from hfmix.data.batch_augment import ShiftFlipCut, cut_out_
+from hfmix.data.batch_levels import LevelOps
 from hfmix.data.decoded import check_memory, decoded
 from hfmix.data.labelled import LabelledData
 from hfmix.data.preprocess import ImagePreprocessor, input_size
@@ -24,7 +26,8 @@ class InMemoryExamples(Dataset):
     A DataLoader hands it the positions of a whole batch; samplers, sharding among processes and resuming are the
     same. Images are decoded once, in the size that the model takes, and are changed as a batch, each by draws that
     follow from the seed, the epoch and its row in the data set. These are other draws than those of `Examples`, of
-    the same distribution; without augmentation both give the same.
+    the same distribution; without augmentation both give the same. Where train_crop is none, the processor's
+    resize comes before `randaugment_levels` here and after it there.
 
     Args:
         data: the split, of images.
@@ -91,8 +94,12 @@ class InMemoryExamples(Dataset):
         if self.augment is None:
             levels = self.images.index_select(0, where)
         else:
-            cut = self._draw(self.data.rows[chosen.numpy()])
+            rows = self.data.rows[chosen.numpy()]
+            cut = self._draw(rows)
             levels = cut.apply(self.images, where)
+            if self.augment.augmentation == "randaugment_levels":
+                magnitude = randaugment_magnitude(self.augment)
+                levels = LevelOps.sample(rows, self.seed, int(self._epoch), magnitude).apply(levels)
         pixels = self.preprocessor.normalize(levels, self.format)
         if cut is not None and cut.centre is not None:
             cut_out_(pixels, cut.centre, self.augment.cutout)
@@ -121,7 +128,7 @@ class InMemoryExamples(Dataset):
             if self.augment.augmentation == "randaugment":
                 raise ValueError(
                     "augmentation randaugment turns and shears one image after the other, and data_in_memory "
-                    "changes whole batches: take crop_flip, or leave data_in_memory out"
+                    "changes whole batches: take randaugment_levels, or leave data_in_memory out"
                 )
             if self.augment.train_crop == "resized":
                 raise ValueError(

@@ -56,7 +56,14 @@ def test_a_key_decides_all_three_generators_and_leaves_them_alone():
 
 
 @pytest.mark.parametrize(
-    "options", [{"train_crop": "pad"}, {"train_crop": "resized"}, {"augmentation": "randaugment"}], ids=str
+    "options",
+    [
+        {"train_crop": "pad"},
+        {"train_crop": "resized"},
+        {"augmentation": "randaugment"},
+        {"augmentation": "randaugment_levels"},
+    ],
+    ids=str,
 )
 def test_an_example_is_the_same_with_any_number_of_workers_and_in_any_order(digits, options):
     data = examples(digits, **options)

@@ -11,6 +11,7 @@ from conftest import ROOT
 from datasets import Dataset
 from pictures import pictures
 from PIL import Image as PILImage
+from scipy.stats import ks_2samp
 from test_train import DIE_AT_THE_FIRST_CHECKPOINT
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, ViTImageProcessor
@@ -92,11 +93,12 @@ def test_a_shifted_image_is_one_of_the_shifts_of_the_example(digits):
     assert len(seen) == 50
 
 
-def test_a_batch_follows_from_seed_epoch_and_rows_alone(digits):
+@pytest.mark.parametrize("augmentation", ["crop_flip", "randaugment_levels"])
+def test_a_batch_follows_from_seed_epoch_and_rows_alone(digits, augmentation):
     images, processor = digits
 
     def batches(batch_size=24, seed=0, epoch=1, data=images):
-        memory = InMemoryExamples(data, processor, options(cutout=8), seed)
+        memory = InMemoryExamples(data, processor, options(cutout=8, augmentation=augmentation), seed)
         memory.set_epoch(epoch)
         loader = DataLoader(memory, batch_size, collate_fn=InMemoryExamples.collate)
         return torch.cat([batch["pixel_values"] for batch in loader])
@@ -106,7 +108,42 @@ def test_a_batch_follows_from_seed_epoch_and_rows_alone(digits):
     assert torch.equal(batches(data=images.select(np.array([9, 3]))), whole[[9, 3]])
     assert not torch.equal(batches(seed=1), whole) and not torch.equal(batches(epoch=2), whole)
     blank = (whole == 0).all(1).flatten(1).sum(1)
-    assert ((blank >= 16) & (blank <= 64 + 20)).all()  # a quarter of the square at least
+    assert (blank >= 16).all()  # a quarter of the square at least
+    if augmentation == "crop_flip":  # else an operation may have made the mean colour elsewhere
+        assert (blank <= 64 + 20).all()
+
+
+def test_levels_change_as_one_by_one(digits):
+    """Kolmogorov-Smirnov on 1,440 images each way, at p = 1e-3: operations applied with probability 0.25 in place
+    of 0.5 were found with p below 1e-9 (0.4 is not found), Equalize left out with p = 8e-5."""
+    images, processor = digits
+    asked = options(augmentation="randaugment_levels", crop_padding=2)
+    memory, examples = (
+        InMemoryExamples(images, processor, asked, 0),
+        Examples(images, ToPixels(processor, asked), 0),
+    )
+    batched, single = [], []
+    for epoch in range(60):
+        memory.set_epoch(epoch)
+        examples.set_epoch(epoch)
+        batched += memory.__getitems__(list(range(24)))["pixel_values"]
+        single += [examples[i]["pixel_values"] for i in range(24)]
+    for measure in (torch.mean, torch.std, torch.amax):
+        both = ([float(measure(image)) for image in found] for found in (batched, single))
+        assert ks_2samp(*both).pvalue > 1e-3
+
+
+def test_a_stronger_randaugment_of_levels_changes_more(digits):
+    images, processor = digits
+
+    def distance(magnitude):
+        asked = {"crop_padding": 0, "horizontal_flip": False, "randaugment_magnitude": magnitude}
+        memory = InMemoryExamples(images, processor, options(augmentation="randaugment_levels", **asked), 0)
+        plain = InMemoryExamples(images, processor, options(augmentation="none"))
+        batches = [data.__getitems__(list(range(24)))["pixel_values"] for data in (memory, plain)]
+        return float((batches[0] - batches[1]).abs().mean())
+
+    assert 0 < distance(1) < distance(9)
 
 
 def test_batches_come_in_the_layout_that_was_asked_for(digits):
@@ -158,7 +195,7 @@ class Mute:
     ("processor", "settings", "message"),
     [
         (None, {"train_crop": "resized"}, "train_crop resized cuts each image anew"),
-        (None, {"augmentation": "randaugment"}, "augmentation randaugment turns and shears"),
+        (None, {"augmentation": "randaugment"}, "augmentation randaugment turns .* take randaugment_levels"),
         (Squared(), None, "Squared does more than resize, crop and normalise"),
         (Mute(), None, "Mute does not tell its mean"),
     ],
@@ -184,6 +221,7 @@ def quick(*more, max_steps=7):
     argv = [RECIPE, "--max_train_samples", "96", "--max_test_samples", "30", "--max_steps", str(max_steps)]
     argv += ["--ood", "{}", "--eval_strategy", "no", "--save_strategy", "steps", "--save_steps", "4"]
     argv += ["--axes", "clean", "--horizontal_flip", "true", "--data_in_memory", "true", "--cutout", "6"]
+    argv += ["--augmentation", "randaugment_levels"]
     return [*argv, *map(str, more)]
 
 

@@ -236,6 +236,14 @@ def test_sixteen_bits_are_refused():
             "erasing_probability goes with augmentation randaugment, not with",
         ),
         (
+            lambda: DataArguments("digits", augmentation="randaugment_levels", erasing_probability=0.5),
+            "erasing_probability goes with augmentation randaugment, not with randaugment_levels",
+        ),
+        (
+            lambda: DataArguments("digits", augmentation="crop_flip", randaugment_magnitude=5),
+            "randaugment_magnitude goes with augmentation randaugment or randaugment_levels, not with crop_flip",
+        ),
+        (
             lambda: DataArguments("digits", augmentation="randaugment", randaugment_magnitude=11),
             "randaugment_magnitude lies between 0 and 10, not 11",
         ),
