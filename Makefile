@@ -60,6 +60,7 @@ benchmarks: install ## measure the figures of benchmarks/
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/training_gpu.py
 
 readme: install ## put the last quickstart's table and figure, and results/*.json, into README.md

@@ -110,6 +110,18 @@ def test_the_step_is_compared_pair_by_pair_and_its_parts_add_up(load):
     assert lines[8] == f"| {step.FETCH} | 2.00 | 1.8% |"
 
 
+@pytest.mark.parametrize("way", ["transformers' Trainer and example", "and channels last"])
+def test_images_a_second_are_those_of_the_steps_after_the_first(load, monkeypatch, capsys, tmp_path, way):
+    epoch, inputs = load("epoch"), load("inputs")
+    monkeypatch.setattr(inputs, "DEFAULT", tmp_path)
+    for module, name, value in ((epoch, "BATCH", 4), (epoch, "WARM_UP", 2)):
+        monkeypatch.setattr(module, name, value)
+    clock = iter(range(0, 100, 2))
+    monkeypatch.setattr(epoch.time, "perf_counter", lambda: float(next(clock)))
+    epoch.main(["--steps", "3", "--way", way])
+    assert float(capsys.readouterr().out.splitlines()[-1]) == 2.0  # four images in two seconds
+
+
 @pytest.mark.slow
 def test_a_step_runs(load, capsys):
     load("step").main(["--steps", "2", "--batch_size", "4"])
