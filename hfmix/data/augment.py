@@ -56,9 +56,7 @@ class ToPixels:
 
     def __init__(self, processor: Any, augment: DataArguments | None = None) -> None:
         self.preprocessor = ImagePreprocessor(processor)
-        kind = "none" if augment is None else augment.augmentation or "crop_flip"
-        if kind not in IMAGE_AUGMENTATIONS:
-            raise ValueError(f"augmentation {kind} is for sound; for images: {', '.join(IMAGE_AUGMENTATIONS)}")
+        kind = kind_of_augmentation(augment)
         crops = _crops(processor, augment) if kind != "none" else []
         steps: list[Callable] = [*crops]
         if kind != "none" and augment.horizontal_flip:
@@ -83,6 +81,18 @@ class ToPixels:
             centre = torch.stack([torch.randint(extent, ()) for extent in pixels.shape[-2:]])
             pixels = cut_out_(pixels[None], centre[None], self.cutout)[0]
         return {"pixel_values": pixels if self.erase is None else self.erase(pixels)}
+
+
+def kind_of_augmentation(augment: DataArguments | None) -> str:
+    """Of `IMAGE_AUGMENTATIONS`, what is done to images; "none" in evaluation.
+
+    Raises:
+        ValueError: it is done to sound.
+    """
+    kind = "none" if augment is None else augment.augmentation or "crop_flip"
+    if kind not in IMAGE_AUGMENTATIONS:
+        raise ValueError(f"augmentation {kind} is for sound; for images: {', '.join(IMAGE_AUGMENTATIONS)}")
+    return kind
 
 
 def _crops(processor: Any, augment: DataArguments) -> list[Callable]:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, default_collate
 from torchvision.transforms import v2
 
 from hfmix.arguments import DataArguments
-from hfmix.data.augment import randaugment_magnitude
+from hfmix.data.augment import kind_of_augmentation, randaugment_magnitude
 from hfmix.data.batch_augment import ShiftFlipCut, cut_out_
 from hfmix.data.batch_levels import LevelOps
 from hfmix.data.decoded import check_memory, decoded
@@ -66,7 +66,7 @@ class InMemoryExamples(Dataset):
                 f"data_in_memory normalises whole batches, and {type(processor).__name__} does not tell its mean "
                 f"and standard deviation: leave it out"
             )
-        self.augment = None if augment is None or augment.augmentation == "none" else augment
+        self.augment = None if kind_of_augmentation(augment) == "none" else augment
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         images = decoded(data, *self._preparation(processor), progress)
         if torch.device(device).type == "cuda":
