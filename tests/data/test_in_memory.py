@@ -196,10 +196,11 @@ class Mute:
     [
         (None, {"train_crop": "resized"}, "train_crop resized cuts each image anew"),
         (None, {"augmentation": "randaugment"}, "augmentation randaugment turns .* take randaugment_levels"),
+        (None, {"augmentation": "specaugment"}, "augmentation specaugment is for sound"),
         (Squared(), None, "Squared does more than resize, crop and normalise"),
         (Mute(), None, "Mute does not tell its mean"),
     ],
-    ids=["resized", "randaugment", "more", "mute"],
+    ids=["resized", "randaugment", "sound", "more", "mute"],
 )
 def test_what_goes_image_by_image_is_refused(digits, processor, settings, message):
     images, own = digits
