@@ -231,7 +231,7 @@ def _changed(recipe: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     except UsageError:  # a recipe can leave its data to the command
         plain = _resolved(str(recipe), *as_options(data))
         plain = {key: value for key, value in plain.items() if key not in data}
-    apart = ("output_dir", "seed", "disable_tqdm")
+    apart = ("output_dir", "seed", "disable_tqdm", "logging_nan_inf_filter")  # which change no result
     return {key: value for key, value in settings.items() if key not in apart and plain.get(key) != value}
 
 
