@@ -192,7 +192,7 @@ def finish(
 
     `energy` is what `EnergyMeter.used` says of the training.
     """
-    args, model = recipe.training, trainer.accelerator.unwrap_model(trainer.model)
+    args, model = recipe.training, _as_it_will_be_loaded(trainer)
     run, train = Path(args.output_dir), splits["train"]
     results = {
         "policy": trainer.policy.to_dict(),
@@ -236,6 +236,15 @@ def finish(
     say(args, f"{run / 'README.md'} is the card, {run / 'report.html'} the whole report")
     if args.push_to_hub:
         say(args, f"pushed to {_push(run, trainer)}")
+
+
+def _as_it_will_be_loaded(trainer: MixTrainer) -> PreTrainedModel:
+    """The trained model without the half precision and the layout that it was trained in: they change figures."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if "_original_forward" in model.__dict__:
+        # not unwrap_model's own way, which takes transformers' decorators off too
+        model.forward = model.__dict__.pop("_original_forward")
+    return model.to(memory_format=torch.contiguous_format) if trainer.args.channels_last else model
 
 
 def _write_baseline(recipe: Recipe, report: RobustnessReport, stage: Path) -> None:

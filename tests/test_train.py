@@ -14,9 +14,10 @@ from conftest import QUICK, ROOT
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
-from hfmix import RegMixup, load_backbone, policy_from_dict
+from hfmix import RegMixup, load_backbone, load_pretrained, policy_from_dict
 from hfmix.arguments import DataArguments
 from hfmix.data.augment import ToPixels
+from hfmix.data.splits import load_splits
 from hfmix.errors import UsageError
 from hfmix.recipe import parse
 from hfmix.run_folder import is_finished
@@ -165,6 +166,21 @@ def test_a_killed_run_is_resumed_and_ends_as_an_undisturbed_one(tmp_path, worker
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("killed", "straight")]
     assert weights[0] == weights[1]
     assert not list((tmp_path / "killed").glob("checkpoint-*"))
+
+
+def test_a_run_in_16_bits_is_measured_as_it_will_be_loaded(tmp_path):
+    run = tmp_path / "run"
+    assert (
+        main([RECIPE, *QUICK, "--bf16", "true", "--use_cpu", "true", "--axes", "clean", "--output_dir", str(run)])
+        == 0
+    )
+    model, processor, report = load_pretrained(run)
+    digits = load_splits(DataArguments("digits", max_test_samples=60), 0)["test"]
+    images = [digits.example(i) for i in range(60)]
+    with torch.inference_mode():
+        logits = model(**processor(images, return_tensors="pt")).logits
+    expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(digits.labels)).item()
+    assert report.axes["clean"]["nll"]["value"] == pytest.approx(expected, rel=1e-5)  # bf16 keeps three digits
 
 
 def test_a_finished_run_is_complete_and_holds_no_pickle(finished_run):
