@@ -6,6 +6,8 @@ Importing hfmix is cheap: torch, timm and transformers are imported when a name 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hfmix.registration import register_with_transformers
+
 __version__ = "0.1.0"
 
 _HOME = {
@@ -93,3 +95,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+register_with_transformers()
