@@ -11,7 +11,7 @@ from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import load_part
 from hfmix.errors import UsageError
 from hfmix.hub.pretrained import load_pretrained
-from hfmix.measuring import columns_of, pieces, processes_for, test_set
+from hfmix.measuring import named_columns, pieces, processes_for, test_set
 from hfmix.robustness import DEFAULT_AXES
 from hfmix.robustness.attacks.threats import Threat
 from hfmix.robustness.suite import evaluate_robustness
@@ -34,7 +34,7 @@ def _evaluate(arguments: Namespace, threats: Sequence[Threat], state: PartialSta
         test = test_set(arguments)
         model, processor, _ = load_pretrained(arguments.model)
         validation, reference = (
-            None if source is None else _with_classes_of(test, load_part(source, split, columns_of(arguments)))
+            None if source is None else _with_classes_of(test, load_part(source, split, named_columns(arguments)))
             for source, split in ((arguments.validation, "validation"), (arguments.reference, "train"))
         )
     if arguments.label_noise is not None:

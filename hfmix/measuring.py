@@ -31,7 +31,7 @@ def processes_for(out: str | None) -> Iterator[PartialState]:
         state.destroy_process_group()
 
 
-def columns_of(arguments: Namespace) -> Columns:
+def named_columns(arguments: Namespace) -> Columns:
     """The columns that the command line names."""
     return Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
 
@@ -45,7 +45,7 @@ def test_set(arguments: Namespace) -> LabelledData:
     return load_test(
         arguments.dataset,
         arguments.split,
-        columns_of(arguments),
+        named_columns(arguments),
         arguments.test_fraction,
         arguments.split_seed,
     )
