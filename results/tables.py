@@ -44,7 +44,7 @@ Written by `python results/tables.py` from [{name}.json]({name}.json), which `re
 {all_figures}
 ## How to repeat it
 
-DATA is the folder with the data, and each seed has a folder of its own.
+DATA, or `data` in the working folder, is the folder with the data, and each seed has a folder of its own.
 
 ```
 {commands}
