@@ -9,6 +9,7 @@ from hfmix import __version__
 from hfmix.commands import compare, corrupt, evaluate, figure, models, pull, push, sweep, transfer, verify
 from hfmix.commands.options import Parser
 from hfmix.errors import report_errors
+from hfmix.memory import keep_freed_memory
 
 DESCRIPTION = """\
 mixup, RegMixup and their family for timm and Hugging Face classifiers,
@@ -28,6 +29,7 @@ start here:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 1 for a failure, 2 for a wrong option."""
+    keep_freed_memory()
     return report_errors(_run, sys.argv[1:] if argv is None else list(argv))
 
 

@@ -32,6 +32,7 @@ from hfmix.hub.baseline import write_baseline
 from hfmix.hub.card import is_hub_dataset, write_card
 from hfmix.hub.dataset_facts import licence_of, write_eval_results
 from hfmix.hub.publish import PushError, push_to_hub
+from hfmix.memory import keep_freed_memory
 from hfmix.metrics import mean_average_precision
 from hfmix.mixing import Policy
 from hfmix.recipe import Recipe, parse
@@ -50,6 +51,7 @@ from hfmix.training_args import MixTrainingArguments
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the script; returns the exit status: 0, 1 for a failure, 2 for a wrong option or recipe."""
+    keep_freed_memory()
     return report_errors(lambda arguments: train(parse(arguments)), sys.argv[1:] if argv is None else list(argv))
 
 
