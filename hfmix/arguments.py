@@ -321,6 +321,9 @@ class RunArguments:
         default=None,
         metadata={"help": "Attack so many test examples for the axis adversarial, the same ones. [all]"},
     )
+    pairs: int = field(
+        default=500, metadata={"help": "Measure in between so many pairs of examples for the axis interpolation."}
+    )
     test_every_epoch: bool = field(
         default=False,
         metadata={
@@ -341,7 +344,7 @@ class RunArguments:
     _argument_group_name = "run"
 
     def __post_init__(self) -> None:
-        check_positive(self, "corruption_samples", "attack_samples")
+        check_positive(self, "corruption_samples", "attack_samples", "pairs")
         if unknown := [axis for axis in self.axes or () if axis not in AXES]:
             raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")
 

@@ -218,6 +218,7 @@ def finish(
                 reference=train if isinstance(train, LabelledData) else None,
                 corruption_samples=recipe.run.corruption_samples,
                 attack_samples=recipe.run.attack_samples,
+                pairs=recipe.run.pairs,
                 learning_curve=LearningCurve.from_log(trainer.state.log_history, len(splits["test"])),
                 batch_size=args.per_device_eval_batch_size,
                 name=run.resolve().name,

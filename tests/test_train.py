@@ -61,6 +61,7 @@ def test_a_resolved_recipe_gives_itself_again(tmp_path):
         ("output_dir:", [], "no output_dir"),
         ("image_size: -3", [], "image_size is a whole number from 1, not -3"),
         ("corruption_samples: 0", [], "corruption_samples is a whole number from 1, not 0"),
+        ("pairs: 0", [], "pairs is a whole number from 1, not 0"),
         ("overwrite: true", ["--resume_from_checkpoint", "true"], "contradict each other"),
         ("dataset_name:", [], "no data"),
     ],
@@ -179,6 +180,17 @@ def test_a_run_in_16_bits_is_measured_as_it_will_be_loaded(tmp_path):
         logits = model(**processor(images, return_tensors="pt")).logits
     expected = torch.nn.functional.cross_entropy(logits, torch.from_numpy(digits.labels)).item()
     assert report.axes["clean"]["nll"]["value"] == pytest.approx(expected, rel=1e-5)  # bf16 keeps three digits
+
+
+def test_a_run_measures_as_much_as_it_is_told(tmp_path):
+    run = tmp_path / "run"
+    much = ["--corruption_samples", "3", "--attack_samples", "5", "--pairs", "7", "--max_steps", "2"]
+    axes = ["--axes", "corruptions", "adversarial", "interpolation"]
+    assert main([RECIPE, *QUICK, *much, *axes, "--output_dir", str(run)]) == 0
+    _, _, report = load_pretrained(run)
+    assert report.axes["corruptions"]["mean_accuracy"]["n"] == 3
+    assert report.axes["adversarial"]["num_samples"] == 5
+    assert report.axes["interpolation"]["num_pairs"] == 7
 
 
 def test_a_finished_run_is_complete_and_holds_no_pickle(finished_run):
