@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 256  # images that a thread decodes at once
 _SHARE = 0.8  # of the free memory that the images may take: training needs some too
+_CGROUP = Path("/sys/fs/cgroup")
 _FORMAT = "1"  # of the cache; another number leaves what was written before aside
 
 
@@ -75,10 +76,12 @@ def check_memory(count: int, shape: Sequence[int], free: int, where: str = "memo
 def free_memory() -> int:
     """Bytes that can still be had: of the machine, or of the container where it is held to fewer."""
     free = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     try:
-        return min(free, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):  # no such limit, or "max"
+        limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        # files that were read and that the system forgets when memory is wanted
+        cached = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        return min(free, limit - used + int(cached["inactive_file"]))
+    except (OSError, ValueError, KeyError):  # no such limit, or "max"
         return free
 
 

@@ -86,6 +86,5 @@ def _training_examples(
     transform = transform_for(train, processor, args)
     if isinstance(train, StreamedData):
         return StreamedExamples(train, transform, seed, args.shuffle_buffer)
-    return Examples(
-        train, transform, None if train.kind == "table" else seed
-    )  # nothing is drawn for a table's rows
+    # nothing is drawn for a table's rows
+    return Examples(train, transform, None if train.kind == "table" else seed)

@@ -156,6 +156,15 @@ def test_free_memory_is_what_the_machine_has():
     assert 0 < free_memory() <= psutil.virtual_memory().total
 
 
+def test_free_memory_is_what_a_container_may_have_with_what_it_keeps_of_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_CGROUP", tmp_path)
+    for name, text in (("max", "10000"), ("current", "9000"), ("stat", "anon 2000\ninactive_file 6500\n")):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert free_memory() == 10_000 - 9_000 + 6_500
+    (tmp_path / "memory.max").write_text("max")
+    assert free_memory() > 10_000
+
+
 def test_files_of_a_folder_are_decoded(image_folder):
     from hfmix.arguments import DataArguments
 
