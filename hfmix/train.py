@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from hfmix.backbones import TABLE_NETS, freeze_feature_encoder, kind_of, load_backbone, save_backbone
 from hfmix.data.feed import Feed, feed_of
+from hfmix.data.in_memory import InMemoryExamples
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources import Split
 from hfmix.data.splits import load_splits, open_ood
@@ -73,9 +74,7 @@ def train(recipe: Recipe) -> None:
         if args.process_index == 0:
             check_free(run, recipe.resume, recipe.run.overwrite)
             if recipe.run.baseline:
-                RobustnessReport.load(
-                    recipe.run.baseline
-                )  # now, so that a wrong path is found before the training
+                RobustnessReport.load(recipe.run.baseline)  # now, so that a wrong path is found before the training
         splits = load_streams(recipe.data) if recipe.data.streaming else load_splits(recipe.data, args.seed)
         ood = open_ood(recipe.data.ood or {})  # now, so that a wrong path is found before the training
     set_seed(args.seed)  # of a new head, or of all weights where training starts from none
@@ -116,12 +115,8 @@ def train(recipe: Recipe) -> None:
 
 def _feed(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData], processor: Any) -> Feed:
     args = recipe.training
-    if recipe.data.data_in_memory:
-        # the main process makes whole batches, on the device, which hold nothing beside the model's inputs
-        args.dataloader_num_workers = 0
-        args.dataloader_pin_memory = args.remove_unused_columns = args.dataloader_persistent_workers = False
     with args.main_process_first(desc="decoding the images"):  # the others find what it has kept
-        return feed_of(
+        feed = feed_of(
             splits,
             processor,
             recipe.data,
@@ -131,6 +126,11 @@ def _feed(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData], p
             with_test=recipe.run.test_every_epoch,
             say=partial(say, args) if args.process_index == 0 else None,
         )
+    if isinstance(feed.train, InMemoryExamples):
+        # the main process makes whole batches, on the device, which hold nothing beside the model's inputs
+        args.dataloader_num_workers = 0
+        args.dataloader_pin_memory = args.remove_unused_columns = args.dataloader_persistent_workers = False
+    return feed
 
 
 def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData]) -> tuple[PreTrainedModel, Any]:

@@ -22,8 +22,9 @@ from hfmix.data.augment import ToPixels
 from hfmix.data.examples import Examples
 from hfmix.data.in_memory import InMemoryExamples
 from hfmix.data.splits import as_labelled, load_splits
+from hfmix.recipe import parse
 from hfmix.run_folder import is_finished
-from hfmix.train import main
+from hfmix.train import main, train
 
 RECIPE = str(ROOT / "recipes/digits/regmixup.yaml")
 
@@ -241,7 +242,9 @@ def test_a_killed_run_is_resumed_and_ends_as_an_undisturbed_one(tmp_path):
 
 def test_a_set_that_does_not_fit_is_read_as_it_is_needed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("hfmix.data.decoded.free_memory", lambda: 10_000)
-    assert main(quick("--output_dir", tmp_path / "run", max_steps=1)) == 0
+    recipe = parse(quick("--output_dir", tmp_path / "run", "--dataloader_num_workers", "2", max_steps=1))
+    train(recipe)
+    assert recipe.training.dataloader_num_workers == 2
     said = capsys.readouterr().err
     assert "data_in_memory: 96 images of 32×32×3 take 0.3 MB, more than 80% of the 0.0 MB of memory" in said
     assert "reading them as they are needed" in said and is_finished(tmp_path / "run")
