@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -12,6 +13,7 @@ from hfmix.robustness.figures.style import COLOURS, GREY, STYLE, short
 from hfmix.robustness.summary import Headline
 
 _COLUMNS = 3  # panels abreast
+_TITLE = 32  # letters that a panel is wide
 
 
 def draw_sweep(found: Mapping[str, Any], shown: Sequence[Headline], path: Path, over: str = "the seeds") -> None:
@@ -51,7 +53,7 @@ def _panel(ax: Axes, found: Mapping[str, Any], how: Headline) -> None:
         mean = how.factor * figure["mean"]
         ends = [how.factor * end for end in figure["ci95"] or ()]
         ax.errorbar(mean, y, xerr=[[mean - ends[0]], [ends[1] - mean]] if ends else None, fmt="o", color=colour)
-    ax.set(title=how.title, ylim=(len(found) - 0.4, -0.6))
+    ax.set(title=fill(how.title, _TITLE), ylim=(len(found) - 0.4, -0.6))
     ax.set_yticks(range(len(found)), [short(name, 30) for name in found])
     ax.grid(axis="x", color=GREY, alpha=0.25)
 
