@@ -28,7 +28,11 @@ def add(commands: Commands) -> None:
         "--reference", metavar="SOURCE", help="what k-NN and Mahalanobis compare with [the recipe's]"
     )
     parser.add_argument("--corrupted", metavar="FOLDER", help="the images that were corrupted before, if any were")
-    parser.add_argument("--max_samples", type=count, help="measure on so many examples [as many as the report]")
+    parser.add_argument(
+        "--max_samples",
+        type=count,
+        help="measure on so many examples, OOD sets in proportion [as many as the report]",
+    )
     parser.add_argument("--batch_size", type=count, help="examples a forward pass [the report's]")
     parser.add_argument("--all", action="store_true", help="print every figure [what stands on the card or fails]")
     parser.set_defaults(command=_run)

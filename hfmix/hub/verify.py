@@ -74,7 +74,8 @@ def verify(
         validation, reference: data for the temperature, and for k-NN and Mahalanobis; as `ood`.
         corrupted: the folder of images corrupted before, where the report read them from one.
         columns: of the data sets that are given by name.
-        max_samples: measure on so many examples; they are other data than those of the claims.
+        max_samples: measure on so many examples, and on OOD sets in proportion; they are other data than those of
+            the claims.
         batch_size: examples a forward pass; None takes the report's.
         progress: show a bar.
 
@@ -155,10 +156,20 @@ class _Data:
             data = load_test(str(self.dataset), self.split, self.columns)
         else:
             data = self.labelled(self.dataset, "test")
-        content = self.report.content["data"]
-        count = content["num_samples"] + content.get("num_skipped", {}).get(data.name, 0)
         seed = self.report.content["seed"]
-        return data.sample(count, seed).sample(self.max_samples, seed)
+        return data.sample(self._claimed_count(data.name), seed).sample(self.max_samples, seed)
+
+    def in_proportion(self, data: LabelledData) -> LabelledData:
+        """As large a part of an OOD set as `max_samples` is of the test set: precisions depend on the shares."""
+        if self.max_samples is None:
+            return data
+        share = self.max_samples / self._claimed_count("test")
+        return data.sample(max(1, round(share * len(data))), self.report.content["seed"])
+
+    def _claimed_count(self, name: str) -> int:
+        """The examples of the report's test set, with those that could not be read."""
+        content = self.report.content["data"]
+        return content["num_samples"] + content.get("num_skipped", {}).get(name, 0)
 
     def labelled(self, source: Source, split: str) -> LabelledData:
         """A labelled set that is given."""
@@ -295,7 +306,8 @@ def _ood_sets(data: _Data, given: Mapping[str, Source], unknown: dict[str, str])
     for name in claimed:
         try:
             source = given[name] if name in given else (data.recipe.ood or {})[name]
-            found |= open_ood({name: source})
+            (found[name],) = open_ood({name: source}).values()
+            found[name] = data.in_proportion(found[name])
         except (KeyError, ValueError, OSError) as error:
             if name in given:
                 raise

@@ -107,6 +107,8 @@ def test_on_other_data_the_verdict_says_so(run):
     accuracy = claims["clean/accuracy"]
     assert accuracy.verdict == "holds" and accuracy.why == "on other data"
     assert claims["predictions.safetensors"].verdict == "not checked"
+    precision = claims["ood/photographs/msp/aupr_out"]  # with all photographs it would be another figure
+    assert precision.verdict == "holds" and precision.why == "on other data"
 
 
 def test_edited_weights_fail(run):
