@@ -1,9 +1,10 @@
 """The folder that a training run leaves: what belongs to it, when it is finished, and how it becomes so."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # What a finished run consists of, as glob patterns relative to its folder. Nothing else is ever pushed.
 RUN_FILES = (
@@ -107,3 +108,16 @@ def _checkpoints(run: Path) -> list[Path]:
 
 def _files(run: Path) -> list[Path]:
     return [path for pattern in RUN_FILES for path in run.glob(pattern) if path.is_file()]
+
+
+def training_seconds(results: Mapping[str, Any]) -> float:
+    """What the training took in all, of ``train_results.json``.
+
+    The Trainer's own time is that of the last stretch of a run that was resumed; the speeds in the log are of all.
+    """
+    seconds, epoch = 0.0, 0.0
+    for entry in results["log_history"]:
+        if results["num_train_samples"] and (speed := entry.get("examples_per_second")):
+            seconds += (entry["epoch"] - epoch) * results["num_train_samples"] / speed
+            epoch = entry["epoch"]
+    return max(seconds, results["metrics"]["train_runtime"])

@@ -30,7 +30,7 @@ from hfmix.recipe import as_options, parse  # noqa: E402
 from hfmix.robustness.paired import pooled_differences  # noqa: E402
 from hfmix.robustness.report import RobustnessReport, figure  # noqa: E402
 from hfmix.robustness.seeds import common_seeds  # noqa: E402
-from hfmix.run_folder import is_finished  # noqa: E402
+from hfmix.run_folder import is_finished, training_seconds  # noqa: E402
 
 # `mix` of the first and of the other, which is compared with it
 PAIRS = (("erm", None), ("mixup", "regmixup"))
@@ -186,19 +186,9 @@ def _how(folder: Path, name: str, settings: dict[str, Any], data: Path) -> dict[
     return {
         "command": shlex.join(arguments),
         "epochs": round(trained["metrics"]["epoch"], 2),
-        "seconds": round(_training_seconds(trained)),
+        "seconds": round(training_seconds(trained)),
         "environment": {key: environment[key] for key in ("versions", "hardware", "git")},
     }
-
-
-def _training_seconds(trained: Mapping[str, Any]) -> float:
-    """From the log's speeds, for the Trainer's own time is that of the last stretch of a run that was resumed."""
-    seconds, epoch = 0.0, 0.0
-    for entry in trained["log_history"]:
-        if trained["num_train_samples"] and (speed := entry.get("examples_per_second")):
-            seconds += (entry["epoch"] - epoch) * trained["num_train_samples"] / speed
-            epoch = entry["epoch"]
-    return max(seconds, trained["metrics"]["train_runtime"])
 
 
 def _find_recipe(name: str, settings: Mapping[str, Any]) -> Path:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hfmix.run_folder import begin, check_free, finishing, is_finished
+from hfmix.run_folder import begin, check_free, finishing, is_finished, training_seconds
 
 BOTH_WAYS = [{"resume": True, "overwrite": False}, {"resume": False, "overwrite": True}]
 PLAIN = {"resume": False, "overwrite": False}
@@ -90,3 +90,19 @@ def test_a_stopped_training_is_continued_or_replaced_only_when_asked(run):
     assert (run / "checkpoint-3").exists()
     begin(run, overwrite=True)
     assert not (run / "checkpoint-3").exists()
+
+
+@pytest.mark.parametrize(
+    ("log", "runtime", "seconds"),
+    [
+        # resumed after the first of two epochs of 300 examples: the Trainer tells of the second alone
+        ([(1.0, 10.0), (2.0, 20.0)], 15.5, 30.0 + 15.0),
+        ([(1.0, 10.0), (2.0, 20.0)], 47.0, 47.0),  # in one stretch, with what is before the first step
+        ([(1.0, None)], 12.0, 12.0),  # an evaluation's line
+    ],
+)
+def test_the_time_of_a_training_is_that_of_all_its_stretches(log, runtime, seconds):
+    entries = [{"epoch": epoch} | ({"examples_per_second": speed} if speed else {}) for epoch, speed in log]
+    results = {"log_history": entries, "num_train_samples": 300, "metrics": {"train_runtime": runtime}}
+    assert training_seconds(results) == pytest.approx(seconds)
+    assert training_seconds(results | {"num_train_samples": None}) == runtime  # streamed

@@ -14,6 +14,7 @@ from hfmix.hub.papers import arxiv_ids, citations
 from hfmix.mixing import policy_from_dict
 from hfmix.robustness.findings import findings
 from hfmix.robustness.report import RobustnessReport
+from hfmix.run_folder import training_seconds
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
 _LISTED_OOD = {(score, metric) for score in ("msp", "energy") for metric in ("auroc", "fpr95_ood_positive")}
@@ -107,6 +108,7 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         figures=_figures(run),
         recipe=recipe,
         results=results,
+        seconds=training_seconds(results),
         environment=environment,
         num_parameters=report.content["model"]["num_parameters"],
         base=plain(base) if recipe["pretrained"] else None,
