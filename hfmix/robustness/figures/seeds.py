@@ -13,7 +13,7 @@ from hfmix.robustness.figures.style import COLOURS, GREY, STYLE, short
 from hfmix.robustness.summary import Headline
 
 _COLUMNS = 3  # panels abreast
-_TITLE = 32  # letters that a panel is wide
+_TITLE = 28  # letters that a panel is wide
 
 
 def draw_sweep(found: Mapping[str, Any], shown: Sequence[Headline], path: Path, over: str = "the seeds") -> None:
