@@ -48,8 +48,8 @@ def adversarial_axis(
     Returns:
         ``applied``, ``num_samples``, ``accuracy`` without attack, ``settings`` by norm, and by norm, attack and
         radius ``robust_accuracy``; of sound also ``snr_db``, how far below the clip the perturbation lies, over
-        the examples that were attacked so. Beside them ``robust/NORM/ATTACK/RADIUS`` (M,) booleans, and
-        ``attacked_row`` (M,), the positions.
+        the examples that were attacked so, where these are two or more. Beside them
+        ``robust/NORM/ATTACK/RADIUS`` (M,) booleans, and ``attacked_row`` (M,), the positions.
 
     Raises:
         ValueError: the model or its processor cannot be attacked, a radius beyond the range of the input, examples
@@ -97,7 +97,7 @@ def adversarial_axis(
         found = {"robust_accuracy": _share(robust[_key(threat, attack, eps)])}
         snr = rows["snr"][:, i].astype(np.float64)
         snr = snr[np.isfinite(snr)]
-        if data.kind == "audio" and len(snr):
+        if data.kind == "audio" and len(snr) > 1:  # one has no interval
             found["snr_db"] = figure(snr.mean(), mean_interval(snr), len(snr))
         axis.setdefault(threat.norm, {}).setdefault(attack, {})[eps_name(eps)] = found
     positions = np.arange(len(data)) if positions is None else positions

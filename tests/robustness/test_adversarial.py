@@ -192,6 +192,10 @@ def test_clips_are_attacked_and_the_noise_is_told():
     assert snr["n"] == 4 and snr["value"] == pytest.approx(20 * np.log10(0.2 / 1e-6), abs=0.5)
     larger = axis["linf"]["fgsm"]["0.001"]["snr_db"]
     assert larger["value"] == pytest.approx(20 * np.log10(0.2 / 1e-3), abs=0.5)
+    with tqdm(disable=True) as bar:  # of one clip no interval could be told
+        alone, _ = adversarial_axis(runner, data.select(np.array([0])), [Threat(eps=(1e-6,))], 0, bar)
+    assert "snr_db" not in alone["linf"]["fgsm"]["1e-06"]
+    json.dumps(alone, allow_nan=False)
 
 
 def test_the_figure_shows_the_axis(found):
