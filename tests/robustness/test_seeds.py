@@ -80,3 +80,10 @@ def test_the_figure_shows_means_intervals_and_seeds(count):
         [51.0]
     )
     assert ax.lines[-1].get_color() == COLOURS[0]  # the first of its data
+
+
+def test_a_long_title_keeps_its_unit_together():
+    reports = {"erm": {0: report(0.9, ood={"of a distant kind": detection(0.7)["far"]})}}
+    drawn = sweep_figure(summarise(reports), shown_headlines(reports))
+    titles = [ax.get_title() for ax in drawn.axes]
+    assert "OOD of a distant kind\nAUROC, % ↑" in titles and "accuracy, % ↑" in titles

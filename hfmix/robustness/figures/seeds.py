@@ -53,9 +53,14 @@ def _panel(ax: Axes, found: Mapping[str, Any], how: Headline) -> None:
         mean = how.factor * figure["mean"]
         ends = [how.factor * end for end in figure["ci95"] or ()]
         ax.errorbar(mean, y, xerr=[[mean - ends[0]], [ends[1] - mean]] if ends else None, fmt="o", color=colour)
-    ax.set(title=fill(how.title, _TITLE), ylim=(len(found) - 0.4, -0.6))
+    ax.set(title=_broken(how.title), ylim=(len(found) - 0.4, -0.6))
     ax.set_yticks(range(len(found)), [short(name, 30) for name in found])
     ax.grid(axis="x", color=GREY, alpha=0.25)
+
+
+def _broken(title: str) -> str:
+    """In lines; the unit and the arrow stay with the last word."""
+    return fill(title.replace(", % ", ",\u00a0%\u00a0"), _TITLE).replace("\u00a0", " ")
 
 
 def _colours(found: Mapping[str, Any]) -> list[str]:
