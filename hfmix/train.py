@@ -74,9 +74,9 @@ def train(recipe: Recipe) -> None:
         if args.process_index == 0:
             check_free(run, recipe.resume, recipe.run.overwrite)
             if recipe.run.baseline:
-                RobustnessReport.load(recipe.run.baseline)
+                RobustnessReport.load(recipe.run.baseline)  # now: a wrong path is found before the training
         splits = load_streams(recipe.data) if recipe.data.streaming else load_splits(recipe.data, args.seed)
-        ood = open_ood(recipe.data.ood or {})  # it too now, so that a wrong path is found before the training
+        ood = open_ood(recipe.data.ood or {})  # now, as the baseline
     set_seed(args.seed)  # of a new head, or of all weights where training starts from none
     model, processor = load_model(recipe, splits)
     if recipe.model.freeze_feature_encoder:

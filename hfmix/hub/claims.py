@@ -11,7 +11,7 @@ of detection is another figure where another share of the examples is out of dis
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
@@ -143,9 +143,8 @@ def _of_another_share(
         return ""
     shares = []
     for found, report in ((ours, claimed), (theirs, measured)):
-        names = report.axes[path[0]].get(path[1], {}).get("sets", path[1:2])
         sets = report.axes.get("ood", {})
-        shares.append(sum(sets.get(name, {}).get("n_ood", 0) for name in names) / found["n"])
+        shares.append(sum(sets.get(name, {}).get("n_ood", 0) for name in _ood_names(path, report)) / found["n"])
     if abs(shares[0] - shares[1]) <= _OTHER_SHARE:
         return ""
     return "a precision depends on the share of examples out of distribution: {:.1%} there, {:.1%} here".format(
@@ -240,17 +239,22 @@ def _allowance(path: str, value: float, n: int) -> float:
 
 def _fewest(path: tuple[str, ...], report: RobustnessReport) -> int:
     """How many examples the smallest set has that a figure rests on."""
-    axis, *rest = path
     n = report.content["data"]["num_samples"]
     sets = report.axes.get("ood", {})
-    if axis.startswith("ood"):
-        names = report.axes[axis].get(rest[0], {}).get("sets", rest[:1]) if rest else []
+    if path[0].startswith("ood"):
+        names = _ood_names(path, report)
         counts = [sets[name].get("n_ood") for name in names if isinstance(sets.get(name), dict)]
         return min([n, *filter(_is_count, counts)])
     node: Any = report.axes
     for key in path:
         node = node.get(key) if isinstance(node, dict) else None
     return node["n"] if _is_figure(node) else n
+
+
+def _ood_names(path: tuple[str, ...], report: RobustnessReport) -> Sequence[str]:
+    """The OOD sets that a figure below an axis of detection is of: one, or those of a group."""
+    axis, *rest = path
+    return report.axes[axis].get(rest[0], {}).get("sets", rest[:1]) if rest else []
 
 
 def _same_test(claimed: RobustnessReport, measured: RobustnessReport) -> bool:
@@ -283,7 +287,7 @@ def _same_data(path: tuple[str, ...], claimed: RobustnessReport, measured: Robus
         counts = [report.axes[axis].get("mean_accuracy", {}).get("n") for report in (claimed, measured)]
         return counts[0] == counts[1]
     if axis.startswith("ood") and rest:
-        names = claimed.axes[axis].get(rest[0], {}).get("sets", rest[:1])
+        names = _ood_names(path, claimed)
         shifts = claimed.axes.get("shift", {}) if axis == "ood_full_spectrum" else ()
         aided = not {"knn", "mahalanobis"} & set(rest) or same_aid("reference")
         return aided and all(same("ood", name) for name in names) and all(same("shift", name) for name in shifts)

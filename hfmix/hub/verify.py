@@ -306,8 +306,7 @@ def _ood_sets(data: _Data, given: Mapping[str, Source], unknown: dict[str, str])
     for name in claimed:
         try:
             source = given[name] if name in given else (data.recipe.ood or {})[name]
-            (found[name],) = open_ood({name: source}).values()
-            found[name] = data.in_proportion(found[name])
+            found |= {key: data.in_proportion(part) for key, part in open_ood({name: source}).items()}
         except (KeyError, ValueError, OSError) as error:
             if name in given:
                 raise
