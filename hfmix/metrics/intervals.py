@@ -8,6 +8,7 @@ from scipy.special import stdtrit
 
 Z95 = 1.959963984540054
 _BLOCK_ELEMENTS = 2**20  # of counts: 8 MiB
+_ROUNDING = 1e-12  # of sums of float64
 
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
@@ -63,7 +64,10 @@ def interval_of_draws(
 ) -> tuple[float, float]:
     """`bootstrap_interval` of a statistic's value, from what it is on (D,) resamples."""
     low, median, high = np.quantile(draws, [0.025, 0.5, 0.975])
-    return _within(bounds, value + (low - median), value + (high - median))
+    ends = np.array([value + (low - median), value + (high - median)])
+    # what is left of a difference of equals would say that the interval excludes 0
+    ends[np.abs(ends) <= _ROUNDING * max(abs(value), abs(low), abs(median), abs(high))] = 0.0
+    return _within(bounds, *ends)
 
 
 def bootstrap_counts(*sizes: int, seed: int, draws: int = 400) -> Iterator[tuple[np.ndarray, ...]]:

@@ -47,6 +47,15 @@ def test_a_statistic_that_does_not_vary_stays_in_its_interval():
     assert interval_of_draws(0.1, [0.7] * 5) == (0.1, 0.1)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_end_at_0_is_0(sign):
+    """.3 + (.1 - .4) is -5.6e-17: an interval that ends there holds 0, and one that begins there would not."""
+    draws = sign * np.repeat([0.1, 0.4, 0.5], [10, 20, 10])
+    assert sign * 0.3 + (sign * 0.1 - sign * 0.4) != 0
+    assert 0.0 in interval_of_draws(sign * 0.3, draws)
+    assert interval_of_draws(1e-9, [1e-9] * 3) == (1e-9, 1e-9)  # what is small beside nothing stays
+
+
 def test_the_interval_of_ece_holds_its_value():
     """Resampling inflates ECE: the plain percentile interval of a calibrated model often lies above its value."""
     rng = np.random.default_rng(4)
