@@ -68,7 +68,6 @@ def tested_claims(content: Mapping[str, Any]) -> list[dict[str, Any]]:
             for path, figure in pair["figures"].items():
                 if matched := re.fullmatch(claim.figure, path):
                     difference = difference_of(figure)
-                    told = _agree(difference) or difference["over"] == "seeds"
                     found.append(
                         {
                             "claim": claim,
@@ -77,10 +76,18 @@ def tested_claims(content: Mapping[str, Any]) -> list[dict[str, Any]]:
                             "detail": matched.groupdict().get("detail", "").replace("_of_", "/").replace("_", " "),
                             "how": headline_of(path),
                             "difference": difference,
-                            "verdict": verdict(difference["ci95"], claim.sign) if told else UNTOLD,
+                            "verdict": _verdict(difference, figure["pooled95"], claim.sign),
                         }
                     )
     return found
+
+
+def _verdict(difference: Mapping[str, Any], pooled: Sequence[float] | None, sign: int) -> str:
+    """Over seeds and, where it is known, over test examples too; of fewer seeds, which then have to agree."""
+    found = verdict(difference["ci95"], sign)
+    if difference["over"] == "seeds":
+        return found if pooled is None or verdict(pooled, sign) == found else UNTOLD
+    return found if _agree(difference) else UNTOLD
 
 
 def _agree(found: Mapping[str, Any]) -> bool:

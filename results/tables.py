@@ -60,7 +60,8 @@ OF_EXAMPLES = (
 )
 VERDICTS = (
     f"A verdict follows from the interval: `{REPRODUCED}` where all of it bears the claim out, `{CONTRARY}` where "
-    f"all of it lies on the other side of 0, else `{UNTOLD}`."
+    f"all of it lies on the other side of 0, else `{UNTOLD}`. Over three seeds or more the interval over the test "
+    "examples has to say the same as that over the seeds."
 )
 POOLED = (
     "In brackets, an example's differences are averaged over the seeds, which have the same test set, and the "

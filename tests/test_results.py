@@ -324,6 +324,22 @@ def test_two_seeds_that_disagree_tell_nothing_apart(content):
     assert verdicts(content)[key] == claims.UNTOLD
 
 
+@pytest.mark.parametrize(
+    ("third", "pooled95", "expected"),
+    [
+        (0.11, [0.05, 0.2], claims.REPRODUCED),
+        (0.11, [-0.05, 0.2], claims.UNTOLD),  # the seeds agree, and other test examples might not
+        (0.9, [0.05, 0.2], claims.UNTOLD),  # the examples agree, and another seed might not
+        (0.11, None, claims.REPRODUCED),
+        (-0.9, None, claims.UNTOLD),
+    ],
+)
+def test_from_three_seeds_on_a_verdict_needs_seeds_and_examples(content, third, pooled95, expected):
+    found = difference(content, "mixup_resnet20", "erm_resnet20", "clean/accuracy")
+    found.update(values={"0": 0.1, "1": 0.12, "2": third}, pooled95=pooled95)
+    assert verdicts(content)["mixup's test error is lower than ERM's", ""] == expected
+
+
 def test_the_page_and_the_block_show_what_was_found(content, tmp_path):
     page, block = tables.page("made_up", content), tables.readme_block({"made_up": content})
     assert "# Made up\n" in page and "mixup_resnet20, seed 2" in page and "mixup_resnet20, seed 2" in block
