@@ -74,3 +74,22 @@ def test_the_commands_are_those_of_the_makefile():
         assert command in targets and f"make {command}" in README
     ci = (ROOT / ".ci/run").read_text()
     assert re.findall(r"^make (.*)$", ci, flags=re.M) == ["lint", "quickstart", "test"]
+
+
+PAGES = sorted(
+    path
+    for folder in (".", "recipes", "results", "model_cards", "model_cards/*")
+    for path in ROOT.glob(f"{folder}/*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_each_table_is_one(page):
+    """A row that no header stands above is shown as plain text, and one with other columns loses some."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        header, rule, *rows = table.splitlines()
+        assert re.fullmatch(r"[|: -]+", rule), header
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= {len(re.findall(r"(?<!\\)\|", header))}, (
+            header
+        )
