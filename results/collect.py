@@ -35,6 +35,8 @@ from hfmix.run_folder import is_finished, training_seconds  # noqa: E402
 # `mix` of the first and of the other, which is compared with it
 PAIRS = (("erm", None), ("mixup", "regmixup"))
 
+ORDER = ("erm", "mixup", "regmixup")  # other methods follow, so that these have the same colours everywhere
+
 Runs = dict[str, dict[int, Path]]
 
 
@@ -62,7 +64,7 @@ def collect(sweeps: Sequence[str | Path], title: str) -> dict[str, Any]:
         for name, folders in runs.items()
         for seed, folder in folders.items()
     }
-    runs = dict(sorted(runs.items(), key=lambda run: settings[run[0], next(iter(run[1]))]["mix"] != "erm"))
+    runs = dict(sorted(runs.items(), key=lambda run: _place(settings[run[0], next(iter(run[1]))]["mix"])))
     data = _data_folder(settings.values())
     reports = {
         name: {seed: RobustnessReport.load(folder) for seed, folder in folders.items()}
@@ -92,6 +94,10 @@ def collect(sweeps: Sequence[str | Path], title: str) -> dict[str, Any]:
         "differences": differences,
         "unfinished": unfinished,
     }
+
+
+def _place(mix: str) -> int:
+    return ORDER.index(mix) if mix in ORDER else len(ORDER)
 
 
 def _find_runs(sweeps: Sequence[Path]) -> tuple[Runs, list[str]]:
