@@ -6,8 +6,9 @@ more, any other figure by 1 %, and the ends of an interval, which follow several
 
 On other data a figure is another draw. The claim has to lie within the interval of the difference of two draws
 (the measured half-width and the claimed one, in quadrature), at a level at which one honest report in twenty fails
-over all of its figures together: with two hundred intervals of 95 % each, every honest report would. A precision
-of detection is another figure where another share of the examples is out of distribution: it is not checked then.
+over all of its figures together: with two hundred intervals of 95 % each, every honest report would. Two kinds of
+figures depend on how many examples there are, and are not checked where that differs much: a precision of
+detection on the share that is out of distribution, and a calibration error on how many its bins hold.
 """
 
 import math
@@ -23,6 +24,8 @@ from hfmix.robustness.report import RobustnessReport
 Verdict = Literal["holds", "failed", "not checked"]
 _EXAMPLES, _POINTS, _SHARE = 2, 0.002, 0.01
 _OTHER_SHARE = 0.01  # of examples out of distribution: more moves a precision
+_OTHER_COUNT = 1.25  # times as many examples: what noise adds to a calibration error falls with 1/√n
+_BINNED = ("ece_15", "adaptive_ece_15", "classwise_ece_15", "mean_ece_15")
 # said of how the figures came about, in words that may change from one version to the next
 _WORDS = ("quirks", "left_out", "fingerprint_sha256")
 
@@ -88,7 +91,7 @@ def compare_reports(
             claims.append(_of_nothing(name, ours, claimed))
         elif _same_data(path, claimed, measured):
             claims.append(_on_same_data(name, ours, theirs, _fewest(path, measured)))
-        elif why := _of_another_share(path, ours, theirs, claimed, measured):
+        elif why := _of_other_bins(name, ours, theirs) or _of_another_share(path, ours, theirs, claimed, measured):
             claims.append(Claim(name, ours["value"], None, None, "not checked", why))
         else:
             claims.append(_on_other_data(name, ours, theirs, _fewest(path, measured), others))
@@ -133,6 +136,14 @@ def _on_other_data(name: str, ours: dict, theirs: dict, n: int, figures: int) ->
     if off > allowed:
         why += f", off by {off:.3g}, where {allowed:.2g} is allowed"
     return _claim(name, ours, theirs, "failed" if off > allowed else "holds", why)
+
+
+def _of_other_bins(name: str, ours: dict, theirs: dict) -> str:
+    """Why a calibration error cannot be compared; empty where it can, and for any other figure."""
+    fewer, more = sorted((ours["n"], theirs["n"]))
+    if convention_of(name) not in _BINNED or more <= _OTHER_COUNT * fewer:
+        return ""
+    return f"a calibration error grows as its bins hold less: {ours['n']} examples there, {theirs['n']} here"
 
 
 def _of_another_share(

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from hfmix import RobustnessReport
+from hfmix.hub import claims as claims_room
 from hfmix.hub.claims import Claim, check_figures, compare_reports
 from hfmix.metrics import wilson_interval
+from hfmix.robustness.calibration import calibration_axis
 from hfmix.robustness.report import figure
 
 
@@ -102,8 +104,12 @@ def test_what_cannot_be_measured_is_never_held(report):
 def made(values: np.ndarray, n: int, fingerprint: str) -> RobustnessReport:
     """A report of accuracies alone."""
     cells = {str(i): figure(v, wilson_interval(round(v * n), n), n) for i, v in enumerate(values)}
-    data = {"fingerprint_sha256": fingerprint, "num_samples": n, "kind": "image", "class_names": ["a", "b"]}
     axes = {"corruptions": {"mean_accuracy": figure(values.mean(), (0.0, 1.0), n), "accuracy": {"fog": cells}}}
+    return of_axes(axes, n, fingerprint)
+
+
+def of_axes(axes: dict, n: int, fingerprint: str) -> RobustnessReport:
+    data = {"fingerprint_sha256": fingerprint, "num_samples": n, "kind": "image", "class_names": ["a", "b"]}
     return RobustnessReport({"data": data, "model": {"num_parameters": 1}, "axes": axes})
 
 
@@ -143,6 +149,30 @@ def test_a_precision_is_not_compared_with_that_of_another_share(report):
     left = [claim.name for claim in compare_reports(report, other, {}) if claim.verdict == "not checked"]
     assert left and all(name.split("/")[-1] in ("aupr_in", "aupr_out") for name in left)
     assert len(left) == sum("/aupr_" in path for path, _ in report.figures() if path.startswith("ood/"))
+
+
+def calibrated(n: int, seed: int) -> RobustnessReport:
+    """Of a model of ten classes that is right as often as it says, on n examples."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2.5, (n, 10))
+    log_prob = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    labels = (np.exp(log_prob).cumsum(1) < rng.random((n, 1))).sum(1)
+    return of_axes({"calibration": calibration_axis(log_prob, labels, seed=0)}, n, str(seed))
+
+
+def test_a_calibration_error_is_not_compared_with_that_of_far_fewer_examples(monkeypatch):
+    """Of 4,000 examples and of 200 an honest classwise ECE is .01 and .03, each within a narrow interval."""
+    whole, part = calibrated(4000, 0), calibrated(200, 1)
+    found = {claim.name: claim for claim in compare_reports(whole, part, {}) if claim.interval or claim.why}
+    errors = {f"calibration/{name}" for name in ("ece_15", "adaptive_ece_15", "classwise_ece_15")}
+    assert {name for name, claim in found.items() if claim.verdict == "not checked"} == errors
+    assert "4000 examples there, 200 here" in found["calibration/ece_15"].why
+    assert found["calibration/brier"].verdict == "holds"
+    for seed in range(2, 12):  # four fifths are compared: none of 90 such failed, of half as many 27 did
+        compared = compare_reports(whole, calibrated(3200, seed), {})
+        assert {claim.verdict for claim in compared} == {"holds"}
+    monkeypatch.setattr(claims_room, "_OTHER_COUNT", np.inf)
+    assert "calibration/classwise_ece_15" in failed(compare_reports(whole, part, {}))
 
 
 @pytest.mark.parametrize(
