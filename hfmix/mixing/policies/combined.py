@@ -42,8 +42,7 @@ class RegMixup(Policy):
             `alpha` and this one's are the same.
         ratio: in (0, 1]: the share of the batch that is mixed beside the clean rows, its loss weighted up so that
             η keeps its meaning: 1 + ratio times ERM's cost, where the paper's 1 takes twice. At least one row is
-            mixed. With η = ratio all rows weigh the same, which kept more of the gain where it was measured
-            (results/small_runs.md).
+            mixed. With η = ratio all rows weigh the same, and the mixed ones have a smaller share of the loss.
     """
 
     alpha: Strength | None = None
