@@ -49,23 +49,23 @@ format: install ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmarks: install ## measure the figures of benchmarks/
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/mixing.py
-	$(BIN)/python benchmarks/mixing_gpu.py
-	$(BIN)/python benchmarks/losses.py
-	$(BIN)/python benchmarks/corruptions.py
-	$(BIN)/python benchmarks/sounds.py
-	$(BIN)/python benchmarks/evaluation.py
-	$(BIN)/python benchmarks/trainer.py
-	$(BIN)/python benchmarks/loading.py
-	$(BIN)/python benchmarks/step.py
-	$(BIN)/python benchmarks/epoch.py
-	$(BIN)/python benchmarks/training_gpu.py
+benchmarks: install ## measure the figures of experiments/benchmarks/
+	$(BIN)/python experiments/benchmarks/startup.py
+	$(BIN)/python experiments/benchmarks/mixing.py
+	$(BIN)/python experiments/benchmarks/mixing_gpu.py
+	$(BIN)/python experiments/benchmarks/losses.py
+	$(BIN)/python experiments/benchmarks/corruptions.py
+	$(BIN)/python experiments/benchmarks/sounds.py
+	$(BIN)/python experiments/benchmarks/evaluation.py
+	$(BIN)/python experiments/benchmarks/trainer.py
+	$(BIN)/python experiments/benchmarks/loading.py
+	$(BIN)/python experiments/benchmarks/step.py
+	$(BIN)/python experiments/benchmarks/epoch.py
+	$(BIN)/python experiments/benchmarks/training_gpu.py
 
-readme: install ## put the last quickstart's table and figure, and results/*.json, into README.md
-	$(BIN)/python results/update_readme.py runs/digits/comparison
-	$(BIN)/python results/tables.py
+readme: install ## put the last quickstart's table and figure, and the results, into README.md
+	$(BIN)/python -m experiments.papers.update_readme runs/digits/comparison
+	$(BIN)/python -m experiments.papers.pages
 
 clean: ## remove .venv and runs
 	rm -rf $(VENV) runs

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import torch
 from accelerate import PartialState
 
+from hfmix.cli.evaluation import named_columns, pieces, processes_for, test_set
 from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import load_part
-from hfmix.errors import UsageError
-from hfmix.hub.pretrained import load_pretrained
-from hfmix.measuring import named_columns, pieces, processes_for, test_set
-from hfmix.robustness import DEFAULT_AXES
+from hfmix.hub.download.load import load_pretrained
 from hfmix.robustness.attacks.threats import Threat
-from hfmix.robustness.suite import evaluate_robustness
-from hfmix.robustness.summary import headline
+from hfmix.robustness.evaluate import evaluate_robustness
+from hfmix.robustness.names import DEFAULT_AXES
+from hfmix.robustness.presentation.headlines import headline
+from hfmix.utils.errors import UsageError
 
 
 def evaluate(arguments: Namespace) -> None:

@@ -3,7 +3,7 @@
 import json
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
@@ -12,9 +12,84 @@ from typing import Any, NoReturn
 import yaml
 from transformers import HfArgumentParser
 
-from hfmix.arguments import DataArguments, ModelArguments, RunArguments
-from hfmix.errors import UsageError
-from hfmix.training_args import MixTrainingArguments
+from hfmix.data.arguments import DataArguments
+from hfmix.robustness.arguments import EvaluationArguments
+from hfmix.training.arguments import MixTrainingArguments
+from hfmix.utils.arguments import as_mapping, check_positive
+from hfmix.utils.errors import UsageError
+
+
+@dataclass
+class ModelArguments:
+    """Which network."""
+
+    model_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "A timm architecture (resnet18, timm/resnet18.a1_in1k), a Hub id or a folder; for random "
+            "weights also a model type of transformers (wav2vec2). Required."
+        },
+    )
+    pretrained: bool = field(
+        default=True, metadata={"help": "Start from the checkpoint's weights, not from random."}
+    )
+    image_size: int | None = field(
+        default=None, metadata={"help": "Side of the input in pixels, for timm architectures. [the model's own]"}
+    )
+
+    sampling_rate: int | None = field(
+        default=None, metadata={"help": "Of the sound that hfmix's own nets take, in Hz. [16000]"}
+    )
+    clip_seconds: float | None = field(
+        default=None, metadata={"help": "Length of the clips that hfmix's own nets take. [1]"}
+    )
+    num_mel_bins: int | None = field(
+        default=None, metadata={"help": "Bands of the spectrograms that hfmix's own nets take. [64]"}
+    )
+    freeze_feature_encoder: bool = field(
+        default=False, metadata={"help": "Leave the convolutions of wav2vec2 and its kin as they are."}
+    )
+    model_args: dict | str | None = field(
+        default=None,
+        metadata={
+            "help": "What else the net is built with, as a mapping (JSON on the command line): arguments of "
+            "timm's create_model, or entries of transformers' config, such as '{\"drop_rate\": 0.1}'."
+        },
+    )
+
+    _argument_group_name = "model"
+
+    def __post_init__(self) -> None:
+        check_positive(self, "image_size", "sampling_rate", "num_mel_bins")
+        if self.clip_seconds is not None and self.clip_seconds <= 0:
+            raise ValueError(f"clip_seconds is a number of seconds above 0, not {self.clip_seconds}")
+        self.model_args = as_mapping("model_args", self.model_args)
+
+
+@dataclass
+class RunArguments:
+    """What happens to the folder of the run, and what stands beside its figures."""
+
+    overwrite: bool = field(default=False, metadata={"help": "Replace the run that --output_dir holds."})
+    test_every_epoch: bool = field(
+        default=False,
+        metadata={
+            "help": "Measure the test set after each epoch, or along with each evaluation where that goes by "
+            "steps; training stays the same. The best of the figures is chosen on the test set, as in the tables "
+            "of papers on label noise, and is no estimate of generalisation."
+        },
+    )
+
+    baseline: str | None = field(
+        default=None,
+        metadata={
+            "help": "A finished run that was measured on the same data, such as the one without mixing: its "
+            "figures stand beside this run's on the card, with the paired differences."
+        },
+    )
+
+    _argument_group_name = "run"
+
 
 EPILOG = """examples:
   hfmix train recipes/digits/regmixup.yaml
@@ -26,11 +101,9 @@ path or a list of them, it starts from other recipes: later ones win over earlie
 Another `mix` than the one below it comes without that one's strength and settings.
 `--resume_from_checkpoint true` goes on with a run that was stopped, `--overwrite` replaces one.
 """
-
-
+_GROUPS = (ModelArguments, DataArguments, EvaluationArguments, RunArguments, MixTrainingArguments)
 # of one start, not of the recipe; a token belongs in no file
 _NOT_KEPT = {"baseline", "overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
-
 # what transformers' run_image_classification.py and run_audio_classification.py and timm's train.py call it, or
 # where it went
 _ELSEWHERE = {
@@ -74,13 +147,14 @@ class Recipe:
     """The arguments of one training run.
 
     Attributes:
-        model, data, run, training: the four groups.
+        model, data, evaluation, run, training: the five groups.
         resolved: every option with its value, as plain YAML; itself a recipe.
         resume: whether to go on with a run that was stopped.
     """
 
     model: ModelArguments
     data: DataArguments
+    evaluation: EvaluationArguments
     run: RunArguments
     training: MixTrainingArguments
     resolved: dict[str, Any]
@@ -93,7 +167,7 @@ def parse(argv: Sequence[str]) -> Recipe:
     Raises:
         UsageError: an unknown key, or a value that does not fit; the nearest key is named.
     """
-    parser = _Parser((ModelArguments, DataArguments, RunArguments, MixTrainingArguments))
+    parser = _Parser(_GROUPS)
     path, options = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
     from_recipe = _with_bases(Path(path), parser.keys()) if path is not None else {}
     policy = parser.parse_known_args(options)[0].mix if any(map(_sets_mix, options)) else from_recipe.get("mix")
@@ -102,7 +176,7 @@ def parse(argv: Sequence[str]) -> Recipe:
         raise UsageError(_unknown_key(unknown[0].split("=")[0].lstrip("-"), parser.keys(), "option --"))
     given = {key: value for key, value in vars(values).items() if value is not None}
     try:
-        model, data, run, training = parser.parse_dict(vars(values))
+        model, data, evaluation, run, training = parser.parse_dict(vars(values))
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
     if model.model_name_or_path is None:
@@ -119,7 +193,7 @@ def parse(argv: Sequence[str]) -> Recipe:
         resolved["ood"] = data.ood
     if training.mix_settings:
         resolved["mix_settings"] = training.mix_settings
-    return Recipe(model, data, run, training, resolved, resume)
+    return Recipe(model, data, evaluation, run, training, resolved, resume)
 
 
 class _Help(RawDescriptionHelpFormatter):

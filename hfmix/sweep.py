@@ -16,13 +16,13 @@ import torch
 import yaml
 from accelerate.state import AcceleratorState, GradientState
 
-from hfmix.environment import hardware, versions
-from hfmix.errors import UsageError
 from hfmix.recipe import parse
+from hfmix.robustness.across_seeds import shown_headlines, summarise, sweep_text
 from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.seeds import shown_headlines, summarise, sweep_text
 from hfmix.run_folder import begin, is_begun, is_finished
 from hfmix.train import train
+from hfmix.utils.environment import hardware, versions
+from hfmix.utils.errors import UsageError
 
 # what a sweep sets itself, and what to do instead
 _REFUSED = {
@@ -227,7 +227,7 @@ def _forget_accelerator() -> None:
 
 
 def _write_tables(runs: Sequence[Run], out: Path, failures: dict[tuple[str, int], str]) -> str:
-    from hfmix.robustness.figures.seeds import draw_sweep
+    from hfmix.robustness.presentation.sweep import draw_sweep
 
     reports: dict[str, dict[int, RobustnessReport]] = {run.name: {} for run in runs}
     for run in runs:

@@ -19,35 +19,35 @@ from transformers import PreTrainedModel, TimmWrapperForImageClassification, set
 from transformers.trainer_utils import EvalPrediction, has_length
 from transformers.utils import logging
 
-from hfmix.backbones import TABLE_NETS, freeze_feature_encoder, kind_of, load_backbone, save_backbone
-from hfmix.data.feed import Feed, feed_of
-from hfmix.data.in_memory import InMemoryExamples
+from hfmix.data.datasets.for_trainer import Feed, feed_of
+from hfmix.data.datasets.in_memory import InMemoryExamples
+from hfmix.data.datasets.streamed import StreamedData, load_streams
 from hfmix.data.labelled import LabelledData
-from hfmix.data.sources import Split
+from hfmix.data.sources.open import Split
 from hfmix.data.splits import load_splits, open_ood
-from hfmix.data.streams import StreamedData, load_streams
-from hfmix.data.table_processor import TableProcessor, missing_cells
-from hfmix.environment import environment
-from hfmix.errors import report_errors
-from hfmix.hub.baseline import write_baseline
-from hfmix.hub.card import is_hub_dataset, write_card
-from hfmix.hub.dataset_facts import licence_of, write_eval_results
-from hfmix.hub.publish import PushError, push_to_hub
-from hfmix.memory import keep_freed_memory
+from hfmix.hub.card.baseline import write_baseline
+from hfmix.hub.card.model_card import is_hub_dataset, write_card
+from hfmix.hub.upload.dataset_card import licence_of, write_eval_results
+from hfmix.hub.upload.publish import PushError, push_to_hub
 from hfmix.metrics import mean_average_precision
 from hfmix.mixing import Policy
+from hfmix.models.loading import TABLE_NETS, freeze_feature_encoder, kind_of, load_backbone, save_backbone
+from hfmix.models.processors.table import TableProcessor, missing_cells
 from hfmix.recipe import Recipe, parse
-from hfmix.robustness import DEFAULT_AXES
-from hfmix.robustness.memorization import LearningCurve
+from hfmix.robustness.axes.memorization import LearningCurve
+from hfmix.robustness.evaluate import evaluate_robustness
+from hfmix.robustness.names import DEFAULT_AXES
+from hfmix.robustness.presentation.headlines import headline
 from hfmix.robustness.report import RobustnessReport
-from hfmix.robustness.suite import evaluate_robustness
-from hfmix.robustness.summary import headline
 from hfmix.run_folder import begin, check_free, finishing, is_finished
-from hfmix.trainer import MixTrainer
-from hfmix.training.energy import EnergyMeter
-from hfmix.training.restore import last_whole_checkpoint
-from hfmix.training.watch_test import WatchTest
-from hfmix.training_args import MixTrainingArguments
+from hfmix.training.arguments import MixTrainingArguments
+from hfmix.training.callbacks.energy import EnergyMeter
+from hfmix.training.callbacks.epoch_test import WatchTest
+from hfmix.training.checkpoints import last_whole_checkpoint
+from hfmix.training.trainer import MixTrainer
+from hfmix.utils.environment import environment
+from hfmix.utils.errors import report_errors
+from hfmix.utils.malloc import keep_freed_memory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -216,9 +216,9 @@ def finish(
                 ood=ood,
                 validation=splits.get("validation"),
                 reference=train if isinstance(train, LabelledData) else None,
-                corruption_samples=recipe.run.corruption_samples,
-                attack_samples=recipe.run.attack_samples,
-                pairs=recipe.run.pairs,
+                corruption_samples=recipe.evaluation.corruption_samples,
+                attack_samples=recipe.evaluation.attack_samples,
+                pairs=recipe.evaluation.pairs,
                 learning_curve=LearningCurve.from_log(trainer.state.log_history, len(splits["test"])),
                 batch_size=args.per_device_eval_batch_size,
                 name=run.resolve().name,
@@ -276,7 +276,7 @@ def _push(run: Path, trainer: MixTrainer) -> str:
 
 def _axes(recipe: Recipe) -> Sequence[str]:
     """Those of the recipe; else the usual ones, and what was learnt of wrong labels where there are some."""
-    return recipe.run.axes or (*DEFAULT_AXES, *(["memorization"] if recipe.data.label_noise else []))
+    return recipe.evaluation.axes or (*DEFAULT_AXES, *(["memorization"] if recipe.data.label_noise else []))
 
 
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:

@@ -9,11 +9,11 @@ import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel
 
-from hfmix.errors import UsageError
-from hfmix.hub.pretrained import load_pretrained
-from hfmix.measuring import pieces, processes_for, test_set
+from hfmix.cli.evaluation import pieces, processes_for, test_set
+from hfmix.hub.download.load import load_pretrained
 from hfmix.robustness.attacks.threats import parse_eps
-from hfmix.robustness.attacks.transfer import save_transfer, transfer_matrix, transfer_table
+from hfmix.robustness.transfer import save_transfer, transfer_matrix, transfer_table
+from hfmix.utils.errors import UsageError
 
 
 def transfer(arguments: Namespace) -> None:

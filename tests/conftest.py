@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PILImage
-
-ROOT = Path(__file__).parent.parent
-# a training run of seconds: a few steps on a few digits
-QUICK = ["--max_steps", "6", "--max_train_samples", "96", "--max_test_samples", "60", "--save_strategy", "no"]
+from project import QUICK, ROOT
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -55,7 +52,7 @@ def image_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """No name resolves, as on a machine without a network."""
-    from hfmix.hub import connection
+    from hfmix.utils import hub_connection as connection
 
     def refuse(*_: object) -> None:
         raise OSError("no network in this test")

@@ -11,9 +11,9 @@ import timm
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from clips import clips
-from conftest import ROOT
 from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as PILImage
+from project import ROOT
 
 import hfmix.models  # noqa: F401  registers the papers' nets with timm
 from hfmix.mixing import policy_names

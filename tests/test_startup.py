@@ -18,7 +18,7 @@ def modules_after(statement: str) -> set[str]:
         ("import hfmix; dir(hfmix)", {"torch", "numpy", "timm", "transformers"}),
         ("import hfmix.cli", {"torch", "numpy", "timm", "transformers", "huggingface_hub"}),
         ("import hfmix.mixing, hfmix.metrics, hfmix.losses", {"timm", "transformers", "datasets", "sklearn"}),
-        ("import hfmix.robustness.suite", {"transformers", "hfmix.trainer", "scipy.signal"}),
+        ("import hfmix.robustness.evaluate", {"transformers", "hfmix.training.trainer", "scipy.signal"}),
     ],
 )
 def test_a_room_imports_no_more_than_it_may(statement, forbidden):

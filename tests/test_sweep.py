@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import QUICK, ROOT
+from project import QUICK, ROOT
 from safetensors.torch import load_file
 from scipy import stats
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import QUICK, ROOT
 from datasets import Dataset, Features, Image, Value
 from PIL import Image as PILImage
+from project import DIE_AT_THE_FIRST_CHECKPOINT, QUICK, ROOT
 
 from hfmix import RegMixup, load_backbone, load_pretrained, policy_from_dict
-from hfmix.arguments import DataArguments
-from hfmix.data.augment import ToPixels
+from hfmix.data.arguments import DataArguments
+from hfmix.data.augment.image import ToPixels
 from hfmix.data.splits import load_splits
-from hfmix.errors import UsageError
 from hfmix.recipe import parse
 from hfmix.run_folder import is_finished
 from hfmix.train import main
+from hfmix.utils.errors import UsageError
 
 RECIPE = str(ROOT / "recipes/digits/regmixup.yaml")
 
@@ -135,19 +135,6 @@ def test_a_finished_run_is_kept(finished_run, one_line, capfd):
     assert main([RECIPE, "--output_dir", str(finished_run), "--resume_from_checkpoint", "true"]) == 0
     assert "finished already" in capfd.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in finished_run.rglob("*")}
-
-
-DIE_AT_THE_FIRST_CHECKPOINT = """
-import os, signal, sys
-from hfmix import trainer
-from hfmix.train import main
-save = trainer.MixTrainer._save_checkpoint
-def save_and_die(*arguments):
-    save(*arguments)
-    os.kill(os.getpid(), signal.SIGKILL)
-trainer.MixTrainer._save_checkpoint = save_and_die
-main(sys.argv[1:])
-"""
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])

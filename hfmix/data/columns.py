@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from datasets import Audio, ClassLabel, Dataset, Image, IterableDataset, LargeList, List, Value
 
-from hfmix.data.images import ImageCells
-from hfmix.data.labelled import Cells
-from hfmix.data.sounds import SoundCells
-from hfmix.data.tables import TableCells, is_numeric, is_words
+from hfmix.data.kinds.audio import SoundCells
+from hfmix.data.kinds.base import Cells
+from hfmix.data.kinds.image import ImageCells
+from hfmix.data.kinds.table import TableCells, is_numeric, is_words
 
 _KINDS = {"image": (ImageCells, Image), "audio": (SoundCells, Audio)}
 

@@ -2,23 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-
-class Cells(Protocol):
-    """The inputs of a data set as they are stored: `ImageCells`, `SoundCells`, `TableCells`."""
-
-    kind: str
-
-    def __len__(self) -> int: ...
-
-    def read(self, row: int, where: str) -> Any:
-        """The input of a row, decoded; `where` names it in messages."""
-
-    def content(self, example: Any) -> bytes:
-        """What makes an input this one and no other, for fingerprints."""
+from hfmix.data.kinds.base import Cells
 
 
 @dataclass(frozen=True, eq=False)

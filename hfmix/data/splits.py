@@ -7,10 +7,10 @@ import numpy as np
 from datasets import Dataset
 from sklearn.model_selection import train_test_split
 
-from hfmix.arguments import DataArguments
+from hfmix.data.arguments import DataArguments
 from hfmix.data.columns import USUAL, Columns, columns_like, read_cells, read_labels
 from hfmix.data.labelled import LabelledData
-from hfmix.data.sources import Split, open_dataset, open_files
+from hfmix.data.sources.open import Split, open_dataset, open_files
 
 
 def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:

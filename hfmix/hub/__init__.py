@@ -1,1 +1,1 @@
-"""To the Hugging Face Hub and back: cards, pushing runs, loading and checking what was pushed."""
+"""Publishing runs, loading them back, and verifying their cards."""

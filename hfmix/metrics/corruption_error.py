@@ -12,7 +12,7 @@ def mean_corruption_error(errors: Mapping[str, Sequence[float]], baseline: Mappi
         errors: corruption to its error rates, in [0, 1], by severity.
         baseline: corruption to the baseline's error rate, averaged over the severities. It says which corruptions
             count; others in `errors`, such as ImageNet-C's four for validation, do not. AlexNet's are in
-            `hfmix.robustness.alexnet`; they fit ImageNet's 1,000 classes at 224 pixels only.
+            `hfmix.robustness.axes.corruptions`; they fit ImageNet's 1,000 classes at 224 pixels only.
 
     Raises:
         ValueError: a corruption of the baseline is missing, an error rate is outside [0, 1], or the corruptions

@@ -29,9 +29,9 @@ from hfmix.mixing.presets import (
     torchvision_cutmix,
     torchvision_mixup,
 )
-from hfmix.mixing.randomness import keyed_generator
 from hfmix.mixing.schedule import Schedule
 from hfmix.mixing.targets import MixedTargets
+from hfmix.utils.randomness import keyed_generator
 
 __all__ = [
     "ERM",

@@ -1,12 +1,12 @@
 """Nets that the papers used and timm lacks. Importing this module registers them with timm and transformers."""
 
-from hfmix.models.audio import lenet_audio, vgg11_audio
-from hfmix.models.densenet_bc import densenet_bc_190
-from hfmix.models.mlp import mlp_table
-from hfmix.models.preact_resnet import preact_resnet18, preact_resnet18_mixup
-from hfmix.models.resnet_cifar import resnet20_cifar, resnet50_cifar
-from hfmix.models.wide_resnet import wrn16_4, wrn28_10
-from hfmix.models.wrappers import SpectrogramNetConfig, SpectrogramNetForAudioClassification
+from hfmix.models.nets.densenet_bc import densenet_bc_190
+from hfmix.models.nets.preact_resnet import preact_resnet18, preact_resnet18_mixup
+from hfmix.models.nets.resnet_cifar import resnet20_cifar, resnet50_cifar
+from hfmix.models.nets.spectrogram import lenet_audio, vgg11_audio
+from hfmix.models.nets.table import mlp_table
+from hfmix.models.nets.wide_resnet import wrn16_4, wrn28_10
+from hfmix.models.transformers_models import SpectrogramNetConfig, SpectrogramNetForAudioClassification
 
 __all__ = [
     "SpectrogramNetConfig",

@@ -1,11 +1,11 @@
-"""How a trained classifier holds up: the suite, its axes, its report and its figures."""
+"""How a trained classifier holds up: the axes of its report, measured and shown."""
 
 from importlib import import_module
 from typing import Any
 
-DEFAULT_AXES = ("clean", "calibration", "selective", "corruptions", "shift", "ood")
-# those that take gradients, or training data with known wrong labels, are measured when they are asked for
-AXES = (*DEFAULT_AXES, "adversarial", "interpolation", "memorization")
+from hfmix.robustness.names import AXES, DEFAULT_AXES
+
+__all__ = ["AXES", "DEFAULT_AXES", "attacks"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,25 +10,24 @@ from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
 from hfmix.metrics import fit_temperature
-from hfmix.robustness.adversarial import adversarial_axis
-from hfmix.robustness.alexnet import ALEXNET_ERRORS
-from hfmix.robustness.calibration import calibration_axis, clean_axis
-from hfmix.robustness.corrupting import how_applied
-from hfmix.robustness.corruption_axis import against_alexnet, corruption_axis
-from hfmix.robustness.interpolation import interpolation_axis
-from hfmix.robustness.memorization import measure_memorization
-from hfmix.robustness.multi_label import clean_axis_of_several
-from hfmix.robustness.ood import ood_axis, ood_groups
-from hfmix.robustness.ood_scores import FeatureReference, Scores, full_spectrum, ood_scores
-from hfmix.robustness.predictions import (
-    Predictions,
-    clean_predictions,
+from hfmix.robustness.axes.adversarial import adversarial_axis
+from hfmix.robustness.axes.calibration import calibration_axis
+from hfmix.robustness.axes.clean import clean_axis, clean_axis_of_several, clean_predictions
+from hfmix.robustness.axes.corruptions import (
+    ALEXNET_ERRORS,
+    against_alexnet,
     corrupted_predictions,
-    ood_predictions,
+    corruption_axis,
+    how_applied,
 )
-from hfmix.robustness.runner import Outputs, Runner
-from hfmix.robustness.selective import selective_axis
-from hfmix.robustness.sets import Asked, EvaluationSets
+from hfmix.robustness.axes.interpolation import interpolation_axis
+from hfmix.robustness.axes.memorization import measure_memorization
+from hfmix.robustness.axes.ood import ood_axis, ood_groups, ood_predictions
+from hfmix.robustness.axes.ood_scores import FeatureReference, Scores, full_spectrum, ood_scores
+from hfmix.robustness.axes.selective import selective_axis
+from hfmix.robustness.context import Asked, EvaluationSets
+from hfmix.robustness.estimates import Predictions
+from hfmix.robustness.inference.runner import Outputs, Runner
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hfmix.robustness.estimates import iter_figures
+
 if TYPE_CHECKING:
-    from hfmix.robustness.predictions import Predictions
+    from hfmix.robustness.estimates import Predictions
+
 
 SCHEMA_VERSION = 1
 CSV_COLUMNS = ("axis", "path", "value", "low", "high", "n")
@@ -46,7 +49,7 @@ class RobustnessReport:
         """
         if not isinstance(self.kept, Path):
             return self.kept
-        from hfmix.robustness.predictions import load_predictions
+        from hfmix.robustness.estimates import load_predictions
 
         return load_predictions(self.kept, self.content["data"]["fingerprint_sha256"])
 
@@ -62,7 +65,7 @@ class RobustnessReport:
 
     def figures(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """All figures, each under its path in `axes`, such as ``corruptions/contrast/5/accuracy``."""
-        yield from _figures(self.axes, ())
+        yield from iter_figures(self.axes, ())
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -73,9 +76,9 @@ class RobustnessReport:
 
         The CSV has one row a figure, with the columns `CSV_COLUMNS`; the page needs no other file.
         """
-        from hfmix.robustness.figures.report import draw_report
-        from hfmix.robustness.page import page
-        from hfmix.robustness.predictions import PREDICTIONS_FILE, save_predictions
+        from hfmix.robustness.estimates import PREDICTIONS_FILE, save_predictions
+        from hfmix.robustness.presentation.drawing import draw_report
+        from hfmix.robustness.presentation.html import page
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,18 +114,3 @@ class RobustnessReport:
             raise ValueError(f"{path} has schema_version {version!r}, this hfmix reads {SCHEMA_VERSION}")
         predictions = Path(folder, "predictions.safetensors")
         return cls(content, predictions if predictions.is_file() else None)
-
-
-def figure(value: float, interval: tuple[float, float], n: int) -> dict[str, Any]:
-    """One figure of a report: the value, its 95 % interval, and how many examples it rests on."""
-    return {"value": float(value), "ci95": [float(bound) for bound in interval], "n": int(n)}
-
-
-def _figures(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not isinstance(node, dict):
-        return
-    if {"value", "ci95", "n"} <= node.keys():
-        yield "/".join(path), node
-        return
-    for key, child in node.items():
-        yield from _figures(child, (*path, key))

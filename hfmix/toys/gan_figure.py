@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hfmix.mixing import keyed_generator
-from hfmix.robustness.figures.style import COLOURS
+from hfmix.robustness.presentation.style import COLOURS
 from hfmix.toys.gans import LIMIT, SUPPORTS, Snapshot, draw_real
 
 _REAL, _GENERATED = COLOURS[0], COLOURS[1]

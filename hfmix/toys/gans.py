@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hfmix.gan_losses import mixup_discriminator_loss
+from hfmix.losses.gan import mixup_discriminator_loss
 from hfmix.mixing import keyed_generator
 from hfmix.toys.nets import perceptron
 

@@ -9,7 +9,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from hfmix.robustness.figures.style import COLOURS
+from hfmix.robustness.presentation.style import COLOURS
 from hfmix.toys.surfaces import LIMIT, Surface
 
 _BLUE = LinearSegmentedColormap.from_list("white to blue", ["white", COLOURS[0]])

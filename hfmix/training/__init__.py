@@ -1,1 +1,1 @@
-"""The parts of `hfmix.trainer.MixTrainer` that stand on their own, a file each."""
+"""MixTrainer, and its parts that stand on their own, a file each."""

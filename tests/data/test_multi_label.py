@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 from PIL import Image as PILImage
+from project import ROOT
 from sklearn.datasets import load_digits
 
 from hfmix import load_pretrained
-from hfmix.arguments import DataArguments
+from hfmix.data.arguments import DataArguments
 from hfmix.data.splits import as_labelled, load_splits
-from hfmix.robustness import AXES, DEFAULT_AXES
+from hfmix.robustness.names import AXES, DEFAULT_AXES
 from hfmix.train import main
 
 RECIPE = str(ROOT / "recipes/digits/regmixup.yaml")

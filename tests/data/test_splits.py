@@ -8,9 +8,9 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PILImage
 
-from hfmix.arguments import DataArguments
+from hfmix.data.arguments import DataArguments
 from hfmix.data.columns import Columns
-from hfmix.data.sources import open_dataset, split_of
+from hfmix.data.sources.open import open_dataset, split_of
 from hfmix.data.splits import as_labelled, as_unlabelled, load_splits, load_test
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import QUICK, ROOT
+from project import QUICK, ROOT
 
 from hfmix.cli import main
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUICK, ROOT
-from distributed.work import compare
 from launching import launch
+from project import QUICK, ROOT
+
+from tests.distributed.work import compare
 
 # what is measured in the end is not what these tests are about
 TRAINING = [str(ROOT / "recipes/digits/mixup.yaml"), *QUICK, "--eval_strategy", "no", "--axes", "clean"]
@@ -104,7 +105,7 @@ import json, os, sys
 from itertools import islice
 from pathlib import Path
 from tiny import tiny_model
-from data.test_streams import N, examples
+from tests.data.datasets.test_streamed import N, examples
 from hfmix import MixTrainer, MixTrainingArguments
 settings = {"per_device_train_batch_size": 5, "max_steps": 8, "use_cpu": True, "dataloader_pin_memory": False}
 args = MixTrainingArguments(output_dir=sys.argv[1], **settings, dataloader_num_workers=int(sys.argv[2]))

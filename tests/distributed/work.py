@@ -13,11 +13,12 @@ from pictures import pictures
 from tiny import Pictures, tiny_trainer, weights
 from zoo import ZOO, Animal, counts, gradient, trainer_of
 
-from hfmix import ERM, MixTrainingArguments, RegMixup, load_backbone, trainer
-from hfmix.arguments import DataArguments
-from hfmix.data.in_memory import InMemoryExamples
+from hfmix import ERM, MixTrainingArguments, RegMixup, load_backbone
+from hfmix.data.arguments import DataArguments
+from hfmix.data.datasets.in_memory import InMemoryExamples
 from hfmix.data.splits import as_labelled
 from hfmix.train import main
+from hfmix.training import trainer
 
 
 def take_a_step(folder: Path, processes: int) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from hfmix import RobustnessReport, load_pretrained
-from hfmix.hub.card import write_card
+from hfmix.hub.card.model_card import write_card
 
 PICTURE = Image.linear_gradient("L").resize((8, 8)).convert("RGB")
 LOADING = """

@@ -11,7 +11,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from hfmix import MixTrainer, MixTrainingArguments
-from hfmix.training.restore import restore_weights
+from hfmix.training.checkpoints import restore_weights
 
 MAPPINGS = (MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING, MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING)
 MAPPED = [kind for mapping in MAPPINGS for kind in mapping.values()]
@@ -125,7 +125,7 @@ def test_a_resumed_run_has_every_weight(tmp_path, family):
 
 
 def test_the_stock_trainer_drops_weights(tmp_path):
-    """What these tests are for. A transformers that restores them all makes hfmix.training.restore superfluous."""
+    """What these tests are for. A transformers that restores all makes hfmix.training.checkpoints superfluous."""
     best, restored = best_and_restored("ViT", tmp_path / "best", Trainer)
     dropped = differing(best, restored)
     assert dropped and all("attention" in name or "layer" in name for name in dropped)

@@ -5,7 +5,7 @@ import pytest
 
 from hfmix import corruption_names
 from hfmix.metrics import mean_corruption_error, relative_mean_corruption_error
-from hfmix.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERRORS
+from hfmix.robustness.axes.corruptions import ALEXNET_CLEAN_ERROR, ALEXNET_ERRORS
 
 # AlexNet by severity (hendrycks/robustness, issue 10)
 BY_SEVERITY = {

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from drawn import assert_reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mixing.drawn import assert_reference
 from torch.profiler import ProfilerActivity, profile
 
 from hfmix import ERM, CutMix, DirichletMixup, MixPlan, Mixup, ResizeMix

@@ -3,15 +3,15 @@
 import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from project import ROOT
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    path = Path(__file__).parents[2] / "benchmarks" / "mixing_gpu.py"
+    path = ROOT / "experiments" / "benchmarks" / "mixing_gpu.py"
     spec = importlib.util.spec_from_file_location("mixing_gpu", path)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "mixing_gpu", module)  # where its dataclasses look for their types

@@ -4,17 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import torch
 import yaml
+from drawn import FLOATS, Case, assert_reference, cases, draw_all, laid_out, policies
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mixing.drawn import FLOATS, Case, assert_reference, cases, draw_all, laid_out, policies
+from project import ROOT
 
-import hfmix
 from hfmix import ERM, MixPlan, Mixup, RegMixup, policy_from_dict
 from hfmix.mixing import keyed_generator
 from hfmix.mixing.kernels import rows
@@ -166,8 +165,8 @@ def test_a_key_fixes_the_plan(case):
 
 
 def test_another_process_draws_the_same():
-    command = "import sys; from mixing.drawn import draw_all; sys.stdout.write(draw_all(1, 2, 3, 4))"
-    paths = [str(Path(file).parents[level]) for file, level in ((__file__, 1), (hfmix.__file__, 1))]
+    command = "import sys; from drawn import draw_all; sys.stdout.write(draw_all(1, 2, 3, 4))"
+    paths = [str(ROOT / "tests" / "helpers"), str(ROOT)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "17"}
     process = subprocess.run(
         [sys.executable, "-c", command], env=environment, capture_output=True, text=True, check=True

@@ -17,12 +17,12 @@ from safetensors.numpy import load_file
 
 from hfmix import RobustnessReport, evaluate_robustness, load_backbone
 from hfmix.data.splits import as_labelled
-from hfmix.robustness import AXES
 from hfmix.robustness.attacks.threats import Threat
-from hfmix.robustness.conventions import CONVENTIONS, convention_of
-from hfmix.robustness.figures.report import FIGURES
-from hfmix.robustness.figures.style import STYLE
-from hfmix.robustness.memorization import LearningCurve
+from hfmix.robustness.axes.memorization import LearningCurve
+from hfmix.robustness.names import AXES
+from hfmix.robustness.presentation.base import CONVENTIONS, convention_of
+from hfmix.robustness.presentation.drawing import FIGURES
+from hfmix.robustness.presentation.style import STYLE
 
 LONG = "a_name_as_long_as_a_sentence_that_says_all_there_is_to_say"
 SCRIPT = "<script>alert('x')</script> & $x_1$"

@@ -6,8 +6,8 @@ from pictures import pictures
 from transformers import Trainer
 
 from hfmix import MixTrainer, MixTrainingArguments, Mixup, load_backbone
-from hfmix.arguments import DataArguments
-from hfmix.data.in_memory import InMemoryExamples
+from hfmix.data.arguments import DataArguments
+from hfmix.data.datasets.in_memory import InMemoryExamples
 from hfmix.data.splits import as_labelled
 
 

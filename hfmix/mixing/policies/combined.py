@@ -20,8 +20,8 @@ from hfmix.mixing.policies.pairs import (
     PairPolicy,
     shared_draws,
 )
-from hfmix.mixing.randomness import numpy_generator
 from hfmix.mixing.schedule import Schedule, Strength, at_progress, strength
+from hfmix.utils.randomness import numpy_generator
 
 BASES: dict[str, type[PairPolicy]] = {"mixup": Mixup, "cutmix": CutMix}
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from hfmix.mixing.plan import MixPlan
 from hfmix.mixing.policies.base import Batch, Policy
 from hfmix.mixing.policies.pairing import PAIRINGS, draw_partners
-from hfmix.mixing.randomness import numpy_generator
 from hfmix.mixing.schedule import Strength, at_progress
+from hfmix.utils.randomness import numpy_generator
 
 GRANULARITIES = ("batch", "example", "pair")
 

@@ -10,8 +10,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from hfmix.data.preprocess import ImagePreprocessor, Preprocessor, SoundPreprocessor, TablePreprocessor
-from hfmix.data.sounds import Sound
+from hfmix.data.kinds.audio import Sound, SoundPreprocessor
+from hfmix.data.kinds.base import Preprocessor
+from hfmix.data.kinds.image import ImagePreprocessor
+from hfmix.data.kinds.table import TablePreprocessor
 
 # of pixels once the processor's normalisation is undone, in float32
 _ROUNDING = 1e-3
@@ -22,7 +24,7 @@ def attacked_model(model: nn.Module, preprocessor: Preprocessor) -> "AttackedMod
 
     Args:
         model: gives logits, or an output with `.logits`; it is not changed.
-        preprocessor: what makes its inputs, from `hfmix.data.preprocess.preprocessor_for`.
+        preprocessor: what makes its inputs, from `hfmix.data.kinds.base.preprocessor_for`.
 
     Raises:
         ValueError: no gradient can reach the input through this processor; it says why.
@@ -224,7 +226,7 @@ class AttackedWaveforms(AttackedSound):
 def _attacked_sound(model: nn.Module, preprocessor: SoundPreprocessor) -> AttackedSound:
     from transformers import Wav2Vec2FeatureExtractor  # a user of images need not import it
 
-    from hfmix.models.log_mel import LogMelFeatureExtractor
+    from hfmix.models.processors.log_mel import LogMelFeatureExtractor
 
     extractor = getattr(preprocessor.processor, "feature_extractor", preprocessor.processor)
     # a subclass may compute anything

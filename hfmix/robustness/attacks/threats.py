@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hfmix.robustness.attacks.checks import NORMS
-from hfmix.robustness.conventions import ATTACK_NAMES
+from hfmix.robustness.names import ATTACK_NAMES
 
 # from the weakest to the strongest
 ATTACKS = tuple(ATTACK_NAMES)

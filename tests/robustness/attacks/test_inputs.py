@@ -10,9 +10,10 @@ from transformers import ASTFeatureExtractor, Wav2Vec2FeatureExtractor, WhisperF
 from zoo import ZOO
 
 from hfmix import load_backbone
-from hfmix.data.preprocess import ImagePreprocessor, SoundPreprocessor, TablePreprocessor
-from hfmix.data.sounds import Sound
-from hfmix.models.log_mel import LogMelFeatureExtractor
+from hfmix.data.kinds.audio import Sound, SoundPreprocessor
+from hfmix.data.kinds.image import ImagePreprocessor
+from hfmix.data.kinds.table import TablePreprocessor
+from hfmix.models.processors.log_mel import LogMelFeatureExtractor
 from hfmix.robustness.attacks import AttackedModel, attacked_model, pgd
 
 IMAGES = [row["image"] for row in pictures(6)]

@@ -1,0 +1,1 @@
+"""Speed measured beside peers, and the papers' experiments with their results."""

@@ -1,0 +1,79 @@
+"""Which figures of a report are kept in `experiments/results/*.json`, and how each is shown."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from hfmix.robustness.names import ATTACK_NAMES, BALL_NAMES
+from hfmix.robustness.presentation.headlines import Headline
+
+
+class Shown(NamedTuple):
+    """The figures of one kind.
+
+    Attributes:
+        pattern: of their paths in `RobustnessReport.figures`, as a regular expression with named parts.
+        title: with `{part}` for these.
+        factor, digits: of the figure as text.
+        main: whether they are in the README's table and in the picture.
+    """
+
+    pattern: str
+    title: str
+    factor: float = 100
+    digits: int = 1
+    main: bool = False
+
+
+_ATTACKED = r"adversarial/(?P<norm>linf|l2)/(?P<attack>{})/(?P<eps>(?!0/)[^/]+)/robust_accuracy"
+
+# in the order of the tables
+SHOWN = (
+    Shown("clean/accuracy", "accuracy, % ↑", main=True),
+    Shown("clean/nll", "NLL ↓", 1, 3),
+    Shown("calibration/ece_15", "ECE, % ↓", main=True),
+    Shown("calibration/temperature_scaled/ece_15", "ECE after temperature scaling, % ↓", main=True),
+    Shown("calibration/temperature_scaled/nll", "NLL after temperature scaling ↓", 1, 3),
+    Shown("corruptions/mean_accuracy", "corrupted accuracy, % ↑", main=True),
+    Shown(r"corruptions/mean_accuracy_by_severity/(?P<severity>\d)", "severity {severity} accuracy, % ↑"),
+    Shown("corruptions/accuracy/(?P<name>[^/]+)", "{name} accuracy, % ↑"),
+    Shown("ood/(?P<name>.+)/msp/auroc", "OOD {name} AUROC, % ↑", main=True),
+    Shown("ood/(?P<name>.+)/msp/fpr95_ood_positive", "OOD {name} FPR95, % ↓"),
+    Shown("ood/(?P<name>.+)/energy/auroc", "OOD {name} AUROC by energy, % ↑"),
+    Shown("ood/(?P<name>.+)/energy/fpr95_ood_positive", "OOD {name} FPR95 by energy, % ↓"),
+    Shown(_ATTACKED.format("fgsm"), "{attack} {norm} {eps} accuracy, % ↑", main=True),
+    Shown(_ATTACKED.format("ifgsm"), "{attack} {norm} {eps} accuracy, % ↑"),
+    Shown(_ATTACKED.format("pgd"), "{attack} {norm} {eps} accuracy, % ↑", main=True),
+    Shown(_ATTACKED.format("autoattack"), "{attack} {norm} {eps} accuracy, % ↑"),
+    Shown("interpolation/miss_rate", "miss rate in between, % ↓", main=True),
+    Shown("interpolation/miss_rate_at_half", "miss rate at λ = ½, % ↓"),
+    Shown("interpolation/gradient_norm", "gradient norm in between ↓", 1, 2),
+    Shown("interpolation/gradient_norm_at_half", "gradient norm at λ = ½ ↓", 1, 2),
+    Shown("interpolation/entropy_between", "entropy in between, nats", 1, 3),
+    Shown("interpolation/entropy_at_half", "entropy at λ = ½, nats", 1, 3),
+)
+
+
+def headline_of(path: str) -> Headline | None:
+    """How the figure of this path is shown; None where it is not."""
+    for shown in SHOWN:
+        if found := re.fullmatch(shown.pattern, path):
+            return Headline(shown.title.format(**_in_words(found.groupdict())), path, shown.factor, shown.digits)
+    return None
+
+
+def headlines_of(paths: Iterable[str], main: bool = False) -> list[Headline]:
+    """All that are shown, in the order of `SHOWN`; with `main` the main ones, of an attack the smallest radius."""
+    paths, found = list(dict.fromkeys(paths)), []
+    for shown in SHOWN:
+        its = [path for path in paths if re.fullmatch(shown.pattern, path)]
+        if main:
+            its = its[: 1 if shown.pattern.startswith("adversarial") else None] if shown.main else []
+        found += its
+    return [how for path in found if (how := headline_of(path))]
+
+
+def _in_words(parts: dict[str, str]) -> dict[str, str]:
+    words = {key: part.replace("_of_", "/").replace("_", " ") for key, part in parts.items()}
+    names = {"attack": ATTACK_NAMES, "norm": BALL_NAMES}
+    return {key: names[key][parts[key]] if key in names else word for key, word in words.items()}

@@ -1,0 +1,76 @@
+"""The command line. Parsing is cheap: a command's own imports happen when it runs."""
+
+import argparse
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from hfmix import __version__
+from hfmix.cli import compare, corrupt, evaluate, figure, models, pull, push, sweep, transfer, verify
+from hfmix.cli.parsing import Parser
+from hfmix.utils.errors import report_errors
+from hfmix.utils.malloc import keep_freed_memory
+
+DESCRIPTION = """\
+mixup, RegMixup and their family for timm and Hugging Face classifiers,
+and the report that shows how robust the result is.
+"""
+
+EPILOG = """\
+start here:
+  hfmix train recipes/digits/regmixup.yaml --output_dir runs/first
+  hfmix evaluate runs/first --dataset digits --ood photographs=photo_patches
+  hfmix push runs/first --repo-id your-name/first
+  hfmix verify your-name/first
+
+`hfmix COMMAND --help` says more. --debug shows the traceback of an error.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status: 0, 1 for a failure, 2 for a wrong option."""
+    keep_freed_memory()
+    return report_errors(_run, sys.argv[1:] if argv is None else list(argv))
+
+
+def _run(argv: list[str]) -> None:
+    if argv[:1] == ["train"]:  # its options are those of the training script
+        return _train(argv[1:])
+    parser = _parser()
+    arguments, others = parser.parse_known_args(argv)
+    if others and "training_options" not in arguments:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    arguments.training_options = others
+    return arguments.command(arguments)
+
+
+def _train(argv: list[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help"):
+        from hfmix.recipe import parse
+
+        parse(["--help"])
+    from hfmix.cli.launch import launch_training
+
+    launch_training(argv)
+
+
+def _parser() -> ArgumentParser:
+    parser = Parser(
+        prog="hfmix",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"hfmix {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    commands.add_parser(
+        "train", help="train from a recipe and measure the result (RECIPE [--num_processes N] ...)"
+    )
+    for command in (evaluate, compare, sweep, transfer, corrupt, figure, push, pull, verify, models):
+        command.add(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

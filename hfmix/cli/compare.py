@@ -1,0 +1,23 @@
+"""`hfmix compare`: runs side by side."""
+
+from argparse import Namespace
+
+from hfmix.cli.parsing import Commands
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = commands.add_parser(
+        "compare", help="put runs side by side: one table, one figure", allow_abbrev=False
+    )
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="folders with a robustness.json")
+    parser.add_argument("--out", help="a folder for the table and the figure")
+    parser.set_defaults(command=_run)
+
+
+def _run(arguments: Namespace) -> None:
+    from hfmix.robustness.comparison import compare
+
+    print(compare(arguments.runs, arguments.out), end="")
+    if arguments.out:
+        print(f"\n{arguments.out}/comparison.md holds this, {arguments.out}/comparison.png the figure")

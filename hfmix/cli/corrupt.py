@@ -1,0 +1,35 @@
+"""`hfmix corrupt`: corrupted copies of files."""
+
+from argparse import Namespace
+
+from hfmix.cli.parsing import Commands
+from hfmix.utils.errors import UsageError
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = commands.add_parser("corrupt", help="corrupt a folder of images or sound", allow_abbrev=False)
+    parser.add_argument("source", metavar="IN", help="a folder of images or sound; for cifar-c any data set")
+    parser.add_argument("out", metavar="OUT", help="a folder for the corrupted files, under the same names")
+    parser.add_argument("--name", help="which corruption, such as fog; for cifar-c all where there is none")
+    parser.add_argument("--severity", type=int, default=3, choices=range(1, 6), help="1 to 5 [3]")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise [0]")
+    parser.add_argument(
+        "--layout",
+        choices=("folder", "cifar-c"),
+        default="folder",
+        help="files under the same names, or as CIFAR-10-C: a NumPy file a corruption, all severities [folder]",
+    )
+    parser.set_defaults(command=_run)
+
+
+def _run(arguments: Namespace) -> None:
+    from hfmix.robustness.corruptions.folder import corrupt_folder, save_as_cifar_c
+
+    if arguments.layout == "cifar-c":
+        save_as_cifar_c(arguments.source, arguments.out, arguments.name, arguments.seed)
+        return
+    if arguments.name is None:
+        raise UsageError("no corruption: set --name, such as fog")
+    count = corrupt_folder(arguments.source, arguments.out, arguments.name, arguments.severity, arguments.seed)
+    print(f"{arguments.out} holds {count} corrupted files")

@@ -1,0 +1,21 @@
+"""`hfmix pull`: a run from the Hub."""
+
+from argparse import Namespace
+
+from hfmix.cli.parsing import Commands
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = commands.add_parser(
+        "pull", help="bring a finished run from the Hub, every file checked", allow_abbrev=False
+    )
+    parser.add_argument("name", metavar="NAME", help="org/name, or org/name@revision")
+    parser.add_argument("--out", help="the folder [the repository's name, here]")
+    parser.set_defaults(command=_run)
+
+
+def _run(arguments: Namespace) -> None:
+    from hfmix.hub.download.snapshot import pull
+
+    print(pull(arguments.name, arguments.out))

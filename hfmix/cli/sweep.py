@@ -1,0 +1,68 @@
+"""`hfmix sweep`: recipes under several seeds."""
+
+from argparse import Namespace, RawDescriptionHelpFormatter
+
+from hfmix.cli.parsing import Commands
+
+_DESCRIPTION = """\
+Train each RECIPE under each seed, one after the other, and put the results into
+one table: means over the seeds with their intervals, and differences to the
+first recipe, seed by seed.
+
+Every other option is one of `hfmix train`, for all runs.
+"""
+
+_EPILOG = """\
+examples:
+  hfmix sweep recipes/digits/*.yaml --out runs/digits_seeds
+  hfmix sweep recipes/alternatives/*.yaml --seeds 0 1 2 --out runs/alternatives --num_train_epochs 30
+  hfmix sweep recipes/uci/*.yaml --vary_split --out runs/uci
+
+The runs are OUT/RECIPE/seedK, the table is OUT/sweep.md, with sweep.json and
+sweep.png beside it. A sweep that was stopped goes on when it is started again:
+what is finished with the same settings is left as it is, and a run that
+stopped half way continues from its last checkpoint. A run that fails does not
+stop the others; the exit status is 1 then. More seeds or recipes can be added
+to a sweep later.
+
+The intervals are over the seeds. With one test set for all, they say what the
+training's randomness does; with --vary_split also what the choice of the test
+set does, where the data has none of its own.
+"""
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = commands.add_parser(
+        "sweep",
+        help="train recipes under several seeds: one table of means and differences",
+        usage="hfmix sweep RECIPE [RECIPE ...] --out OUT [--seeds K ...] [--any_training_argument value ...]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("recipes", metavar="RECIPE", nargs="+", help="YAML files, before all options")
+    parser.add_argument("--out", required=True, help="the folder for the runs and the table")
+    parser.add_argument("--seeds", metavar="K", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="[0 1 2 3 4]")
+    parser.add_argument(
+        "--vary_split", action="store_true", help="hold out another part of the training data for each seed"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="train again what OUT has with other settings than now"
+    )
+    parser.set_defaults(command=_run, training_options=[])
+
+
+def _run(arguments: Namespace) -> None:
+    from hfmix.sweep import sweep
+
+    text = sweep(
+        arguments.recipes,
+        arguments.seeds,
+        arguments.out,
+        arguments.training_options,
+        arguments.vary_split,
+        arguments.overwrite,
+    )
+    print(f"{text}\n{arguments.out}/sweep.md holds this, {arguments.out}/sweep.png the figure")

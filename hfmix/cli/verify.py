@@ -1,0 +1,65 @@
+"""`hfmix verify`: whether what a card claims is found again."""
+
+from argparse import Namespace
+
+from hfmix.cli.parsing import Commands, add_columns, count, named
+
+
+def add(commands: Commands) -> None:
+    """Its options."""
+    parser = commands.add_parser("verify", help="measure again what a model's card claims", allow_abbrev=False)
+    parser.add_argument("name", metavar="NAME", help="org/name, org/name@revision, or a run's folder")
+    parser.add_argument("--dataset", help="the test set: a Hub id, a folder, a file, or `digits` [the recipe's]")
+    parser.add_argument("--split", default="test", help="which split of it [test]")
+    add_columns(parser)
+    parser.add_argument(
+        "--ood",
+        nargs="+",
+        type=named,
+        default=[],
+        metavar="NAME=SOURCE",
+        help="out-of-distribution data, under the report's names [the recipe's]",
+    )
+    parser.add_argument(
+        "--shift", nargs="+", type=named, default=[], metavar="NAME=SOURCE", help="further labelled data"
+    )
+    parser.add_argument("--validation", metavar="SOURCE", help="what the temperature was fitted on [the recipe's]")
+    parser.add_argument(
+        "--reference", metavar="SOURCE", help="what k-NN and Mahalanobis compare with [the recipe's]"
+    )
+    parser.add_argument("--corrupted", metavar="FOLDER", help="the images that were corrupted before, if any were")
+    parser.add_argument(
+        "--max_samples",
+        type=count,
+        help="measure on so many examples, OOD sets in proportion [as many as the report]",
+    )
+    parser.add_argument("--batch_size", type=count, help="examples a forward pass [the report's]")
+    parser.add_argument("--all", action="store_true", help="print every figure [what stands on the card or fails]")
+    parser.set_defaults(command=_run)
+
+
+def _run(arguments: Namespace) -> None:
+    from hfmix.data.columns import Columns
+    from hfmix.hub.verification.verify import table, verify
+    from hfmix.utils.text import printable
+
+    claims = verify(
+        arguments.name,
+        arguments.dataset,
+        split=arguments.split,
+        ood=dict(arguments.ood),
+        shift=dict(arguments.shift),
+        validation=arguments.validation,
+        reference=arguments.reference,
+        corrupted=arguments.corrupted,
+        columns=Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name),
+        max_samples=arguments.max_samples,
+        batch_size=arguments.batch_size,
+    )
+    print(table(claims, arguments.all), flush=True)
+    failed = [claim for claim in claims if claim.verdict == "failed"]
+    if failed:
+        first = printable(f"{failed[0].name}: {failed[0].why}")
+        raise RuntimeError(f"{len(failed)} of {len(claims)} claims failed, first {first}")
+    if not any(claim.interval for claim in claims):
+        raise RuntimeError("no figure could be measured: nothing is verified")

@@ -1,0 +1,163 @@
+"""A split of images as one tensor in memory, which gives whole batches without a line of Python an example."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+from torchvision.transforms import v2
+
+from hfmix.data.arguments import DataArguments
+from hfmix.data.augment.batch import ShiftFlipCut, cut_out_
+from hfmix.data.augment.image import kind_of_augmentation, randaugment_magnitude
+from hfmix.data.augment.randaugment import LevelOps
+from hfmix.data.datasets.decoded_cache import check_memory, decoded
+from hfmix.data.kinds.image import ImagePreprocessor, input_size
+from hfmix.data.labelled import LabelledData
+from hfmix.utils.environment import versions
+
+
+class InMemoryExamples(Dataset):
+    """What `Examples` gives, a batch at a time: ``pixel_values``, (B, C, H, W) float32 normalised, and ``labels``.
+
+    A DataLoader hands it the positions of a whole batch; samplers, sharding among processes and resuming are the
+    same. Images are decoded once, in the size that the model takes, and are changed as a batch, each by draws that
+    follow from the seed, the epoch and its row in the data set. These are other draws than those of `Examples`, of
+    the same distribution; without augmentation both give the same. Where train_crop is none, the processor's
+    resize comes before `randaugment_levels` here and after it there.
+
+    Args:
+        data: the split, of images.
+        processor: the model's; it has to tell its mean and standard deviation.
+        augment: what to do at random; None for evaluation.
+        seed: of what is drawn; None where `augment` is None.
+        device: where the images are kept and the batches are made.
+        channels_last: the memory format of the batches.
+        progress: show a bar while images are decoded.
+
+    Raises:
+        ValueError: the data are no images, or none of one size, the processor cannot be taken apart, or an
+            augmentation is asked for that goes image by image.
+        MemoryError: they do not fit; the message says how much they need.
+    """
+
+    in_memory = True
+
+    def __init__(
+        self,
+        data: LabelledData,
+        processor: Any,
+        augment: DataArguments | None = None,
+        seed: int | None = None,
+        device: torch.device | str = "cpu",
+        channels_last: bool = False,
+        progress: bool = True,
+    ) -> None:
+        if data.kind != "image":
+            words = {"audio": "clips of sound", "table": "rows of a table"}
+            raise ValueError(f"data_in_memory is for images, and these are {words[data.kind]}: leave it out")
+        self.data, self.seed = data, seed
+        self.preprocessor = ImagePreprocessor(processor)
+        if not self.preprocessor.separable:
+            raise ValueError(
+                f"data_in_memory normalises whole batches, and {type(processor).__name__} does not tell its mean "
+                f"and standard deviation: leave it out"
+            )
+        self.augment = None if kind_of_augmentation(augment) == "none" else augment
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        images = decoded(data, *self._preparation(processor), progress)
+        if torch.device(device).type == "cuda":
+            check_memory(len(images), images.shape[1:], torch.cuda.mem_get_info(device)[0], "the GPU's memory")
+        self.images = images.to(device)
+        self.labels = torch.from_numpy(np.ascontiguousarray(data.labels)).to(device)
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
+
+    def set_epoch(self, epoch: int) -> None:
+        """To be called before each pass; `MixTrainer` and accelerate's data loaders do it."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, position: int) -> dict[str, Tensor]:
+        return {name: value[0] for name, value in self.__getitems__([position]).items()}
+
+    def __getitems__(self, positions: Sequence[int]) -> dict[str, Tensor]:
+        """The batch of these positions."""
+        device = self.images.device
+        chosen = torch.tensor(positions)
+        where = chosen.to(device)
+        cut = None
+        if self.augment is None:
+            levels = self.images.index_select(0, where)
+        else:
+            rows = self.data.rows[chosen.numpy()]
+            cut = self._draw(rows)
+            levels = cut.apply(self.images, where)
+            if self.augment.augmentation == "randaugment_levels":
+                magnitude = randaugment_magnitude(self.augment)
+                levels = LevelOps.sample(rows, self.seed, int(self._epoch), magnitude).apply(levels)
+        pixels = self.preprocessor.normalize(levels, self.format)
+        if cut is not None and cut.centre is not None:
+            cut_out_(pixels, cut.centre, self.augment.cutout)
+        return {"pixel_values": pixels, "labels": self.labels.index_select(0, where)}
+
+    @staticmethod
+    def collate(batch: Mapping[str, Tensor] | Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """For a DataLoader's `collate_fn`: hands a whole batch on; examples of another data set are stacked."""
+        return dict(batch) if isinstance(batch, Mapping) else default_collate(list(batch))
+
+    def _draw(self, rows: np.ndarray) -> ShiftFlipCut:
+        asked = self.augment
+        return ShiftFlipCut.sample(
+            rows,
+            self.seed,
+            int(self._epoch),
+            tuple(self.images.shape[1:3]),
+            padding=asked.crop_padding if asked.train_crop == "pad" else 0,
+            flip=asked.horizontal_flip,
+            cutout=asked.cutout is not None,
+        )
+
+    def _preparation(self, processor: Any) -> tuple[Any, str | None]:
+        """What makes a tensor's row of an image, and that in words."""
+        if self.augment is not None:
+            if self.augment.augmentation == "randaugment":
+                raise ValueError(
+                    "augmentation randaugment turns and shears one image after the other, and data_in_memory "
+                    "changes whole batches: take randaugment_levels, or leave data_in_memory out"
+                )
+            if self.augment.train_crop == "resized":
+                raise ValueError(
+                    "train_crop resized cuts each image anew, and data_in_memory keeps one size of it: take pad "
+                    "or none, or leave data_in_memory out"
+                )
+            if self.augment.train_crop == "pad":
+                size = input_size(processor)
+                resize = v2.Resize(size)
+                return lambda image: np.asarray(resize(image)), _in_words(f"resize {size}")
+        settings = processor.to_json_string() if hasattr(processor, "to_json_string") else None
+        return self._processed, None if settings is None else _in_words(settings)
+
+    def _processed(self, image: Image.Image) -> np.ndarray:
+        """(H, W, C), what the processor makes of an image before it normalises.
+
+        Raises:
+            ValueError: it does more than that, so that the levels do not give its pixels back.
+        """
+        pixels = self.preprocessor.pixel_values([image])
+        levels = self.preprocessor.levels(pixels)
+        if not torch.allclose(self.preprocessor.normalize(levels), pixels, atol=1e-4):
+            raise ValueError(
+                f"{type(self.preprocessor.processor).__name__} does more than resize, crop and normalise 8-bit "
+                f"images, which data_in_memory would lose: leave it out"
+            )
+        return levels[0].numpy()
+
+
+def _in_words(steps: str) -> str:
+    libraries = versions()
+    return "\n".join([steps, *(f"{name} {libraries.get(name)}" for name in ("pillow", "torchvision", "timm"))])

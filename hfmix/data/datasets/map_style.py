@@ -1,0 +1,82 @@
+"""A split as the Trainer takes it, each example changed at random by its own key."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hfmix.data.arguments import DataArguments
+from hfmix.data.augment.audio import ToFeatures
+from hfmix.data.augment.image import ToPixels
+from hfmix.data.datasets.streamed import StreamedData
+from hfmix.data.kinds.table import TablePreprocessor
+from hfmix.data.labelled import LabelledData
+from hfmix.utils.randomness import keyed_randomness
+
+
+class Examples(Dataset):
+    """Example i is what the transform makes of it, the model's inputs by name, and its ``labels``.
+
+    What the transform draws depends on the seed, the epoch and the example's row in its data set, and on nothing
+    else: not on the number of workers, the order, the other examples, or whether the run was stopped and resumed.
+
+    Args:
+        data: the split.
+        transform: an image, a clip or a row to the model's inputs; it may draw from torch's, Python's and NumPy's
+            generators.
+        seed: of what it draws; None for a transform that draws nothing. Rows of a table, which are small, are then
+            made once and kept.
+    """
+
+    def __init__(
+        self, data: LabelledData, transform: Callable[[Any], dict[str, Tensor]], seed: int | None = None
+    ) -> None:
+        self.data = data
+        self.transform = transform
+        self.seed = seed
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
+        self._keeps = data.kind == "table" and seed is None
+        self._kept: dict[str, Tensor] = {}
+        self._is_kept = np.zeros(len(data), dtype=bool)
+
+    def set_epoch(self, epoch: int) -> None:
+        """To be called before each pass; `MixTrainer` and accelerate's data loaders do it."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        label = self.data.labels[position]
+        inputs = self._kept_inputs(position) if self._keeps else self._inputs(position)
+        return {**inputs, "labels": torch.from_numpy(label) if self.data.is_multi_label else int(label)}
+
+    def _inputs(self, position: int) -> dict[str, Tensor]:
+        example = self.data.example(position)
+        if self.seed is None:
+            return self.transform(example)
+        with keyed_randomness(self.seed, int(self._epoch), int(self.data.rows[position])):
+            return self.transform(example)
+
+    def _kept_inputs(self, position: int) -> dict[str, Tensor]:
+        if not self._is_kept[position]:
+            for name, value in self._inputs(position).items():
+                if name not in self._kept:
+                    self._kept[name] = value.new_empty((len(self), *value.shape))
+                self._kept[name][position] = value
+            self._is_kept[position] = True
+        return {name: rows[position] for name, rows in self._kept.items()}
+
+
+def transform_for(
+    data: LabelledData | StreamedData, processor: Any, augment: DataArguments | None = None
+) -> Callable[[Any], dict[str, Tensor]]:
+    """What makes a model's inputs of the examples, changed at random as `augment` says; None for evaluation."""
+    if data.kind == "table":
+        if augment is not None and augment.augmentation not in (None, "none"):
+            raise ValueError(f"augmentation {augment.augmentation} is not for tables: leave it out")
+        return TablePreprocessor(processor).features
+    return (ToFeatures if data.kind == "audio" else ToPixels)(processor, augment)

@@ -1,0 +1,228 @@
+"""Training data that is read as it is needed and never stored: for sets larger than the disk."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import fsspec
+import numpy as np
+import torch
+from datasets import Audio, ClassLabel, Dataset, Features, Image, IterableDataset, LargeList, List, Value
+from torch import Tensor
+from torch.utils.data import IterableDataset as TorchIterableDataset
+from torch.utils.data import get_worker_info
+
+from hfmix.data.arguments import DataArguments
+from hfmix.data.columns import Columns, find_column, kind_of
+from hfmix.data.kinds.audio import SoundCells
+from hfmix.data.kinds.image import ImageCells
+from hfmix.data.labelled import LabelledData
+from hfmix.data.sources.open import Split, open_dataset, open_files
+from hfmix.data.splits import as_labelled, columns_of
+from hfmix.utils.randomness import key_seeds, keyed_randomness
+
+_CELLS = {"image": (ImageCells, Image(decode=False)), "audio": (SoundCells, Audio(decode=False))}
+_STORED = {"bytes": Value("binary"), "path": Value("string")}
+_READ = 32  # rows at a time
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedData:
+    """A split that is read from its beginning each time, in what `LabelledData` has of a split in memory.
+
+    Attributes:
+        stream: with the inputs, not decoded, and the classes.
+        inputs, labels: the names of their columns.
+        kind: "image" or "audio".
+        class_names: in the order of the indices.
+        is_multi_label: whether an example has any number of classes.
+        name: for messages.
+    """
+
+    stream: IterableDataset
+    inputs: str
+    labels: str
+    kind: str
+    class_names: list[str]
+    is_multi_label: bool
+    name: str
+    num_changed_labels: int = 0
+
+    def shard(self, index: int) -> Iterator[tuple[Any, Any]]:
+        """(cell, label) of the rows of a shard (a file of the source), in order."""
+        # not iterated itself: in a worker of torch's loader it would be divided once more
+        part = self.stream.shard(num_shards=self.stream.num_shards, index=index)
+        for columns in part.iter(batch_size=_READ):
+            yield from zip(columns[self.inputs], columns[self.labels], strict=True)
+
+    def example(self, cell: dict[str, Any], where: str) -> Any:
+        """An input, decoded."""
+        path = cell and cell.get("path")
+        if path and cell["bytes"] is None and "://" in path:
+            with fsspec.open(path, "rb") as file:
+                cell = {"path": path, "bytes": file.read()}
+        return _CELLS[self.kind][0].decode(cell, where)
+
+    def label(self, value: Any, where: str) -> int | Tensor:
+        """A class index, or zeros and ones.
+
+        Raises:
+            ValueError: the row has no class.
+        """
+        values = value if self.is_multi_label else [value]
+        if values is None or any(v is None or not 0 <= v < len(self.class_names) for v in values):
+            raise ValueError(f"{where} has no class")
+        if not self.is_multi_label:
+            return value
+        return torch.zeros(len(self.class_names)).index_fill_(0, torch.tensor(values, dtype=torch.long), 1.0)
+
+
+class StreamedExamples(TorchIterableDataset):
+    """Examples without an end: one pass over the stream after the other, each in another order.
+
+    In each pass every example comes once. Shards come in an order drawn from (seed, pass), and leave through a
+    buffer that is drawn from at random; what the transform draws follows from (seed, pass, shard, row of the
+    shard). So the same seed and number of workers give the same examples again, and a run that resumes by skipping
+    batches goes on as if it had not stopped.
+
+    Workers share the shards of a pass, and each reads its own only; where there are fewer shards than workers,
+    each worker reads all and takes rows of its own. Of several processes the main one reads for all, as accelerate
+    has it for data without a length.
+
+    It does not end because the Trainer counts steps of such data from the beginning of the run: after a pass of
+    its own it would resume within the wrong one.
+
+    Args:
+        data: the split.
+        transform: an image or a clip to the model's inputs.
+        seed: of order and transform.
+        buffer: rows, not decoded, that are kept in memory to shuffle, of all workers together; 1 keeps the order.
+    """
+
+    def __init__(
+        self, data: StreamedData, transform: Callable[[Any], dict[str, Tensor]], seed: int, buffer: int
+    ) -> None:
+        super().__init__()
+        self.data = data
+        self.transform = transform
+        self.seed = seed
+        self.buffer = buffer
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        info = get_worker_info()
+        worker, num_workers = (0, 1) if info is None else (info.id, info.num_workers)
+        for passed in count():
+            rng = np.random.default_rng(key_seeds(self.seed, passed, worker, num_workers))
+            size = max(1, self.buffer // num_workers)
+            is_empty = True
+            for shard, row, cell, label in _shuffled(self._rows(passed, worker, num_workers), size, rng):
+                is_empty = False
+                where = f"{self.data.name} shard {shard} row {row}"
+                example = self.data.example(cell, where)
+                with keyed_randomness(self.seed, passed, shard, row):
+                    inputs = self.transform(example)
+                yield {**inputs, "labels": self.data.label(label, where)}
+            if is_empty:
+                raise ValueError(
+                    f"worker {worker + 1} of {num_workers} finds no rows in the {self.data.name} set: "
+                    f"lower dataloader_num_workers"
+                )
+
+    def _rows(self, passed: int, worker: int, num_workers: int) -> Iterator[tuple[int, int, Any, Any]]:
+        """(shard, row, cell, label) of what a worker reads in a pass."""
+        num_shards = self.data.stream.num_shards
+        order = np.random.default_rng(key_seeds(self.seed, passed)).permutation(num_shards)
+        if self.buffer == 1:
+            order = np.arange(num_shards)
+        own = order[worker::num_workers] if num_shards >= num_workers else order
+        for shard in own.tolist():
+            for row, (cell, label) in enumerate(self.data.shard(shard)):
+                if num_shards >= num_workers or row % num_workers == worker:
+                    yield shard, row, cell, label
+
+
+def load_streams(args: DataArguments) -> dict[Split, StreamedData | LabelledData]:
+    """The training data as a stream; test data, and validation data where there is some, in memory.
+
+    Of these the first `max_test_samples` and `max_eval_samples` rows are read, or all.
+
+    Raises:
+        ValueError: there is no training or test split, it is a table, or its column does not name its classes.
+        ConnectionError: the Hub is needed and cannot be reached.
+    """
+    opened = (
+        open_files(args, streaming=True)
+        if args.train_file
+        else open_dataset(args.dataset_name, args.dataset_config_name, streaming=True)
+    )
+    source = args.dataset_name or "train_file"
+    for split in ("train", args.test_split):
+        if split not in opened:
+            hint = "" if split == "train" else ": a stream cannot be held out from, set test_split or test_file"
+            raise ValueError(f"{source} has no split {split!r}, only {', '.join(opened)}{hint}")
+    columns = columns_of(args)
+    train = as_streamed(opened["train"], columns, "train")
+    splits: dict[Split, StreamedData | LabelledData] = {"train": train}
+    wanted: list[tuple[Split, str, int | None]] = [("test", args.test_split, args.max_test_samples)]
+    if args.test_split != "validation" and "validation" in opened:
+        wanted.append(("validation", "validation", args.max_eval_samples))
+    for split, name, limit in wanted:
+        rows = _first_rows(opened[name], columns, name, limit)
+        splits[split] = as_labelled(rows, columns, train.class_names, name)
+    return splits
+
+
+def as_streamed(stream: IterableDataset, columns: Columns, name: str) -> StreamedData:
+    """Finds the columns of a stream and its classes.
+
+    Raises:
+        ValueError: a column is not there, or does not name its classes; or the stream is a table.
+    """
+    kind, inputs, labels = _columns(stream, columns, name)
+    feature = stream.features[labels]
+    is_multi_label = isinstance(feature, List | LargeList)
+    feature = feature.feature if is_multi_label else feature
+    if not isinstance(feature, ClassLabel):
+        raise ValueError(
+            f"column {labels!r} of the {name} set is {feature}, and a stream's classes have to be known before "
+            f"its rows: store it as ClassLabel (datasets' class_encode_column), or leave streaming out"
+        )
+    raw = stream.select_columns([inputs, labels]).cast_column(inputs, _CELLS[kind][1])
+    return StreamedData(raw, inputs, labels, kind, list(feature.names), is_multi_label, name)
+
+
+def _columns(stream: IterableDataset, columns: Columns, name: str) -> tuple[str, str, str]:
+    """Kind, and the names of the columns of inputs and classes."""
+    if stream.features is None:
+        raise ValueError(f"the {name} set does not tell what its columns hold: leave streaming out")
+    kind = kind_of(stream, columns)
+    if kind == "table":
+        raise ValueError(f"the {name} set is a table, which is read as a whole: leave streaming out")
+    inputs = find_column(stream, getattr(columns, kind), kind, type(_CELLS[kind][1]), name)
+    return kind, inputs, find_column(stream, columns.label, "label", ClassLabel, name)
+
+
+def _first_rows(stream: IterableDataset, columns: Columns, name: str, limit: int | None) -> Dataset:
+    kind, inputs, labels = _columns(stream, columns, name)
+    raw = stream.select_columns([inputs, labels]).cast_column(inputs, _CELLS[kind][1])
+    rows = list(raw if limit is None else raw.take(limit))
+    if not rows:
+        raise ValueError(f"the {name} set is empty")
+    # by way of its stored form: encoding an Audio asks for a library, and there is nothing to encode
+    stored = Features({inputs: _STORED, labels: raw.features[labels]})
+    return Dataset.from_list(rows, features=stored).cast_column(inputs, _CELLS[kind][1])
+
+
+def _shuffled(rows: Iterator[Any], size: int, rng: np.random.Generator) -> Iterator[Any]:
+    """Each row leaves the buffer at random when the next one comes; then the rest, in random order."""
+    buffer: list[Any] = []
+    for row in rows:
+        if len(buffer) < size:
+            buffer.append(row)
+            continue
+        place = int(rng.integers(size))
+        yield buffer[place]
+        buffer[place] = row
+    for place in rng.permutation(len(buffer)).tolist():
+        yield buffer[place]

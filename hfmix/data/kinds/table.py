@@ -1,0 +1,117 @@
+"""Tables: rows of numbers and words, from CSV files or from any data set's columns."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, Value
+from torch import Tensor
+from torch.utils.data import default_collate
+
+Row = dict[str, float | str | None]
+"""One row: numbers (NaN where the cell is missing) and words (None where it is) by the names of their columns."""
+_NUMBERS = re.compile(r"(u?int|float|double|half|decimal|bool|null)")
+_WORDS = ("string", "large_string", "string_view")
+
+
+@dataclass(frozen=True, eq=False)
+class TableCells:
+    """The columns of a table that are inputs.
+
+    Attributes:
+        numeric: names of the n columns of numbers.
+        numbers: (N, n) float32, NaN where a cell is missing.
+        words: the columns of strings by name, (N,) objects, None where a cell is missing.
+    """
+
+    numeric: list[str]
+    numbers: np.ndarray
+    words: dict[str, np.ndarray]
+    kind: ClassVar[str] = "table"
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @classmethod
+    def of(cls, dataset: Dataset, columns: Sequence[str], name: str) -> "TableCells":
+        """These columns of `dataset`.
+
+        Raises:
+            ValueError: a column holds neither numbers nor strings, or a number that is not finite as float32;
+                `name` says of which set.
+        """
+        features = dataset.features
+        numeric = [column for column in columns if is_numeric(features[column])]
+        words = [column for column in columns if is_words(features[column])]
+        for column in columns:
+            if not (is_numeric(features[column]) or is_words(features[column])):
+                raise ValueError(
+                    f"column {column!r} of the {name} set holds neither numbers nor words but "
+                    f"{features[column]}: set feature_column_names to the columns to learn from"
+                )
+        table = dataset.with_format("arrow")[:]
+        numbers = np.empty((len(dataset), len(numeric)), dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 is found below
+            for j, column in enumerate(numeric):
+                numbers[:, j] = _as_floats(table[column])
+        if np.isinf(numbers).any():
+            row, j = np.argwhere(np.isinf(numbers))[0]
+            raise ValueError(f"{name} row {row} has an infinite number in column {numeric[j]!r}")
+        return cls(
+            numeric, numbers, {column: np.array(table[column].to_pylist(), dtype=object) for column in words}
+        )
+
+    def read(self, row: int, where: str) -> Row:
+        """A row; all of them can be read."""
+        numbers = dict(zip(self.numeric, self.numbers[row].tolist(), strict=True))
+        return numbers | {column: values[row] for column, values in self.words.items()}
+
+    @staticmethod
+    def content(row: Row) -> bytes:
+        """What makes the row this one and no other: its columns and what they hold."""
+        return repr(sorted(row.items())).encode()
+
+
+def is_numeric(feature: Any) -> bool:
+    """Whether a column of this feature holds numbers, booleans, or nothing at all."""
+    return isinstance(feature, Value) and bool(_NUMBERS.match(feature.dtype))
+
+
+def is_words(feature: Any) -> bool:
+    """Whether a column of this feature holds strings."""
+    return isinstance(feature, Value) and feature.dtype in _WORDS
+
+
+def _as_floats(column: pa.ChunkedArray) -> np.ndarray:
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    return column.cast(pa.float64(), safe=False).to_numpy()
+
+
+class TablePreprocessor:
+    """A table's processor.
+
+    Args:
+        processor: `TableProcessor`, or any callable ``(rows, return_tensors="pt")`` that gives a model's inputs
+            for a list of rows, each a mapping from columns to numbers and words.
+    """
+
+    max_batch_size = None
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+
+    def features(self, example: Row) -> dict[str, Tensor]:
+        """A row's."""
+        return {name: value[0] for name, value in self.inputs([example]).items()}
+
+    def collate(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """A batch, stacked."""
+        return default_collate(list(rows))
+
+    def inputs(self, examples: Sequence[Row]) -> dict[str, Tensor]:
+        """A batch's."""
+        return dict(self.processor(list(examples), return_tensors="pt"))

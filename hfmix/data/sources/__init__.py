@@ -1,0 +1,1 @@
+"""Opening a data set: a Hub id, a folder, files."""

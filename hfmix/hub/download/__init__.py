@@ -1,0 +1,1 @@
+"""Bringing runs from the Hub, every file checked."""

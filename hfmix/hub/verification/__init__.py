@@ -1,0 +1,1 @@
+"""Measuring again what a card claims."""

@@ -1,0 +1,1 @@
+"""Nets, a file each."""

@@ -1,0 +1,1 @@
+"""Processors that make a model's inputs of sound and of tables."""

@@ -1,0 +1,1 @@
+"""The axes of a report, measured: a file each."""

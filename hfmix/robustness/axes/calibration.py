@@ -1,0 +1,85 @@
+"""The axes that clean logits give: accuracy and likelihood, and how far the probabilities can be believed."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from hfmix.metrics import bootstrap_interval, mean_interval, reliability_bins
+from hfmix.metrics.calibration import ClasswiseBins, adaptive_error_of_sorted
+from hfmix.metrics.classification import brier_terms
+from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
+from hfmix.robustness.axes.clean import clean_axis
+from hfmix.robustness.estimates import figure
+
+NUM_BINS = 15
+
+
+def calibration_axis(
+    log_prob: np.ndarray, labels: np.ndarray, seed: int, temperature: float | None = None
+) -> dict[str, Any]:
+    """ECE, adaptive and classwise ECE with 15 bins, Brier score, mean confidence, and the bins of the ECE.
+
+    Args:
+        log_prob: (N, C).
+        labels: (N,) integers.
+        seed: of the bootstrap, which gives all intervals but that of the mean confidence.
+        temperature: fitted on validation logits (`hfmix.metrics.fit_temperature`); ``temperature_scaled`` then
+            holds it, the NLL, and the same figures for ``log_prob / temperature``.
+    """
+    axis = _calibration_figures(log_prob, labels, seed)
+    if temperature is not None:
+        scaled = (torch.from_numpy(log_prob) / temperature).log_softmax(1).numpy()
+        axis["temperature_scaled"] = {
+            "temperature": temperature,
+            "nll": clean_axis(scaled, labels, seed)["nll"],
+            **_calibration_figures(scaled, labels, seed),
+        }
+    return axis
+
+
+def _calibration_figures(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    prob = np.exp(log_prob)
+    confidence, correct = prob.max(1), prob.argmax(1) == labels
+    bins = reliability_bins(confidence, correct, NUM_BINS)
+    brier = brier_terms(prob, labels)
+
+    def ece(confidence: np.ndarray, correct: np.ndarray) -> float:
+        return reliability_bins(confidence, correct, NUM_BINS).calibration_error()
+
+    n = len(labels)
+    ece_interval = bootstrap_interval(ece, (confidence, correct), seed=seed, bounds=(0, 1))
+    brier_interval = bootstrap_interval(np.mean, (brier,), seed=seed, bounds=(0, 2))
+    return {
+        "ece_15": figure(bins.calibration_error(), ece_interval, n),
+        **_other_calibration_errors(prob, labels, seed),
+        "brier": figure(brier.mean(), brier_interval, n),
+        "mean_confidence": figure(confidence.mean(), mean_interval(confidence, (0, 1)), n),
+        "reliability_bins": {
+            "count": bins.count.tolist(),
+            "accuracy": bins.accuracy.tolist(),
+            "confidence": bins.confidence.tolist(),
+        },
+    }
+
+
+def _other_calibration_errors(prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    """Adaptive and classwise ECE; sorted and binned once, for all resamples."""
+    n = len(labels)
+    order = np.argsort(prob.max(1))
+    confidence, correct = prob.max(1)[order], (prob.argmax(1) == labels)[order]
+    classwise = ClasswiseBins.of(prob, labels, NUM_BINS)
+    draws: dict[str, list[float]] = {"adaptive": [], "classwise": []}
+    for (counts,) in bootstrap_counts(n, seed=seed):
+        draws["classwise"] += classwise.calibration_errors(counts).tolist()
+        for drawn in counts[:, order].astype(int):
+            resample = np.repeat(confidence, drawn), np.repeat(correct, drawn)
+            draws["adaptive"].append(adaptive_error_of_sorted(*resample, NUM_BINS))
+    values = {
+        "adaptive": adaptive_error_of_sorted(confidence, correct, NUM_BINS),
+        "classwise": classwise.calibration_error(),
+    }
+    return {
+        f"{key}_ece_15": figure(value, interval_of_draws(value, draws[key], (0, 1)), n)
+        for key, value in values.items()
+    }

@@ -1,0 +1,78 @@
+"""The clean axis: accuracy and likelihood on the test set as it is."""
+
+from typing import Any
+
+import numpy as np
+
+from hfmix.metrics import (
+    bootstrap_interval,
+    mean_average_precision,
+    wilson_interval,
+)
+from hfmix.metrics.classification import in_top_k
+from hfmix.robustness.axes.ood_scores import max_probability
+from hfmix.robustness.estimates import Predictions, figure
+
+
+def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    """Accuracy, top-5 accuracy where there are more classes, NLL in nats, and the accuracy of each class.
+
+    Accuracies have Wilson's interval, the NLL a bootstrap interval. ``accuracy_by_class`` holds lists in the order
+    of the classes: the share that is right, the ends of its interval, and how many examples there are; a class
+    without examples has null.
+
+    Args:
+        log_prob: (N, C).
+        labels: (N,) integers.
+        seed: of the bootstrap.
+    """
+    n, num_classes = log_prob.shape
+    correct = log_prob.argmax(1) == labels
+    nll = -log_prob[np.arange(n), labels]
+    axis = {"accuracy": _proportion(correct)}
+    if num_classes > 5:
+        axis["top5_accuracy"] = _proportion(in_top_k(log_prob, labels, 5))
+    axis["nll"] = figure(nll.mean(), bootstrap_interval(np.mean, (nll,), seed=seed, bounds=(0, np.inf)), n)
+    axis["accuracy_by_class"] = _accuracy_by_class(correct, labels, num_classes)
+    return axis
+
+
+def _accuracy_by_class(correct: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, list[Any]]:
+    count = np.bincount(labels, minlength=num_classes).tolist()
+    right = np.bincount(labels, weights=correct, minlength=num_classes).astype(int).tolist()
+    intervals = [wilson_interval(r, c) if c else (None, None) for r, c in zip(right, count, strict=True)]
+    return {
+        "accuracy": [r / c if c else None for r, c in zip(right, count, strict=True)],
+        "low": [low for low, _ in intervals],
+        "high": [high for _, high in intervals],
+        "count": count,
+    }
+
+
+def _proportion(hits: np.ndarray) -> dict[str, Any]:
+    return figure(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
+
+
+def clean_axis_of_several(logits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    """Mean average precision with its bootstrap interval, from (N, C) logits and (N, C) zeros and ones."""
+
+    def resampled(logits: np.ndarray, labels: np.ndarray) -> float:
+        return mean_average_precision(logits, labels) if labels.any() else 0.0
+
+    interval = bootstrap_interval(resampled, (logits, labels), seed=seed, bounds=(0, 1))
+    return {"mean_average_precision": figure(mean_average_precision(logits, labels), interval, len(labels))}
+
+
+def clean_predictions(logits: np.ndarray, log_prob: np.ndarray, labels: np.ndarray) -> Predictions:
+    """``label``, ``predicted``, ``confidence`` (the largest probability) and ``nll`` (nats), (N,) each.
+
+    Args:
+        logits, log_prob: (N, C).
+        labels: (N,) integers.
+    """
+    return {
+        "label": labels.astype(np.int64),
+        "predicted": log_prob.argmax(1).astype(np.int64),
+        "confidence": max_probability(logits),  # as in the OOD scores, so that ties stay ties
+        "nll": -log_prob[np.arange(len(labels)), labels],
+    }

@@ -1,0 +1,285 @@
+"""How a model behaves in between examples, where mixup trains it: along the lines between random pairs."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from hfmix.data.kinds.base import Preprocessor
+from hfmix.data.kinds.image import ImagePreprocessor
+from hfmix.data.labelled import LabelledData
+from hfmix.losses import mixed_cross_entropy
+from hfmix.metrics import bootstrap_interval, wilson_interval
+from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
+from hfmix.mixing import MixPlan
+from hfmix.mixing.inputs import mixed_inputs
+from hfmix.mixing.policies.pairs import to_weights
+from hfmix.robustness.axes.jacobian import MAX_DIRECTIONS, directions_of, input_gradients, jacobian_norm
+from hfmix.robustness.estimates import figure
+from hfmix.robustness.inference.runner import Runner, logits_for
+
+_MEASURED = ("gradient_norm", "entropy", "cross_entropy")
+
+
+def interpolation_axis(
+    runner: Runner, data: LabelledData, pairs: int, seed: int, bar: tqdm, steps: int = 11
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What a model says at λx_i + (1−λ)x_j, for random pairs of examples and λ from 0 to 1.
+
+    - ``miss_rate``: the share of predictions that are neither y_i nor y_j (mixup, arXiv 1710.09412, figure 2a);
+      also for the pairs of different classes and of the same class apart, where there are any.
+    - ``gradient_norm``: the Frobenius norm of the Jacobian of the logits with respect to the input (figure 2b,
+      which does not say what norm of what it shows). Exact for up to ten classes, else estimated from ten random
+      directions (`jacobian_norm`). For images it is of the input on [0, 1] where the processor tells its
+      normalisation, else of the model's input; ``gradient`` says which.
+    - ``entropy_between``: of the predicted probabilities, in nats (RegMixup, arXiv 2206.14502, finds that mixup
+      raises it).
+    - ``cross_entropy_between``: against λy_i + (1−λ)y_j, in nats.
+
+    Inputs are mixed as training mixes them, after the processor. A figure is the mean over the pairs and over the
+    λ between the ends, one named ``…_at_half`` the mean over the pairs at λ = 1/2; ``curves`` holds those at each
+    λ. Intervals are over pairs: Wilson's for the misses at one λ, else the bootstrap's.
+
+    Args:
+        runner: of the model. A forward pass keeps its graph, so that it takes more memory than in other axes.
+        data: N examples, of which pairs are drawn by `draw_pairs`: training data, as in the paper, or test data.
+        pairs: P, how many.
+        seed: of the pairs, the directions and the bootstrap.
+        bar: goes on by `passes` for each pair.
+        steps: L, how many λ, evenly spaced from 0 to 1; odd.
+
+    Returns:
+        The axis, and for each pair, for the comparison with another model on the same data and seed:
+        ``between/miss``, ``between/gradient_norm``, ``between/entropy`` and ``between/cross_entropy``, (P,), the
+        means over the λ between the ends, and ``pair_rows``, (P, 2), the rows of the data set.
+
+    Raises:
+        ValueError: inputs that have no mixture (integers, clips of different lengths for a model that takes no
+            mask), a model without gradients, examples of several classes, fewer than two examples, or a number of
+            pairs or steps that cannot be.
+    """
+    _check(data, pairs, steps)
+    positions = draw_pairs(len(data), pairs, seed)
+    first, second = data.select(positions[:, 0]), data.select(positions[:, 1])
+    one = runner.preprocessor.inputs([first.example(0)])
+    main = _main_input(runner.model, one)
+    num_classes = _num_classes(runner, one)
+    lam = np.arange(steps) / (steps - 1)
+    found = _measure(runner, first, second, main, num_classes, seed, lam, bar)
+
+    same = first.labels == second.labels
+    misses = {
+        "miss_rate": found["miss"],
+        "miss_rate_of_different_classes": found["miss"][~same],
+        "miss_rate_of_same_class": found["miss"][same],
+    }
+    misses = {name: values for name, values in misses.items() if len(values)}
+    others = {
+        "gradient_norm": (found["gradient_norm"], np.inf),
+        "entropy_between": (found["entropy"], np.log(num_classes)),
+        "cross_entropy_between": (found["cross_entropy"], np.inf),
+    }
+    axis: dict[str, Any] = {
+        "data": data.name,
+        "fingerprint_sha256": hashlib.sha256(found["digest"].tobytes()).hexdigest(),
+        "num_pairs": pairs,
+        "gradient": _gradient_in_words(runner.preprocessor, main, num_classes),
+    }
+    axis |= {name: _share(_between(values), seed) for name, values in misses.items()}
+    axis["miss_rate_at_half"] = _proportion(found["miss"][:, steps // 2])
+    curves: dict[str, Any] = {"lambda": lam.tolist()}
+    curves |= {name: _curve_of([_proportion(column) for column in values.T]) for name, values in misses.items()}
+    for name, (values, highest) in others.items():
+        at_each = _means(values, (0, highest), seed)
+        (axis[name],) = _means(_between(values)[:, None], (0, highest), seed)
+        axis[f"{name.removesuffix('_between')}_at_half"] = at_each[steps // 2]
+        curves[name] = _curve_of(at_each)
+    by_pair = {f"between/{name}": _between(found[name]) for name in ("miss", *_MEASURED)}
+    return {**axis, "curves": curves}, {**by_pair, "pair_rows": data.rows[positions].astype(np.int64)}
+
+
+def passes(num_classes: int, steps: int = 11) -> int:
+    """What a pair costs, in forward passes of one example: a backward pass to the input alone is about as much."""
+    return steps * (1 + min(num_classes, MAX_DIRECTIONS))
+
+
+def draw_pairs(num_examples: int, pairs: int, seed: int) -> np.ndarray:
+    """(P, 2) int64, positions of two different examples each, uniformly at random.
+
+    They follow each other in a random order of all N examples, so that no example is in two of the first N // 2
+    pairs; further ones come from further orders. Fewer pairs are the first of more.
+    """
+    rng = np.random.default_rng(seed)
+    each = num_examples // 2
+    orders = [rng.permutation(num_examples)[: 2 * each].reshape(each, 2) for _ in range(-(-pairs // each))]
+    return np.concatenate(orders)[:pairs]
+
+
+def _measure(
+    runner: Runner,
+    first: LabelledData,
+    second: LabelledData,
+    main: str,
+    num_classes: int,
+    seed: int,
+    lam: np.ndarray,
+    bar: tqdm,
+) -> dict[str, np.ndarray]:
+    """By pair and λ, (P, L): ``miss`` and `_MEASURED`; ``digest``, (P, 32), of the two examples and labels."""
+    scale = _derivative_scale(runner.preprocessor, main)
+    scale = None if scale is None else scale.to(runner.device)
+
+    def prepare(start: int, examples: Sequence[Any]) -> tuple[dict[str, Tensor], np.ndarray]:
+        rows = range(start, start + len(examples))
+        partners = [second.example(row) for row in rows]
+        digests = [
+            hashlib.sha256(
+                first.labels[row].tobytes()
+                + second.labels[row].tobytes()
+                + first.cells.content(example)
+                + second.cells.content(partner)
+            ).digest()
+            for row, example, partner in zip(rows, examples, partners, strict=True)
+        ]
+        inputs = _inputs_of(runner.preprocessor, [*examples, *partners])
+        return inputs, np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+
+    def batch(
+        start: int, examples: Sequence[Any], prepared: tuple[dict[str, Tensor], np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        inputs, digests = prepared
+        inputs = {name: value.to(runner.device) for name, value in inputs.items()}
+        pairs = slice(start, start + len(examples))
+        labels = torch.from_numpy(np.concatenate([first.labels[pairs], second.labels[pairs]]))
+        directions = directions_of(num_classes, seed, start, len(examples)).to(runner.device)
+        at_once = max(1, runner.batch_size // len(examples))
+        found: list[dict[str, np.ndarray]] = []
+        with input_gradients(runner.model):
+            for begin in range(0, len(lam), at_once):
+                plan = _plan(len(examples), lam[begin : begin + at_once])
+                mixed = mixed_inputs(plan, inputs, main)
+                mixed[main] = mixed[main].detach().requires_grad_()
+                logits = logits_for(runner.model, mixed)
+                repeated = directions.repeat(plan.num_rows // len(examples), 1, 1)
+                norm = jacobian_norm(logits, mixed[main], repeated, scale)
+                rows = {
+                    "gradient_norm": norm.cpu().double(),
+                    **_of_logits(logits.detach().cpu().double(), plan, labels),
+                }
+                found.append({name: row.numpy().reshape(-1, len(examples)).T for name, row in rows.items()})
+                bar.update(plan.num_rows * (1 + directions.shape[1]))
+        return {"digest": digests, **{name: np.concatenate([f[name] for f in found], 1) for name in found[0]}}
+
+    # the pairs are told by their first examples and by this
+    partners = hashlib.sha256(second.rows.tobytes() + second.labels.tobytes()).hexdigest()[:8]
+    found = runner.rows(first, f"interpolation-{seed}-{len(lam)}-{partners}", prepare, batch, bar, count=False)
+    return {**found, "miss": found["miss"].astype(bool)}
+
+
+def _of_logits(logits: Tensor, plan: MixPlan, labels: Tensor) -> dict[str, Tensor]:
+    """``miss``, ``entropy`` and ``cross_entropy`` of the plan's rows, (R,) each, from (R, C) and (2B,) labels."""
+    targets = plan.targets(labels)
+    return {
+        "miss": (logits.argmax(1, keepdim=True) != targets.labels).all(1).to(torch.uint8),
+        "entropy": torch.special.entr(logits.softmax(1)).sum(1),
+        "cross_entropy": mixed_cross_entropy(logits, targets, reduction="none"),
+    }
+
+
+def _plan(pairs: int, lam: np.ndarray) -> MixPlan:
+    """Of B first examples and then their B partners: for each λ in turn, the B mixtures."""
+    own = torch.arange(pairs)
+    source = torch.stack([own, own + pairs], 1).repeat(len(lam), 1)
+    weight = to_weights(np.repeat(np.stack([lam, 1.0 - lam], 1), pairs, axis=0))
+    return MixPlan(source, weight, weight, torch.ones(len(weight)), 2 * pairs)
+
+
+def _inputs_of(preprocessor: Preprocessor, examples: Sequence[Any]) -> dict[str, Tensor]:
+    """The model's inputs; those of a pair are of one length, unless a mask tells its padding."""
+    inputs = preprocessor.inputs(examples)
+    if preprocessor.max_batch_size == 1:
+        rows = [preprocessor.features(example) for example in examples]
+        lengths = sorted({len(value) for row in rows for value in row.values()})
+        if len(lengths) > 1:
+            raise ValueError(
+                f"clips of {lengths[0]} and {lengths[-1]} samples have no mixture for a model that takes no mask "
+                f"of the padding: bring all clips to one length"
+            )
+    return inputs
+
+
+def _main_input(model: nn.Module, inputs: Mapping[str, Tensor]) -> str:
+    """The name of the input that is mixed, and that gradients are for."""
+    name = getattr(model, "main_input_name", None)
+    name = name if name in inputs else next(iter(inputs))
+    if not inputs[name].is_floating_point():
+        raise ValueError(f"the model's {name} are integers ({inputs[name].dtype}), which have no mixture")
+    return name
+
+
+def _num_classes(runner: Runner, one: Mapping[str, Tensor]) -> int:
+    with input_gradients(runner.model), torch.no_grad():
+        logits = logits_for(runner.model, {name: value.to(runner.device) for name, value in one.items()})
+    return logits.shape[1]
+
+
+def _derivative_scale(preprocessor: Preprocessor, main: str) -> Tensor | None:
+    """By which derivatives with respect to the model's input become those for the image on [0, 1]."""
+    if not isinstance(preprocessor, ImagePreprocessor) or not preprocessor.separable or main != "pixel_values":
+        return None
+    return 1 / preprocessor.statistics[1]
+
+
+def _gradient_in_words(preprocessor: Preprocessor, main: str, num_classes: int) -> dict[str, Any]:
+    on_unit = _derivative_scale(preprocessor, main) is not None
+    estimated = num_classes > MAX_DIRECTIONS
+    return {
+        "norm": "Frobenius norm of the Jacobian of the logits",
+        "with_respect_to": "the image on [0, 1]" if on_unit else f"the model's {main}",
+        "computed": f"estimated from {MAX_DIRECTIONS} random directions" if estimated else "exactly",
+    }
+
+
+def _check(data: LabelledData, pairs: int, steps: int) -> None:
+    if data.is_multi_label:
+        raise ValueError("interpolation is for examples of one class; these have several")
+    if len(data) < 2:
+        raise ValueError(f"the {data.name} set has {len(data)} example: a pair takes two")
+    if pairs < 1:
+        raise ValueError(f"pairs is at least 1, not {pairs}")
+    if steps < 3 or steps % 2 == 0:
+        raise ValueError(f"steps is an odd number from 3 on, so that λ = 1/2 is among them, not {steps}")
+
+
+def _between(values: np.ndarray) -> np.ndarray:
+    """The mean over the λ between the ends, (P,), of (P, L)."""
+    return values[:, 1:-1].mean(1)
+
+
+def _share(by_pair: np.ndarray, seed: int) -> dict[str, Any]:
+    """The mean of each pair's share; where all are equal, and resampling tells nothing, with Wilson's interval."""
+    n = len(by_pair)
+    if (by_pair == by_pair[0]).all():
+        return figure(by_pair[0], wilson_interval(by_pair.sum(), n), n)
+    return figure(by_pair.mean(), bootstrap_interval(np.mean, (by_pair,), seed=seed, bounds=(0, 1)), n)
+
+
+def _proportion(hits: np.ndarray) -> dict[str, Any]:
+    return figure(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
+
+
+def _means(values: np.ndarray, bounds: tuple[float, float], seed: int) -> list[dict[str, Any]]:
+    """The mean over the pairs of each column of (P, L), as `bootstrap_interval` of each gives it."""
+    n = len(values)
+    draws = np.concatenate([counts @ values / n for (counts,) in bootstrap_counts(n, seed=seed)])
+    means = values.mean(0)
+    return [figure(m, interval_of_draws(m, d, bounds), n) for m, d in zip(means, draws.T, strict=True)]
+
+
+def _curve_of(figures: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    low, high = zip(*(found["ci95"] for found in figures), strict=True)
+    return {"value": [found["value"] for found in figures], "low": list(low), "high": list(high)}

@@ -1,0 +1,141 @@
+"""Did the net learn wrong labels by heart? mixup's experiment with corrupted labels (arXiv 1710.09412, 3.4)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hfmix.data.labelled import LabelledData
+from hfmix.metrics import wilson_interval
+from hfmix.robustness.estimates import Predictions, figure
+from hfmix.robustness.inference.runner import Runner
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """The errors on the test set in the course of training.
+
+    Attributes:
+        epoch: when it was measured, rising; a fraction where it was within an epoch.
+        errors: how many of the examples were wrong.
+        n: examples.
+    """
+
+    epoch: tuple[float, ...]
+    errors: tuple[int, ...]
+    n: int
+
+    @classmethod
+    def from_log(cls, log_history: Sequence[Mapping[str, Any]], n: int) -> "LearningCurve | None":
+        """From ``trainer.state.log_history`` of a run with `WatchTest`; None where it was not watched.
+
+        Args:
+            log_history: with ``test_accuracy`` beside ``epoch``.
+            n: examples of the test set.
+        """
+        found = [entry for entry in log_history if "test_accuracy" in entry]
+        if not found:
+            return None
+        errors = tuple(n - round(entry["test_accuracy"] * n) for entry in found)
+        return cls(tuple(float(entry["epoch"]) for entry in found), errors, n)
+
+
+def memorization_axis(
+    predicted: np.ndarray,
+    labels: np.ndarray,
+    true_labels: np.ndarray | None,
+    curve: LearningCurve | None = None,
+) -> dict[str, Any]:
+    """Training errors on true and on wrong labels, and the best and the last test error; with Wilson's intervals.
+
+    Table 2 of arXiv 1710.09412: ``train_error_true_labels`` and ``train_error_wrong_labels`` are errors against
+    the label that was trained on, so that a net that has learnt the wrong ones by heart has a low error on them.
+    ``train_error_wrong_labels_against_truth`` is that of the same examples against their true class. A group
+    without examples has no figure. ``best_test_error`` is the lowest of the curve, first reached at
+    ``best_epoch``: it is selected on the test set, as in the paper, and estimates no generalisation.
+
+    The paper follows Zhang et al. (arXiv 1611.03530), where a replaced label is most likely drawn from all C
+    classes, the true one included. Its share p is then p·(C - 1)/C here, where a replaced label is always wrong,
+    and its error on replaced labels counts some that are right.
+
+    Args:
+        predicted: (N,) classes, for training examples that were not augmented.
+        labels: (N,) classes that were trained on.
+        true_labels: (N,) classes before label noise.
+        curve: of the training; None leaves the test errors out.
+
+    Raises:
+        ValueError: examples have several classes, or it is not known which labels are wrong.
+    """
+    _check(labels, true_labels)
+    is_wrong = labels != true_labels
+    of_wrong = predicted[is_wrong]
+    parts = {
+        "train_error_true_labels": predicted[~is_wrong] != labels[~is_wrong],
+        "train_error_wrong_labels": of_wrong != labels[is_wrong],
+        "train_error_wrong_labels_against_truth": of_wrong != true_labels[is_wrong],
+    }
+    axis: dict[str, Any] = {"num_examples": len(labels), "num_wrong_labels": int(is_wrong.sum())}
+    axis |= {name: _error(int(errors.sum()), len(errors)) for name, errors in parts.items() if len(errors)}
+    return axis if curve is None else {**axis, **_test_errors(curve)}
+
+
+def measure_memorization(
+    runner: Runner,
+    train: LabelledData,
+    bar: tqdm,
+    curve: LearningCurve | None = None,
+) -> tuple[dict[str, Any], Predictions]:
+    """`memorization_axis` of the runner's model, and what it says of each training example.
+
+    The second is ``train_predicted``, (N,), beside ``train_label``, ``train_true_label`` and ``train_row``, the
+    examples' rows in the data set, by which two models that were trained on the same wrong labels compare.
+
+    Args:
+        train: what the model was trained on, with its `true_labels`.
+        bar: goes on by an example each.
+        curve: see `memorization_axis`.
+
+    Raises:
+        ValueError: as `memorization_axis`, before anything is measured.
+    """
+    _check(train.labels, train.true_labels)
+    predicted = runner.outputs(train, bar).logits.argmax(1)
+    found = {
+        "train_predicted": predicted.astype(np.int64),
+        "train_label": train.labels.astype(np.int64),
+        "train_true_label": train.true_labels.astype(np.int64),
+        "train_row": train.rows.astype(np.int64),
+    }
+    return memorization_axis(predicted, train.labels, train.true_labels, curve), found
+
+
+def _test_errors(curve: LearningCurve) -> dict[str, Any]:
+    best = int(np.argmin(curve.errors))
+    return {
+        "best_test_error": _error(curve.errors[best], curve.n),
+        "best_epoch": curve.epoch[best],
+        "last_test_error": _error(curve.errors[-1], curve.n),
+        "test_error_by_epoch": {
+            "epoch": list(curve.epoch),
+            "error": [errors / curve.n for errors in curve.errors],
+        },
+    }
+
+
+def _error(errors: int, n: int) -> dict[str, Any]:
+    return figure(errors / n, wilson_interval(errors, n), n)
+
+
+def _check(labels: np.ndarray, true_labels: np.ndarray | None) -> None:
+    if labels.ndim != 1:
+        raise ValueError(
+            "memorization compares the one label of an example with its true one, and these have several classes"
+        )
+    if true_labels is None:
+        raise ValueError(
+            "memorization needs to know which training labels are wrong: train with label_noise, or give data "
+            "from LabelledData.with_label_noise"
+        )

@@ -1,0 +1,120 @@
+"""The handful of figures that a report comes down to, and reports side by side."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hfmix.robustness.presentation.headlines import Headline, headline_figures, headlines, show_difference
+from hfmix.robustness.report import RobustnessReport
+from hfmix.utils.text import markdown_table
+
+
+def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
+    """Reports of several runs side by side, as Markdown: a table, and one of the differences to the first run.
+
+    The differences have paired 95 % intervals; see `paired_differences`. Where one of the two has no
+    predictions, the text says so.
+
+    Args:
+        runs: folders with a ``robustness.json``.
+        out: a folder that receives ``comparison.md``, ``comparison.png`` and ``comparison.json``, where a report
+            that was compared with the first holds ``difference_to_first`` too.
+
+    Raises:
+        ValueError: no run is given, or a folder holds no report, or the runs were measured on different data.
+    """
+    if not runs:
+        raise ValueError("give at least one run")
+    paths = [Path(run) for run in runs]
+    alike = len({path.name for path in paths}) < len(paths)
+    reports = {str(path) if alike else path.name: RobustnessReport.load(path) for path in paths}
+    _check_comparable(reports)
+    differences = _differences(reports)
+    text = markdown_table({name: headlines(report) for name, report in reports.items()})
+    if len(reports) > 1:
+        text += "\n" + _difference_text(reports, differences)
+    if out is not None:
+        from hfmix.robustness.presentation.comparison import draw_comparison
+
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "comparison.md").write_text(text, encoding="utf-8")
+        content = {name: report.to_dict() for name, report in reports.items()}
+        for name, found in differences.items():
+            content[name] = {**content[name], "difference_to_first": found}
+        (folder / "comparison.json").write_text(json.dumps(content, indent=1) + "\n")
+        draw_comparison(reports, folder / "comparison.png")
+    return text
+
+
+def _differences(reports: Mapping[str, RobustnessReport]) -> dict[str, dict[str, Any]]:
+    """By run, for those that have predictions where the first has them too; of figures that both reports have."""
+    from hfmix.robustness.paired import paired_differences
+
+    (_, first), *others = reports.items()
+    ours, found = dict(first.figures()), {}
+    for name, other in others:
+        if first.predictions is None or other.predictions is None:
+            continue
+        theirs = dict(other.figures())
+        paired = paired_differences(first.predictions, other.predictions, first.content["seed"])
+        found[name] = {path: paired[path] for path in ours if path in theirs and path in paired}
+    return found
+
+
+def _difference_text(reports: Mapping[str, RobustnessReport], differences: Mapping[str, Mapping[str, Any]]) -> str:
+    """The second table, and which runs are not in it."""
+    first, *others = reports
+    shown = list(headline_figures(reports[first]))
+    rows = {name: _shown_differences(differences[name], shown) for name in others if name in differences}
+    text = ""
+    if rows:
+        text = f"Difference to {first}, with paired 95 % intervals (* where the interval excludes 0):\n\n"
+        text += markdown_table(rows)
+    if missing := [name for name in others if name not in differences]:
+        text += "\n" if rows else ""
+        text += f"No paired difference to {first} for {', '.join(missing)}: one of the two has no predictions.\n"
+    return text
+
+
+def _shown_differences(differences: Mapping[str, Any], shown: Sequence[Headline]) -> dict[str, str]:
+    """The titles of `headlines` to text, such as ``{"accuracy, % ↑": "+0.6 [+0.1, +1.1] *"}``."""
+    return {
+        how.title: show_difference(differences[how.path], how.factor, how.digits)
+        for how in shown
+        if how.path in differences
+    }
+
+
+def _check_comparable(reports: Mapping[str, RobustnessReport]) -> None:
+    first, *others = reports
+    for other in others:
+        for what in differing_bases(reports[first], reports[other]):
+            raise ValueError(f"{first} and {other} were measured on different {what}: their figures don't compare")
+
+
+def differing_bases(report: RobustnessReport, other: RobustnessReport) -> list[str]:
+    """On what two reports were measured that is not the same for both, of what both have; none: they compare."""
+    ours, theirs = _basis(report), _basis(other)
+    return [what for what in ours if ours[what] != theirs[what] and None not in (ours[what], theirs[what])]
+
+
+def _basis(report: RobustnessReport) -> dict[str, Any]:
+    """What a report's figures rest on; None for an axis that it lacks."""
+    corruptions, ood, attacked, between = (
+        report.axes.get(axis) for axis in ("corruptions", "ood", "adversarial", "interpolation")
+    )
+    return {
+        "test set": report.content["data"]["fingerprint_sha256"],
+        "corruptions": corruptions
+        and (
+            report.content["seed"],
+            corruptions["mean_accuracy"]["n"],
+            sorted(corruptions["accuracy"]),
+            *(corruptions.get(key) for key in ("mode", "frost")),
+        ),
+        "out-of-distribution sets": ood and {name: found["fingerprint_sha256"] for name, found in ood.items()},
+        "attacks": attacked and (report.content["seed"], attacked["num_samples"], attacked["settings"]),
+        "pairs": between and between["fingerprint_sha256"],
+    }

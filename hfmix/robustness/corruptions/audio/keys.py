@@ -1,0 +1,37 @@
+"""What fixes a clip's randomness."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hfmix.utils.keyed_noise import ImageKeys
+
+
+@dataclass(frozen=True)
+class SoundKey:
+    """The key of one clip under one corruption.
+
+    Args:
+        seed: of the whole evaluation.
+        index: of the clip.
+        name: of the corruption.
+        severity: 1 to 5.
+    """
+
+    seed: int
+    index: int
+    name: str
+    severity: int
+
+    def normal(self, *shape: int, part: str = "noise") -> np.ndarray:
+        """Standard normal float64 of `shape`; another `part` is an independent draw."""
+        return self._keys(part).normal(shape)[0].double().numpy()
+
+    def coin(self) -> bool:
+        """True for one clip in two."""
+        return bool(self._keys("coin").uniform((1,)) < 0.5)
+
+    def _keys(self, part: str) -> ImageKeys:
+        name = f"{self.name}/{part}"
+        return ImageKeys(self.seed, self.index, name, self.severity, 1, torch.device("cpu"))

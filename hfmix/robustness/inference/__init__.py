@@ -1,0 +1,1 @@
+"""Forward passes over a data set: in batches, shared among processes, cached."""

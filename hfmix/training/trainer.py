@@ -1,0 +1,437 @@
+"""A transformers.Trainer that mixes its training batches on the device."""
+
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
+from transformers.utils.hub import PushInProgress
+
+from hfmix.hub.upload.publish import create_repository
+from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entropy
+from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
+from hfmix.mixing.inputs import mixed_inputs
+from hfmix.mixing.manifold import find_layer
+from hfmix.training.callbacks.set_epoch import TellEpoch
+from hfmix.training.callbacks.weight_average import WeightAverage
+from hfmix.training.checkpoints import (
+    check_run_facts,
+    checkpoint_to_resume,
+    restore_weights,
+    run_facts,
+    write_run_facts,
+)
+from hfmix.training.checks import check_trainer, notice_hooks, own_smoothing
+from hfmix.training.eval_padding import is_shared, without_repeats
+from hfmix.training.hub_pushes import Pushes, warn_of_failure
+from hfmix.training.lr_schedule import dropping
+from hfmix.training.metrics_log import TrainingLog
+
+_LOSSES = {"cross_entropy": mixed_cross_entropy, "binary_cross_entropy": mixed_binary_cross_entropy}
+
+
+class MixTrainer(Trainer):
+    """`transformers.Trainer` with a mixing policy; in every other way it is used as the stock Trainer is.
+
+    Batches keep their labels, (N,) class indices or (N, C) soft or multi-hot, until they are on the device. There,
+    in training only, a plan drawn from the key (seed, global step, micro-step, process) is applied to the model's
+    inputs, masks and lengths being joined, and the loss is ``sum of row losses / number of input examples`` over
+    the whole accumulated batch of all processes. Resuming gives the same plans again; two processes draw different
+    ones. Evaluation sees the labels as they are, without mixing.
+
+    Args:
+        policy: what to mix; None takes it from `args`, a `MixTrainingArguments`, or is ERM for other arguments.
+        *args, **kwargs: the stock Trainer's.
+
+    Raises:
+        ValueError: a `compute_loss_func` is given, the policy mixes at a layer that the model lacks, or an option
+            does not go with a mixed loss (`hfmix.training.checks.check_trainer`).
+    """
+
+    # the loss is normalised over the accumulated batch, so that the Trainer must not divide it once more
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+        if kwargs.pop("compute_loss_func", None) is not None:
+            raise ValueError("MixTrainer computes the loss of mixed rows itself: leave compute_loss_func out")
+        with own_smoothing(args[1] if len(args) > 1 else kwargs.get("args")):
+            # given to the stock Trainer, which then counts the examples of an accumulated batch for it
+            super().__init__(*args, **kwargs, compute_loss_func=self._loss)
+        self.model_accepts_loss_kwargs = False
+        # of a model that is none of transformers' there are none, and it would be given the labels in evaluation
+        self.label_names = self.label_names or ["labels"]
+        self.add_callback(TellEpoch())
+        check_trainer(self.args, self.model, self.eval_dataset)
+        self._given_policy = policy
+        self._own_arguments = {
+            name: value for name, value in vars(self.args).items() if name == "mix" or name[:4] in ("mix_", "ema_")
+        }
+        self._average: WeightAverage | None = None
+        self._take_arguments()
+        self._micro_step = (-1, 0)
+        self._until_backward: ExitStack | None = None
+        self._is_first_batch = True
+        self._log = TrainingLog()
+
+    def _take_arguments(self) -> None:
+        """Sets what follows from the arguments, which each trial of a search changes."""
+        self.policy = self._given_policy if self._given_policy is not None else _policy_of(self.args)
+        parts = [part for part in self.policy.parts() if isinstance(part, ManifoldMixup)]
+        hidden = {name for part in parts for name in part.layers} - {"input"}
+        for layer in sorted(hidden):
+            find_layer(self.model, layer)
+        if hidden:
+            notice_hooks(self.accelerator)
+        if self._average is not None:
+            self.remove_callback(self._average)
+        decay = getattr(self.args, "ema_decay", None)
+        self._average = None if decay is None else WeightAverage(decay)
+        if self._average is not None:
+            self.add_callback(self._average)
+        self._weights: Tensor | None = None
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Trains, from a checkpoint on if one is given; True takes the last whole one. See `transformers.Trainer`.
+
+        Raises:
+            ValueError: the checkpoint is not whole, or was written under another policy, seed, number of processes
+                or batch size, so that the training would not go on as it was.
+        """
+        if resume_from_checkpoint:
+            resume_from_checkpoint = checkpoint_to_resume(self.args.output_dir, resume_from_checkpoint)
+            check_run_facts(resume_from_checkpoint, run_facts(self))
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, Any]:
+        """The loss of a batch, mixed if the model is in training mode. See `transformers.Trainer.compute_loss`."""
+        name = self._label_name
+        labels = inputs.get(name)
+        if not isinstance(labels, Tensor) or labels.ndim not in (1, 2) or not len(labels):
+            kind = f"shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+            raise ValueError(
+                f"the batch's {name!r} are {kind}: MixTrainer takes (N,) class indices, (N, C) soft or multi-hot"
+            )
+        if self._is_first_batch:
+            self._meet(labels)
+        inputs = {key: value for key, value in inputs.items() if key != name}
+        if model.training:
+            plan = self._draw_plan(inputs, labels)
+            inputs = mixed_inputs(plan, inputs, self._main_input_name)
+        else:
+            plan = ERM().sample(len(labels))
+            if is_shared(self.accelerator):
+                plan = without_repeats(plan, self.accelerator)
+        if getattr(self.args, "channels_last", False):
+            inputs = _channels_last(inputs)
+        inputs = {**inputs, "labels": plan.targets(labels)}
+        self._plan = plan
+        mixing = mixing_at(model, plan)
+        if model.training and self._until_backward is not None:
+            # activation checkpointing runs the layer once more in the backward pass
+            self._until_backward.enter_context(mixing)
+            mixing = nullcontext()
+        with mixing:
+            loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if not model.training and is_shared(self.accelerator):
+            loss = self.accelerator.reduce(loss)
+        if not isinstance(outputs, dict):
+            outputs = {"logits": logits_of(outputs)}  # of a tuple the stock Trainer takes the first for the loss
+        return (loss, outputs) if return_outputs else loss
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Forward and backward of one micro-batch. See `transformers.Trainer.training_step`.
+
+        Raises:
+            TypeError: a subclass has a `compute_loss` that leaves MixTrainer's out.
+            FloatingPointError: on the CPU, the loss is not finite; on other devices the next log line raises it.
+        """
+        self._plan = None
+        with ExitStack() as self._until_backward:
+            self._until_backward.callback(setattr, self, "_until_backward", None)
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        if self._plan is None:
+            raise TypeError(
+                f"{type(self).__name__}.compute_loss leaves MixTrainer's out, so that nothing is mixed: "
+                f"call super().compute_loss in it, or use transformers.Trainer"
+            )
+        if loss.device.type == "cpu":
+            self._stop_where_not_finite()
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs, beside a training loss what `TrainingLog.entries` describes. See `transformers.Trainer.log`."""
+        if "loss" in logs and self._log.on_device is not None:
+            self._stop_where_not_finite()
+            sums = self.accelerator.gather(self._log.on_device.unsqueeze(0)).sum(0)
+            logs = {**logs, **self._log.entries(sums)}
+        super().log(logs, start_time)
+
+    def _stop_where_not_finite(self) -> None:
+        bad = self._log.first_bad()
+        if bad is not None:
+            step, row = bad
+            raise FloatingPointError(
+                f"the loss is not finite in step {step}, first in row {row} of a batch of process "
+                f"{self.args.process_index}: look for NaN or infinite inputs there, or lower the learning rate, "
+                f"{self.args.learning_rate}"
+            )
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | int | None:
+        # the stock Trainer counts the entries of the labels, of which soft ones have C an example
+        name = self._label_name
+        examples = [
+            {"labels": torch.zeros(len(batch[name]), device=batch[name].device)}
+            for batch in batch_samples
+            if isinstance(batch.get(name), Tensor)
+        ]
+        return super()._get_num_items_in_batch(examples, device)
+
+    def _draw_plan(self, inputs: dict[str, Any], labels: Tensor) -> MixPlan:
+        step = self.state.global_step
+        micro_step = self._micro_step[1] + 1 if self._micro_step[0] == step else 0
+        self._micro_step = (step, micro_step)
+        main_input = inputs[self._main_input_name]
+        return self.policy.sample(
+            len(main_input),
+            tuple(main_input.shape[1:]),
+            keyed_generator(self.args.seed, step, micro_step, self.args.process_index),
+            labels=labels,
+            inputs=main_input,
+            progress=step / self.state.max_steps if self.state.max_steps else 0.0,
+        )
+
+    def _meet(self, labels: Tensor) -> None:
+        """What is looked at once, in the first batch."""
+        config = getattr(self.model, "config", None)
+        num_classes = getattr(config, "num_labels", None)
+        if labels.device.type != "cpu" and num_classes:
+            # it waits for the device; on the CPU the loss checks every batch
+            targets = ERM().sample(len(labels)).targets(labels.cpu())
+            _LOSSES[self._loss_kind](torch.zeros(len(labels), num_classes), targets)
+        if labels.ndim == 2 and self._loss_kind == "binary_cross_entropy" and config is not None:
+            # saved with the model, it makes a pipeline's scores the sigmoids that were trained
+            config.problem_type = config.problem_type or "multi_label_classification"
+        self._is_first_batch = False
+
+    @property
+    def _label_name(self) -> str:
+        return self.label_names[0] if self.label_names else "labels"
+
+    @property
+    def _main_input_name(self) -> str:
+        return getattr(self.model, "main_input_name", "pixel_values")
+
+    def _loss(self, outputs: Any, targets: MixedTargets, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        logits, training = logits_of(outputs), self.model.training
+        rows = _LOSSES[self._loss_kind](
+            logits,
+            targets,
+            weight=self._class_weights(logits.device),
+            label_smoothing=self.args.label_smoothing_factor if training else 0.0,
+            reduction="none",
+        )
+        if training:
+            self._log.add(self._plan, targets, logits, rows, self.state.global_step)
+        loss = torch.dot(targets.row_weight.to(rows.dtype), rows)
+        return loss / (targets.num_inputs if num_items_in_batch is None else num_items_in_batch)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | None = None) -> Tensor | None:
+        if grad_norm is not None or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return super()._get_grad_norm(model, grad_norm)
+        # the stock Trainer clips to infinity for it, which writes every gradient once more
+        self.accelerator.unscale_gradients(self.optimizer)
+        return get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(
+        args: TrainingArguments, model: PreTrainedModel | None = None
+    ) -> tuple[Any, Any]:
+        """The optimizer of the arguments, SGD in its fused form too. See `transformers.Trainer`."""
+        kind, settings = Trainer.get_optimizer_cls_and_kwargs(args, model)
+        if kind is torch.optim.SGD and not args.fsdp:
+            settings["fused"] = True
+        return kind, settings
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
+        """The scheduler of the arguments, `lr_drop_epochs` among them. See `transformers.Trainer`."""
+        if self.lr_scheduler is None and getattr(self.args, "lr_drop_epochs", None):
+            self.lr_scheduler = dropping(self.args, optimizer or self.optimizer, num_training_steps)
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    @property
+    def _loss_kind(self) -> str:
+        kind = getattr(self.args, "loss_kind", "auto")
+        if kind != "auto":
+            return kind
+        config = getattr(self.model, "config", None)
+        multi_label = getattr(config, "problem_type", None) == "multi_label_classification"
+        return "binary_cross_entropy" if multi_label else "cross_entropy"
+
+    def _class_weights(self, device: torch.device) -> Tensor | None:
+        given = getattr(self.args, "class_weights", None)
+        if given is None:
+            return None
+        if self._weights is None or self._weights.device != device:
+            self._weights = torch.tensor([float(weight) for weight in given], device=device)
+        return self._weights
+
+    def call_model_init(self, trial: Any = None) -> nn.Module:
+        """The model of `model_init`, after a trial's seed where a search sets one. See `transformers.Trainer`."""
+        if trial is not None:
+            self._hp_search_setup(trial)
+            set_seed(self.args.seed)
+        return super().call_model_init(trial)
+
+    def _hp_search_setup(self, trial: Any) -> None:
+        if trial is not None:
+            vars(self.args).update(self._own_arguments)  # not those of the trial before
+        before = _policy_of(self.args)
+        super()._hp_search_setup(trial)
+        if self._given_policy is not None and _policy_of(self.args) != before:
+            raise ValueError("the search sets mix arguments, and MixTrainer was given a policy: leave policy out")
+        if trial is not None and self.model is not None:
+            self._take_arguments()
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        # anew where auto_find_batch_size begins again with a smaller batch
+        self._micro_step, self._log = (-1, 0), TrainingLog()
+        is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        if self.args.world_size > 1 and self.model_wrapped is self.model and not is_sharded:
+            # an evaluation has marked the net as prepared: it would not become DistributedDataParallel any more
+            self.model._is_accelerate_prepared = False
+        if getattr(self.args, "channels_last", False):
+            self.model.to(memory_format=torch.channels_last)
+        return super()._inner_training_loop(*args, **kwargs)
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Evaluates or predicts, with the average of the weights where `ema_decay` is set."""
+        with self.averaged_weights():
+            return super().evaluation_loop(*args, **kwargs)
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Within the block the model has what is measured and published for weights: their average, if any."""
+        return nullcontext() if self._average is None else self._average.in_place_of(self.model)
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Makes the repository that is pushed to, on the main process. See `transformers.Trainer`."""
+        if not self.is_world_process_zero():
+            return
+        name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+        private = bool(self.args.hub_private_repo if private is None else private)
+        self.hub_model_id = create_repository(name, private=private, token=token or self.args.hub_token)
+        self.push_in_progress, self._pushes = None, Pushes()
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> str | Future | None:
+        """Pushes the model with its processor and a card, in one commit, and returns the repository's URL.
+
+        Where ``output_dir`` holds a finished run of these very weights, that is what is pushed, as `hfmix push`
+        does it. `blocking` false returns a future of the URL. Of other keywords, which the stock Trainer has for
+        its card, `tags` are taken. On other processes than the main one it does nothing and returns None.
+        """
+        if self.hub_model_id is None:
+            self.init_hf_repo(token, private)
+        if not self.is_world_process_zero():
+            return None
+        self._finish_current_push()
+        job = self._start_push(commit_message or "End of training", kwargs.get("tags"), token, revision)
+        return job.result() if blocking else job
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        if not self.is_world_process_zero() or self.args.hub_strategy == "end":
+            return
+        is_busy = self.push_in_progress is not None and not self.push_in_progress.is_done()
+        if is_busy and not self.args.hub_always_push:
+            return
+        job = self._start_push(f"Training in progress, step {self.state.global_step}")
+        job.add_done_callback(warn_of_failure)
+        self.push_in_progress = PushInProgress([*(self.push_in_progress.jobs if is_busy else []), job])
+
+    def _start_push(
+        self,
+        message: str,
+        tags: str | list[str] | None = None,
+        token: str | None = None,
+        revision: str | None = None,
+    ) -> Future:
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        options = {"revision": revision or self.args.hub_revision, "token": token or self.args.hub_token}
+        tags = [tags] if isinstance(tags, str) else list(tags or [])
+        return self._pushes.start(self, message, tags, repo_id=self.hub_model_id, **options)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        is_checkpoint = Path(output_dir or "").name.startswith(PREFIX_CHECKPOINT_DIR)
+        if self._average is not None and is_checkpoint and self.args.should_save:
+            self._average.save(output_dir)
+        # a pickle of the arguments, which resuming does not read
+        if self.args.should_save:
+            Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if self.args.should_save:  # first, so that no whole checkpoint is without
+            folder = Path(self._get_output_dir(trial=trial), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+            write_run_facts(folder, run_facts(self))
+        super()._save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if model is None and self._restores_all:
+            restore_weights(self.model, resume_from_checkpoint)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self._average is not None:
+            self._average.load(resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        if self._restores_all and best is not None and Path(best).is_dir():
+            restore_weights(self.model, best)
+        else:
+            super()._load_best_model()
+        if self._average is not None and best is not None:
+            self._average.load(best)
+
+    @property
+    def _restores_all(self) -> bool:
+        """Whether the model is a plain one: not sharded over processes, not quantized, and without adapters."""
+        return (
+            isinstance(self.model, PreTrainedModel)
+            and not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+            and not getattr(self.model, "_hf_peft_config_loaded", False)
+            and getattr(self.model, "hf_quantizer", None) is None
+        )
+
+
+def _channels_last(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: x.contiguous(memory_format=torch.channels_last) if isinstance(x, Tensor) and x.ndim == 4 else x
+        for name, x in inputs.items()
+    }
+
+
+def _policy_of(args: Any) -> Policy:
+    return getattr(args, "policy", ERM)()
