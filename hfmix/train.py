@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, TimmWrapperForImageClassification, set
 from transformers.trainer_utils import EvalPrediction, has_length
 from transformers.utils import logging
 
-from hfmix.data.datasets.for_trainer import Feed, feed_of
+from hfmix.data.datasets.for_trainer import TrainerDatasets, datasets_for_trainer
 from hfmix.data.datasets.in_memory import InMemoryExamples
 from hfmix.data.datasets.streamed import StreamedData, load_streams
 from hfmix.data.labelled import LabelledData
@@ -42,7 +42,7 @@ from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import begin, check_free, finishing, is_finished
 from hfmix.training.arguments import MixTrainingArguments
 from hfmix.training.callbacks.energy import EnergyMeter
-from hfmix.training.callbacks.epoch_test import WatchTest
+from hfmix.training.callbacks.epoch_test import EpochTest
 from hfmix.training.checkpoints import last_whole_checkpoint
 from hfmix.training.trainer import MixTrainer
 from hfmix.utils.environment import environment
@@ -100,7 +100,7 @@ def train(recipe: Recipe) -> None:
         compute_metrics=average_precision if splits["train"].is_multi_label else accuracy,
     )
     if recipe.run.test_every_epoch:
-        trainer.add_callback(WatchTest(trainer, feed.test))
+        trainer.add_callback(EpochTest(trainer, feed.test))
     energy = EnergyMeter()
     trainer.add_callback(energy)
     if args.process_index == 0:
@@ -113,10 +113,10 @@ def train(recipe: Recipe) -> None:
     finish(recipe, trainer, processor, splits, ood, result.metrics, energy.used())
 
 
-def _feed(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData], processor: Any) -> Feed:
+def _feed(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData], processor: Any) -> TrainerDatasets:
     args = recipe.training
     with args.main_process_first(desc="decoding the images"):  # the others find what it has kept
-        feed = feed_of(
+        feed = datasets_for_trainer(
             splits,
             processor,
             recipe.data,

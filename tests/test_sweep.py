@@ -55,7 +55,7 @@ def test_the_table_holds_student_intervals_over_the_seeds(finished):
     """Against scipy's interval and its paired test, from the reports themselves."""
     nll = {
         name: [
-            dict(RobustnessReport.load(finished / name / f"seed{seed}").figures())["clean/nll"]["value"]
+            dict(RobustnessReport.load(finished / name / f"seed{seed}").estimates())["clean/nll"]["value"]
             for seed in (0, 1)
         ]
         for name in ("iris_erm", "iris_mixup")

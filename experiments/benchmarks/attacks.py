@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from timing import table
+from timing import benchmark_table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -88,7 +88,7 @@ def main() -> None:
         best = found[name].min() / found[other].min()
         rows.append([f"{name} ÷ {other}", f"{1000 * found[name].min():.1f} ms", f"{best:.3f}"])
         rows[-1] += [f"{np.median(ratios):.3f}", target]
-    print(table(["what", "fastest", "ratio of the fastest", "median ratio", "target"], rows))
+    print(benchmark_table(["what", "fastest", "ratio of the fastest", "median ratio", "target"], rows))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 from inputs import photographs
-from timing import interleaved, table
+from timing import benchmark_table, interleaved
 
 from hfmix import corrupt, corruption_names
 from hfmix.robustness.corruptions.image.constants import SEVERITIES
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=float, default=1.0, help="a multiple of the usual number of repeats")
     repeats = max(1, round(5 * parser.parse_args().repeats))
     rows = [row for size, count in SIZES for row in measure(size, count, repeats)]
-    print(table(["pixels", "corruption", "hfmix, ms", "imagecorruptions, ms", "faster"], rows))
+    print(benchmark_table(["pixels", "corruption", "hfmix, ms", "imagecorruptions, ms", "faster"], rows))
 
 
 if __name__ == "__main__":

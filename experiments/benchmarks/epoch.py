@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from inputs import PATTERN, cifar10
 from loading import BATCH, Source, stock
-from timing import machine, table
+from timing import benchmark_table, machine
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from hfmix import MixTrainer, MixTrainingArguments, Mixup, load_backbone
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for way, rate in rates.items()
     ]
     print(f"{machine()}\n\n{what}, ResNet-20, batches of {BATCH}, {options.steps} steps\n")
-    print(table(["way", "images a second", "50,000 images", "÷ the first"], rows))
+    print(benchmark_table(["way", "images a second", "50,000 images", "÷ the first"], rows))
 
 
 def _in_its_own_process(way: str, folder: Path, steps: int) -> float:

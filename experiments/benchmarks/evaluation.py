@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from PIL import Image
-from timing import table
+from timing import benchmark_table
 
 from hfmix import evaluate_robustness, load_backbone
 from hfmix.data.labelled import LabelledData
@@ -93,7 +93,7 @@ def main() -> None:
     ):
         ratios = [call() / bare(examples) for _ in range(options.repeats)]
         rows.append([what, str(examples), f"{min(ratios):.2f}", f"{np.median(ratios):.2f}", target])
-    print(table(["axes", "forward passes", "÷ bare ones, best", "median", "target"], rows))
+    print(benchmark_table(["axes", "forward passes", "÷ bare ones, best", "median", "target"], rows))
 
 
 if __name__ == "__main__":

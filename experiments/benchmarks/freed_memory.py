@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from timing import machine, table
+from timing import benchmark_table, machine
 from torch import Tensor
 
 from hfmix import load_backbone
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shown = f"{statistics.median(ratios):.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
         rows.append([case, shown, f"{statistics.median(peaks):.2f} ×"])
     print(f"{machine()}\n\nmedians of {options.pairs} pairs, {options.steps} steps each\n")
-    print(table(["what", "as fast", "highest use of memory"], rows))
+    print(benchmark_table(["what", "as fast", "highest use of memory"], rows))
 
 
 def _in_its_own_process(case: str, steps: int, keep: bool) -> tuple[float, float]:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from inputs import PATTERN, cifar10
 from PIL import Image
-from timing import machine, rounds, table
+from timing import benchmark_table, machine, rounds
 from timm.data import create_dataset, create_loader
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -227,8 +227,8 @@ def tables(rates: dict[str, dict[int, list[float]]], reference: str) -> str:
         [name, *(f"{statistics.median(found[n]):,.0f}" if n in found else "" for n in counts)]
         for name, found in rates.items()
     ]
-    beside = table(["pipeline", "workers", "images a second", f"{reference} ÷ it", "target"], rows)
-    return f"{beside}\n\n{table(['images a second with', *(f'{n} workers' for n in counts)], every)}"
+    beside = benchmark_table(["pipeline", "workers", "images a second", f"{reference} ÷ it", "target"], rows)
+    return f"{beside}\n\n{benchmark_table(['images a second with', *(f'{n} workers' for n in counts)], every)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

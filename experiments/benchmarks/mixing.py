@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Callable
 
 import torch
-from timing import interleaved, peak_bytes, table
+from timing import benchmark_table, interleaved, peak_bytes
 from timm.data import Mixup as TimmMixup
 from torchvision.transforms import v2
 
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=float, default=1.0, help="a multiple of the usual number of repeats")
     factor = parser.parse_args().repeats
     rows = [row for shape, repeats in SHAPES for row in measure(shape, max(1, round(repeats * factor)))]
-    print(table(["pixels", "what", "beside", "ratio", "target"], rows))
+    print(benchmark_table(["pixels", "what", "beside", "ratio", "target"], rows))
 
 
 if __name__ == "__main__":

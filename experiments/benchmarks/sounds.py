@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from timing import interleaved, table
+from timing import benchmark_table, interleaved
 
 from hfmix.robustness.corruptions.audio import AUDIO, corrupt_sound
 from hfmix.robustness.corruptions.audio.constants import CONSTANTS
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     torch.set_num_threads(1)
     rows = measure(parser.parse_args().repeats)
-    print(table(["corruption", "ms a clip", "audiomentations", "ratio", "target"], rows))
+    print(benchmark_table(["corruption", "ms a clip", "audiomentations", "ratio", "target"], rows))
 
 
 if __name__ == "__main__":

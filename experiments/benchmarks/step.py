@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from inputs import CLASSES, made_images
-from timing import machine, table
+from timing import benchmark_table, machine
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -172,13 +172,13 @@ def tables(beside: Beside) -> str:
         ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
         ratio = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
         rows.append([what, _ms(ours), beside_what, _ms(theirs), ratio, target])
-    first = table(["MixTrainer", "ms", "bare", "ms", "ratio", "target"], rows)
+    first = benchmark_table(["MixTrainer", "ms", "bare", "ms", "ratio", "target"], rows)
     total = statistics.median(whole)
     parts = [
         [part, _ms([step[part] for step in steps]), f"{statistics.median(s[part] for s in steps) / total:.1%}"]
         for part in (FETCH, PASSES, UPDATE, REST)
     ]
-    return f"{first}\n\n{table(['part of a step of MixTrainer', 'ms', 'share'], parts)}"
+    return f"{first}\n\n{benchmark_table(['part of a step of MixTrainer', 'ms', 'share'], parts)}"
 
 
 def _ms(seconds: Sequence[float]) -> str:

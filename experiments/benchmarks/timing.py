@@ -49,7 +49,7 @@ def peak_bytes(call: Callable[[], object]) -> int:
     return max(itertools.accumulate(event.nbytes() for event in in_order), default=0)
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
+def benchmark_table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 
 import torch
-from timing import interleaved, table
+from timing import benchmark_table, interleaved
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
@@ -90,7 +90,7 @@ def main() -> None:
                 ("regmixup", "stock Trainer, 2N", ""),
             ):
                 rows.append([net, name, beside, f"{seconds[name] / seconds[beside]:.3f}", target])
-    print(table(["net", "step", "beside", "ratio", "target"], rows))
+    print(benchmark_table(["net", "step", "beside", "ratio", "target"], rows))
 
 
 if __name__ == "__main__":

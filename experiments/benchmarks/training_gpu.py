@@ -26,7 +26,7 @@ import datasets
 import numpy as np
 import torch
 from inputs import PATTERN, cifar10
-from timing import machine, table
+from timing import benchmark_table, machine
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
@@ -295,12 +295,14 @@ def tables(cells: Sequence[Cell], peak: float) -> str:
         compiling = max(0.0, cell.first_epoch_seconds - seconds)
         rows.append([cell.net, cell.mode, *figures, f"{cell.peak_memory_gib:.1f}", f"{compiling:.0f}"])
         parts.append([cell.net, cell.mode, *(f"{value:.3f}" for value in cell.ms_per_step.values())])
-    found = [f"bf16 matmul: {peak / 1e12:.2f} TFLOP/s", table(header, rows)]
+    found = [f"bf16 matmul: {peak / 1e12:.2f} TFLOP/s", benchmark_table(header, rows)]
     measured = [cell for cell in cells if not cell.note]
     if measured:
-        found.append(table(["net", "mode", *(f"{name}, ms a step" for name in measured[0].ms_per_step)], parts))
+        found.append(
+            benchmark_table(["net", "mode", *(f"{name}, ms a step" for name in measured[0].ms_per_step)], parts)
+        )
         kernels = [[c.net, c.mode, f"{share:.1%}", f"`{name[:90]}`"] for c in measured for name, share in c.top]
-        found.append(table(["net", "mode", "of the kernels' time", "kernel"], kernels))
+        found.append(benchmark_table(["net", "mode", "of the kernels' time", "kernel"], kernels))
     return "\n\n".join(found)
 
 

@@ -24,7 +24,7 @@ from experiments.papers.shown_metrics import headlines_of
 from hfmix import policy_from_dict
 from hfmix.recipe import as_options, parse
 from hfmix.robustness.across_seeds import common_seeds
-from hfmix.robustness.estimates import figure
+from hfmix.robustness.estimates import estimate
 from hfmix.robustness.paired import pooled_differences
 from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import is_finished, training_seconds
@@ -122,11 +122,13 @@ def _find_runs(sweeps: Sequence[Path]) -> tuple[Runs, list[str]]:
 
 def _figures(report: RobustnessReport) -> dict[str, dict[str, Any]]:
     """Those of `headlines_of`; a corruption's is the mean over its severities, its interval that of theirs."""
-    found = dict(report.figures())
+    found = dict(report.estimates())
     for name, by_severity in report.axes.get("corruptions", {}).get("accuracy", {}).items():
         each = list(by_severity.values())
         ends = np.mean([one["ci95"] for one in each], 0)
-        found[f"corruptions/accuracy/{name}"] = figure(np.mean([one["value"] for one in each]), ends, each[0]["n"])
+        found[f"corruptions/accuracy/{name}"] = estimate(
+            np.mean([one["value"] for one in each]), ends, each[0]["n"]
+        )
     return {
         how.path: {key: _rounded(value) for key, value in found[how.path].items()} for how in headlines_of(found)
     }

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from hfmix.robustness.names import ATTACK_NAMES, BALL_NAMES
+from hfmix.robustness.names import ATTACK_NAMES, NORM_NAMES
 from hfmix.robustness.presentation.headlines import Headline
 
 
@@ -12,7 +12,7 @@ class Shown(NamedTuple):
     """The figures of one kind.
 
     Attributes:
-        pattern: of their paths in `RobustnessReport.figures`, as a regular expression with named parts.
+        pattern: of their paths in `RobustnessReport.estimates`, as a regular expression with named parts.
         title: with `{part}` for these.
         factor, digits: of the figure as text.
         main: whether they are in the README's table and in the picture.
@@ -75,5 +75,5 @@ def headlines_of(paths: Iterable[str], main: bool = False) -> list[Headline]:
 
 def _in_words(parts: dict[str, str]) -> dict[str, str]:
     words = {key: part.replace("_of_", "/").replace("_", " ") for key, part in parts.items()}
-    names = {"attack": ATTACK_NAMES, "norm": BALL_NAMES}
+    names = {"attack": ATTACK_NAMES, "norm": NORM_NAMES}
     return {key: names[key][parts[key]] if key in names else word for key, word in words.items()}

@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from hfmix.cli.parsing import Commands, add_test_set, count, launched, named
-from hfmix.robustness.names import ATTACK_NAMES, AXES, BALL_NAMES, DEFAULT_AXES
+from hfmix.robustness.names import ATTACK_NAMES, AXES, DEFAULT_AXES, NORM_NAMES
 
 
 def add(commands: Commands) -> None:
@@ -51,7 +51,7 @@ def add(commands: Commands) -> None:
         "--eps", nargs="+", help="radii, such as 8/255, in the input's own range [linf: 2/255 8/255; l2: 0.25 0.5]"
     )
     attacks.add_argument(
-        "--norms", nargs="+", choices=tuple(BALL_NAMES), default=["linf"], help="of the radii [linf]"
+        "--norms", nargs="+", choices=tuple(NORM_NAMES), default=["linf"], help="of the radii [linf]"
     )
     attacks.add_argument("--attack_steps", type=count, default=10, help="of ifgsm and pgd [10]")
     attacks.add_argument("--restarts", type=count, default=1, help="of pgd [1]")

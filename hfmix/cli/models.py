@@ -18,12 +18,12 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: Namespace) -> None:
-    from hfmix.hub.download.listing import list_models, table
+    from hfmix.hub.download.listing import list_models, models_table
     from hfmix.utils.text import printable
 
     models, unreadable = list_models(arguments.best, arguments.dataset, arguments.limit)
     on = f" that was measured on {printable(arguments.dataset)}" if arguments.dataset else ""
-    print(table(models) if models else f"no model{on} is on the Hub under the tag hfmix")
+    print(models_table(models) if models else f"no model{on} is on the Hub under the tag hfmix")
     if models:
         print("\nas their cards claim; `hfmix verify NAME` measures it again")
     if unreadable:

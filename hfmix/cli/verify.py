@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: Namespace) -> None:
     from hfmix.data.columns import Columns
-    from hfmix.hub.verification.verify import table, verify
+    from hfmix.hub.verification.verify import claims_table, verify
     from hfmix.utils.text import printable
 
     claims = verify(
@@ -56,7 +56,7 @@ def _run(arguments: Namespace) -> None:
         max_samples=arguments.max_samples,
         batch_size=arguments.batch_size,
     )
-    print(table(claims, arguments.all), flush=True)
+    print(claims_table(claims, arguments.all), flush=True)
     failed = [claim for claim in claims if claim.verdict == "failed"]
     if failed:
         first = printable(f"{failed[0].name}: {failed[0].why}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from hfmix.metrics.intervals import t_interval
 from hfmix.robustness.comparison import differing_bases
-from hfmix.robustness.presentation.headlines import Headline, headline_figures
+from hfmix.robustness.presentation.headlines import Headline, headline_estimates
 from hfmix.robustness.report import RobustnessReport
 from hfmix.utils.text import markdown_table
 
@@ -26,7 +26,7 @@ DIFFERENCES = (
 def summarise(reports: Mapping[str, ReportsBySeed]) -> dict[str, Any]:
     """What `sweep_text` and `draw_sweep` show, as plain JSON.
 
-    By recipe: ``seeds``; ``figures``, by their path in `RobustnessReport.figures`, those of `headline_figures`;
+    By recipe: ``seeds``; ``figures``, those of `headline_estimates` by their path in `RobustnessReport.estimates`;
     and, where an earlier recipe was measured on the same data under a common seed, ``difference``, with the first
     such recipe's name (``to``), the common ``seeds`` and their ``figures``. Each figure has its ``mean``, the
     ``ci95`` of that over the seeds (None for one seed) and the ``values`` by seed.
@@ -50,7 +50,9 @@ def summarise(reports: Mapping[str, ReportsBySeed]) -> dict[str, Any]:
 def shown_headlines(reports: Mapping[str, ReportsBySeed]) -> list[Headline]:
     """How the headline figures of all these reports are shown, each once."""
     return list(
-        dict.fromkeys(how for by_seed in reports.values() for r in by_seed.values() for how in headline_figures(r))
+        dict.fromkeys(
+            how for by_seed in reports.values() for r in by_seed.values() for how in headline_estimates(r)
+        )
     )
 
 
@@ -75,7 +77,7 @@ def over_seeds(values: Mapping[int, float]) -> dict[str, Any]:
 def _over_seeds(by_seed: ReportsBySeed) -> dict[str, Any]:
     values: dict[str, dict[int, float]] = {}
     for seed, report in sorted(by_seed.items()):
-        for how, figure in headline_figures(report).items():
+        for how, figure in headline_estimates(report).items():
             values.setdefault(how.path, {})[seed] = figure["value"]
     return {path: over_seeds(its) for path, its in values.items()}
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hfmix.robustness.presentation.headlines import Headline, headline_figures, headlines, show_difference
+from hfmix.robustness.presentation.headlines import Headline, headline_estimates, headlines, show_difference
 from hfmix.robustness.report import RobustnessReport
 from hfmix.utils.text import markdown_table
 
@@ -53,11 +53,11 @@ def _differences(reports: Mapping[str, RobustnessReport]) -> dict[str, dict[str,
     from hfmix.robustness.paired import paired_differences
 
     (_, first), *others = reports.items()
-    ours, found = dict(first.figures()), {}
+    ours, found = dict(first.estimates()), {}
     for name, other in others:
         if first.predictions is None or other.predictions is None:
             continue
-        theirs = dict(other.figures())
+        theirs = dict(other.estimates())
         paired = paired_differences(first.predictions, other.predictions, first.content["seed"])
         found[name] = {path: paired[path] for path in ours if path in theirs and path in paired}
     return found
@@ -66,7 +66,7 @@ def _differences(reports: Mapping[str, RobustnessReport]) -> dict[str, dict[str,
 def _difference_text(reports: Mapping[str, RobustnessReport], differences: Mapping[str, Mapping[str, Any]]) -> str:
     """The second table, and which runs are not in it."""
     first, *others = reports
-    shown = list(headline_figures(reports[first]))
+    shown = list(headline_estimates(reports[first]))
     rows = {name: _shown_differences(differences[name], shown) for name in others if name in differences}
     text = ""
     if rows:

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from hfmix.robustness.estimates import Predictions
 
 
-def figure(value: float, interval: tuple[float, float], n: int) -> dict[str, Any]:
+def estimate(value: float, interval: tuple[float, float], n: int) -> dict[str, Any]:
     """One figure of a report: the value, its 95 % interval, and how many examples it rests on."""
     return {"value": float(value), "ci95": [float(bound) for bound in interval], "n": int(n)}
 
 
-def iter_figures(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def iter_estimates(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
     if not isinstance(node, dict):
         return
     if {"value", "ci95", "n"} <= node.keys():
         yield "/".join(path), node
         return
     for key, child in node.items():
-        yield from iter_figures(child, (*path, key))
+        yield from iter_estimates(child, (*path, key))
 
 
 PREDICTIONS_FILE = "predictions.safetensors"

@@ -22,7 +22,7 @@ from hfmix.robustness.axes.memorization import LearningCurve
 from hfmix.robustness.axes.ood_scores import NEIGHBOURS
 from hfmix.robustness.context import Asked, EvaluationSets, check_kind, passes
 from hfmix.robustness.corruptions.cifar_c import CifarC
-from hfmix.robustness.inference.cache import Pieces
+from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.inference.sharding import num_processes
 from hfmix.robustness.measure import measure
@@ -141,7 +141,7 @@ def evaluate_robustness(
     if reference is not None and not {"ood", "interpolation", "memorization"}.isdisjoint(axes):
         training = _labelled(reference, columns, "reference", test.class_names)
         check_kind(training, test)  # now: what can be measured is tried on it
-    trial = Runner(model, preprocessor, batch_size, Pieces(None, model), alone=True)
+    trial = Runner(model, preprocessor, batch_size, ResultCache(None, model), alone=True)
     left_out |= _impossible(axes, trial, test, training)
     axes = [axis for axis in axes if axis not in left_out]
     if "adversarial" in axes:
@@ -175,14 +175,14 @@ def evaluate_robustness(
     )
     sets.check()
     prepared = preprocessor.features(test.example(0)) if keep is not None else {}
-    runner = Runner(model, preprocessor, batch_size, Pieces(keep, model, prepared))
+    runner = Runner(model, preprocessor, batch_size, ResultCache(keep, model, prepared))
     asked = Asked(axes, corruptions, groups or {}, mode, threats, pairs, learning_curve, seed)
     if progress:
         say_how_long(runner, sets, asked)
     own = sum(passes(sets, asked).values()) // num_processes()
     with tqdm(total=own, unit="pass", desc="robustness", disable=not progress) as bar:
         found = measure(runner, sets, asked, bar)
-    runner.pieces.clear()
+    runner.cache.clear()
     return RobustnessReport(
         {
             "schema_version": SCHEMA_VERSION,

@@ -5,4 +5,4 @@ DEFAULT_AXES = ("clean", "calibration", "selective", "corruptions", "shift", "oo
 AXES = (*DEFAULT_AXES, "adversarial", "interpolation", "memorization")
 # from the weakest to the strongest
 ATTACK_NAMES = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD", "autoattack": "AutoAttack"}
-BALL_NAMES = {"linf": "L∞", "l2": "L2"}
+NORM_NAMES = {"linf": "L∞", "l2": "L2"}

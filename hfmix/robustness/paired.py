@@ -7,7 +7,7 @@ import numpy as np
 from hfmix.metrics.calibration import calibration_errors
 from hfmix.metrics.detection import Thresholds, auroc_of_counts
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
-from hfmix.robustness.estimates import Predictions, figure
+from hfmix.robustness.estimates import Predictions, estimate
 
 # the statistic of D resamples, from how often each example is drawn: (D, N), for AUROC (D, N) and (D, M)
 Statistic = Callable[..., np.ndarray]
@@ -105,7 +105,7 @@ def _figure(differences: Sequence[tuple[Statistic, Examples]], seed: int) -> dic
 
     value = float(mean(*(np.ones((1, size)) for size in sizes))[0])
     draws = [mean(*counts) for counts in bootstrap_counts(*sizes, seed=seed)]
-    return figure(value, interval_of_draws(value, np.concatenate(draws)), sum(sizes))
+    return estimate(value, interval_of_draws(value, np.concatenate(draws)), sum(sizes))
 
 
 def _places(examples: Sequence[np.ndarray]) -> list[np.ndarray]:

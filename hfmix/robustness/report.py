@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hfmix.robustness.estimates import iter_figures
+from hfmix.robustness.estimates import iter_estimates
 
 if TYPE_CHECKING:
     from hfmix.robustness.estimates import Predictions
@@ -63,9 +63,11 @@ class RobustnessReport:
         """What to divide the logits by for calibrated probabilities, where it was fitted on validation data."""
         return self.axes.get("calibration", {}).get("temperature_scaled", {}).get("temperature")
 
-    def figures(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def estimates(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """All figures, each under its path in `axes`, such as ``corruptions/contrast/5/accuracy``."""
-        yield from iter_figures(self.axes, ())
+        yield from iter_estimates(self.axes, ())
+
+    figures = estimates  # the name that it had before
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -90,7 +92,7 @@ class RobustnessReport:
         with (folder / "robustness.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(CSV_COLUMNS)
-            for path, found in self.figures():
+            for path, found in self.estimates():
                 table.writerow([path.partition("/")[0], path, found["value"], *found["ci95"], found["n"]])
         drawn = draw_report(self, folder / "figures")
         (folder / "report.html").write_text(page(self, drawn), encoding="utf-8")

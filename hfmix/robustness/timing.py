@@ -7,7 +7,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hfmix.robustness.context import Asked, EvaluationSets, passes
-from hfmix.robustness.inference.cache import Pieces
+from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
 
 
@@ -15,7 +15,7 @@ def say_how_long(runner: Runner, sets: EvaluationSets, asked: Asked) -> None:
     """Prints an estimate from a few timed batches of few examples."""
     few = sets.test.select(np.arange(min(len(sets.test), 2 * runner.batch_size, 64)))
     untimed = Runner(
-        runner.model, runner.preprocessor, min(runner.batch_size, 32), Pieces(None, runner.model), alone=True
+        runner.model, runner.preprocessor, min(runner.batch_size, 32), ResultCache(None, runner.model), alone=True
     )
     with tqdm(disable=True) as bar:
         untimed.outputs(few.select(np.arange(min(len(few), 4))), bar)  # what is done once

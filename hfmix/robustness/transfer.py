@@ -18,11 +18,11 @@ from hfmix.metrics import wilson_interval
 from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
 from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
-from hfmix.robustness.estimates import figure
-from hfmix.robustness.inference.cache import Pieces
+from hfmix.robustness.estimates import estimate
+from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Outputs, Runner
 from hfmix.robustness.inference.sharding import num_processes
-from hfmix.robustness.names import ATTACK_NAMES, BALL_NAMES
+from hfmix.robustness.names import ATTACK_NAMES, NORM_NAMES
 from hfmix.robustness.presentation.headlines import show
 from hfmix.robustness.presentation.style import STYLE
 from hfmix.robustness.report import SCHEMA_VERSION
@@ -91,7 +91,7 @@ def transfer_matrix(
         clean = transfer.clean(bar)
         fingerprint = next(iter(clean.values())).fingerprint
         right = {name: transfer.made_on(name, bar) for name in models}
-    transfer.pieces.clear()
+    transfer.cache.clear()
     return {
         "schema_version": SCHEMA_VERSION,
         "models": {
@@ -160,15 +160,15 @@ class _Transfer:
         example = data.example(0)
         inputs = {name: p.features(example) for name, p in preprocessors.items()} if keep is not None else {}
         self.alone = {
-            name: Runner(model, preprocessors[name], batch_size, Pieces(keep, model, inputs.get(name)))
+            name: Runner(model, preprocessors[name], batch_size, ResultCache(keep, model, inputs.get(name)))
             for name, (model, _) in models.items()
         }
         # what is right depends on all of them
         together = nn.ModuleList(model for model, _ in models.values())
         of_all = {f"{i} {key}": value for i, of in enumerate(inputs.values()) for key, value in of.items()}
-        self.pieces = Pieces(keep, together, of_all)
+        self.cache = ResultCache(keep, together, of_all)
         self.runners = {
-            name: Runner(together, preprocessor, batch_size, self.pieces)
+            name: Runner(together, preprocessor, batch_size, self.cache)
             for name, preprocessor in preprocessors.items()
         }
 
@@ -262,7 +262,7 @@ def _check_alike(attacked: Mapping[str, AttackedModel], data: LabelledData) -> N
 
 
 def _accuracy(right: np.ndarray) -> dict[str, Any]:
-    return figure(right.mean(), wilson_interval(int(right.sum()), len(right)), len(right))
+    return estimate(right.mean(), wilson_interval(int(right.sum()), len(right)), len(right))
 
 
 def transfer_title(found: Mapping[str, Any]) -> str:
@@ -270,4 +270,4 @@ def transfer_title(found: Mapping[str, Any]) -> str:
     attack = found["attack"]
     steps = "" if attack["name"] == "fgsm" else f", {attack['steps']} steps"
     radius = eps_name(attack["eps"]).replace("_of_", "/")
-    return f"{ATTACK_NAMES[attack['name']]}{steps}, {BALL_NAMES[attack['norm']]} ≤ {radius}"
+    return f"{ATTACK_NAMES[attack['name']]}{steps}, {NORM_NAMES[attack['norm']]} ≤ {radius}"

@@ -119,7 +119,7 @@ def check_device(args: TrainingArguments) -> None:
 
 
 @contextmanager
-def own_smoothing(args: TrainingArguments | None) -> Iterator[None]:
+def hide_label_smoothing(args: TrainingArguments | None) -> Iterator[None]:
     """Hides `label_smoothing_factor` from the stock Trainer, whose smoother takes class indices only."""
     factor = getattr(args, "label_smoothing_factor", 0.0)
     if factor:
@@ -131,7 +131,7 @@ def own_smoothing(args: TrainingArguments | None) -> Iterator[None]:
             args.label_smoothing_factor = factor
 
 
-def notice_hooks(accelerator: Accelerator) -> None:
+def recompile_on_hook_change(accelerator: Accelerator) -> None:
     """Lets a compiled model see that another layer mixes than in the step it was compiled in: a graph for each."""
     if accelerator.state.dynamo_plugin.backend != DynamoBackend.NO:
         torch._dynamo.config.skip_nnmodule_hook_guards = False

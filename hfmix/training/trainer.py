@@ -20,7 +20,7 @@ from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entr
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.manifold import find_layer
-from hfmix.training.callbacks.set_epoch import TellEpoch
+from hfmix.training.callbacks.set_epoch import SetEpoch
 from hfmix.training.callbacks.weight_average import WeightAverage
 from hfmix.training.checkpoints import (
     check_run_facts,
@@ -29,7 +29,7 @@ from hfmix.training.checkpoints import (
     run_facts,
     write_run_facts,
 )
-from hfmix.training.checks import check_trainer, notice_hooks, own_smoothing
+from hfmix.training.checks import check_trainer, hide_label_smoothing, recompile_on_hook_change
 from hfmix.training.eval_padding import is_shared, without_repeats
 from hfmix.training.hub_pushes import Pushes, warn_of_failure
 from hfmix.training.lr_schedule import dropping
@@ -62,13 +62,13 @@ class MixTrainer(Trainer):
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
         if kwargs.pop("compute_loss_func", None) is not None:
             raise ValueError("MixTrainer computes the loss of mixed rows itself: leave compute_loss_func out")
-        with own_smoothing(args[1] if len(args) > 1 else kwargs.get("args")):
+        with hide_label_smoothing(args[1] if len(args) > 1 else kwargs.get("args")):
             # given to the stock Trainer, which then counts the examples of an accumulated batch for it
             super().__init__(*args, **kwargs, compute_loss_func=self._loss)
         self.model_accepts_loss_kwargs = False
         # of a model that is none of transformers' there are none, and it would be given the labels in evaluation
         self.label_names = self.label_names or ["labels"]
-        self.add_callback(TellEpoch())
+        self.add_callback(SetEpoch())
         check_trainer(self.args, self.model, self.eval_dataset)
         self._given_policy = policy
         self._own_arguments = {
@@ -89,7 +89,7 @@ class MixTrainer(Trainer):
         for layer in sorted(hidden):
             find_layer(self.model, layer)
         if hidden:
-            notice_hooks(self.accelerator)
+            recompile_on_hook_change(self.accelerator)
         if self._average is not None:
             self.remove_callback(self._average)
         decay = getattr(self.args, "ema_decay", None)
@@ -126,7 +126,7 @@ class MixTrainer(Trainer):
                 f"the batch's {name!r} are {kind}: MixTrainer takes (N,) class indices, (N, C) soft or multi-hot"
             )
         if self._is_first_batch:
-            self._meet(labels)
+            self._check_first_batch(labels)
         inputs = {key: value for key, value in inputs.items() if key != name}
         if model.training:
             plan = self._draw_plan(inputs, labels)
@@ -216,7 +216,7 @@ class MixTrainer(Trainer):
             progress=step / self.state.max_steps if self.state.max_steps else 0.0,
         )
 
-    def _meet(self, labels: Tensor) -> None:
+    def _check_first_batch(self, labels: Tensor) -> None:
         """What is looked at once, in the first batch."""
         config = getattr(self.model, "config", None)
         num_classes = getattr(config, "num_labels", None)

@@ -16,7 +16,7 @@ from experiments.papers.collect import main as collect_main
 from hfmix import metrics
 from hfmix.cli import main as hfmix
 from hfmix.recipe import parse
-from hfmix.robustness.estimates import figure, save_predictions
+from hfmix.robustness.estimates import estimate, save_predictions
 from hfmix.robustness.report import RobustnessReport
 
 N, M, SEEDS = 400, 300, (0, 1)
@@ -51,13 +51,13 @@ def report(found, axes=("corruptions", "ood", "adversarial", "interpolation"), s
     """What an evaluation would say of these predictions, of the axes given."""
 
     def mean(values):
-        return figure(values.mean(), metrics.mean_interval(values.astype(float)), len(values))
+        return estimate(values.mean(), metrics.mean_interval(values.astype(float)), len(values))
 
-    detected = figure(metrics.auroc(found["confidence"], found["msp/far"]), (0.1, 0.9), N + M)
+    detected = estimate(metrics.auroc(found["confidence"], found["msp/far"]), (0.1, 0.9), N + M)
     every = {
         "corruptions": {
             "mean_accuracy": mean(found["corrupted_accuracy"]),
-            "accuracy": {"fog": {str(s): figure(1 - s / 10, (0.9 - s / 10, 1), N) for s in range(1, 6)}},
+            "accuracy": {"fog": {str(s): estimate(1 - s / 10, (0.9 - s / 10, 1), N) for s in range(1, 6)}},
         },
         "ood": {"far": {"fingerprint_sha256": "far", "msp": {"auroc": detected, "fpr95_ood_positive": detected}}},
         "adversarial": {
@@ -148,7 +148,7 @@ def test_figures_are_those_of_the_reports(sweep, collected):
     for name in ("erm_resnet20", "regmixup_resnet20"):
         for seed in SEEDS:
             kept = collected["recipes"][name]["runs"][str(seed)]["figures"]
-            found = dict(RobustnessReport.load(sweep / name / f"seed{seed}").figures())
+            found = dict(RobustnessReport.load(sweep / name / f"seed{seed}").estimates())
             for path in ("clean/accuracy", "ood/far/msp/fpr95_ood_positive", "interpolation/miss_rate"):
                 assert kept[path]["value"] == pytest.approx(found[path]["value"], rel=1e-5)
                 assert kept[path]["ci95"] == pytest.approx(found[path]["ci95"], rel=1e-5)
@@ -416,7 +416,7 @@ def test_a_real_sweep_becomes_a_page(tmp_path):
     assert " --train_file DATA/mine.csv " in run["command"] and run["environment"]["versions"]["torch"]
     assert str(tmp_path) not in out.read_text() and "| ERM " in pages.page("iris", content)
     nll = [
-        dict(RobustnessReport.load(tmp_path / f"iris/iris_{mix}/seed1").figures())["clean/nll"]["value"]
+        dict(RobustnessReport.load(tmp_path / f"iris/iris_{mix}/seed1").estimates())["clean/nll"]["value"]
         for mix in ("erm", "mixup")
     ]
     found = difference(content, "iris_mixup", "iris_erm", "clean/nll")

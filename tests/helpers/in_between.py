@@ -9,7 +9,7 @@ from hfmix.data.kinds import preprocessor_for
 from hfmix.data.kinds.table import TableCells
 from hfmix.data.labelled import LabelledData
 from hfmix.robustness.axes.interpolation import interpolation_axis
-from hfmix.robustness.inference.cache import Pieces
+from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
 
 
@@ -25,7 +25,7 @@ def as_they_are(rows, return_tensors):
 
 
 def measure(model, data, pairs, seed=0, processor=as_they_are, batch_size=8, steps=11, keep=None):
-    runner = Runner(model, preprocessor_for(data.kind, processor), batch_size, Pieces(keep, model))
+    runner = Runner(model, preprocessor_for(data.kind, processor), batch_size, ResultCache(keep, model))
     with tqdm(disable=True) as bar:
         return interpolation_axis(runner, data, pairs, seed, bar, steps)
 

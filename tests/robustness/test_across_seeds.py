@@ -6,19 +6,19 @@ import pytest
 from layout import check_layout
 
 from hfmix.robustness.across_seeds import over_seeds, shown_headlines, summarise, sweep_text
-from hfmix.robustness.estimates import figure
+from hfmix.robustness.estimates import estimate
 from hfmix.robustness.presentation.style import COLOURS, STYLE
 from hfmix.robustness.presentation.sweep import sweep_figure
 from hfmix.robustness.report import RobustnessReport
 
 
 def report(accuracy, data="a", **axes):
-    clean = {"accuracy": figure(accuracy, (accuracy - 0.1, accuracy + 0.1), 50)}
+    clean = {"accuracy": estimate(accuracy, (accuracy - 0.1, accuracy + 0.1), 50)}
     return RobustnessReport({"data": {"fingerprint_sha256": data}, "seed": 0, "axes": {"clean": clean, **axes}})
 
 
 def detection(auroc):
-    found = {key: figure(auroc, (auroc, auroc), 50) for key in ("auroc", "fpr95_ood_positive")}
+    found = {key: estimate(auroc, (auroc, auroc), 50) for key in ("auroc", "fpr95_ood_positive")}
     return {"far": {"fingerprint_sha256": "b", "msp": found}}
 
 

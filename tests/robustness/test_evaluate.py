@@ -68,7 +68,7 @@ def test_corruption_lies_between_crop_and_normalisation(backbone, report):
 def test_the_batch_size_changes_nothing(backbone, report, batch_size):
     ood = {"other": pictures(seed=1)}
     again = evaluate_robustness(*backbone, pictures(), ood=ood, batch_size=batch_size, progress=False)
-    for (name, ours), (_, theirs) in zip(again.figures(), report.figures(), strict=True):
+    for (name, ours), (_, theirs) in zip(again.estimates(), report.estimates(), strict=True):
         assert ours["value"] == pytest.approx(theirs["value"], rel=1e-5, abs=1e-6), name
 
 
@@ -95,7 +95,7 @@ def test_a_report_says_what_it_rests_on_and_what_it_left_out(backbone, report, t
     other = evaluate_robustness(*backbone, changed, axes=["clean"], progress=False)
     assert other.content["data"]["fingerprint_sha256"] != small.content["data"]["fingerprint_sha256"]
     assert small.content["versions"]["torch"] and small.content["schema_version"] == 1
-    for name, figure in report.figures():
+    for name, figure in report.estimates():
         low, high = figure["ci95"]
         assert low <= figure["value"] <= high and figure["n"] > 0, name
     report.save(tmp_path)

@@ -92,13 +92,13 @@ def test_the_csv_holds_every_figure(report, folder):
         }
         for row in rows
     }
-    assert read == dict(report.figures()) and len(rows) == len(read)
+    assert read == dict(report.estimates()) and len(rows) == len(read)
     assert {row["axis"] for row in rows} == set(report.axes)
 
 
 def test_the_page_holds_every_figure_once(report, page):
     by_class = report.axes["clean"]["accuracy_by_class"]["accuracy"]
-    expected = [found["value"] for _, found in report.figures()] + by_class
+    expected = [found["value"] for _, found in report.estimates()] + by_class
     assert sorted(page.values) == sorted(expected)
     accuracy = report.axes["clean"]["accuracy"]
     low, high = (f"{100 * bound:.2f}" for bound in accuracy["ci95"])
@@ -129,7 +129,7 @@ def test_the_page_says_what_it_rests_on(report, page):
     for text in (*report.axes["corruptions"]["quirks"].values(), "The frost is", "Mode: parity"):
         assert text in page.text
     assert "no features of training data given" in page.text  # why k-NN is missing
-    for path, _ in report.figures():
+    for path, _ in report.estimates():
         assert CONVENTIONS[convention_of(path)][1] in page.text, path
 
 

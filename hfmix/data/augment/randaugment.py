@@ -18,7 +18,7 @@ _FACTORS = 4  # uniform variates a layer: which operation, whether, how strong, 
 
 
 @dataclass(frozen=True)
-class LevelOps:
+class BatchRandAugment:
     """One batch's draw for RandAugment (arXiv 1909.13719) in timm's form, of L layers.
 
     Attributes:
@@ -36,7 +36,7 @@ class LevelOps:
     @classmethod
     def sample(
         cls, rows: np.ndarray, seed: int, epoch: int, magnitude: float = 9, num_layers: int = 2
-    ) -> "LevelOps":
+    ) -> "BatchRandAugment":
         """Drawn as for timm's ``rand-m{magnitude}-mstd0.5-inc1``, by (seed, epoch, each image's row) alone.
 
         A layer's operation is drawn evenly, the same may come twice; its magnitude is normal about `magnitude`.

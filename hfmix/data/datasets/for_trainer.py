@@ -17,7 +17,7 @@ from hfmix.data.sources.open import Split
 
 
 @dataclass(frozen=True)
-class Feed:
+class TrainerDatasets:
     """Data sets, and what makes a batch of their examples.
 
     Attributes:
@@ -32,7 +32,7 @@ class Feed:
     collate: Callable[[Any], dict[str, torch.Tensor]]
 
 
-def feed_of(
+def datasets_for_trainer(
     splits: Mapping[Split, LabelledData | StreamedData],
     processor: Any,
     args: DataArguments,
@@ -41,7 +41,7 @@ def feed_of(
     channels_last: bool = False,
     with_test: bool = False,
     say: Callable[[str], None] | None = None,
-) -> Feed:
+) -> TrainerDatasets:
     """The splits as `args` say: read as they are needed, streamed, or in memory where they fit.
 
     Args:
@@ -58,7 +58,7 @@ def feed_of(
     if args.data_in_memory:
         settings = {"device": device, "channels_last": channels_last, "progress": say is not None}
         try:
-            return Feed(
+            return TrainerDatasets(
                 InMemoryExamples(splits["train"], processor, args, seed, **settings),
                 *_validation_and_test(wanted, lambda data: InMemoryExamples(data, processor, **settings)),
                 InMemoryExamples.collate,
@@ -66,7 +66,7 @@ def feed_of(
         except MemoryError as error:
             if say is not None:
                 say(f"data_in_memory: {error}: reading them as they are needed")
-    return Feed(
+    return TrainerDatasets(
         _training_examples(splits["train"], processor, args, seed),
         *_validation_and_test(wanted, lambda data: Examples(data, transform_for(data, processor))),
         preprocessor_for(splits["train"].kind, processor).collate,

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from hfmix.data.arguments import DataArguments
 from hfmix.data.augment.batch import ShiftFlipCut, cut_out_
 from hfmix.data.augment.image import kind_of_augmentation, randaugment_magnitude
-from hfmix.data.augment.randaugment import LevelOps
+from hfmix.data.augment.randaugment import BatchRandAugment
 from hfmix.data.datasets.decoded_cache import check_memory, decoded
 from hfmix.data.kinds.image import ImagePreprocessor, input_size
 from hfmix.data.labelled import LabelledData
@@ -99,7 +99,7 @@ class InMemoryExamples(Dataset):
             levels = cut.apply(self.images, where)
             if self.augment.augmentation == "randaugment_levels":
                 magnitude = randaugment_magnitude(self.augment)
-                levels = LevelOps.sample(rows, self.seed, int(self._epoch), magnitude).apply(levels)
+                levels = BatchRandAugment.sample(rows, self.seed, int(self._epoch), magnitude).apply(levels)
         pixels = self.preprocessor.normalize(levels, self.format)
         if cut is not None and cut.centre is not None:
             cut_out_(pixels, cut.centre, self.augment.cutout)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hfmix.robustness.comparison import differing_bases
-from hfmix.robustness.presentation.headlines import headline_figures, show, show_difference
+from hfmix.robustness.presentation.headlines import headline_estimates, show, show_difference
 from hfmix.robustness.report import RobustnessReport
 from hfmix.utils.text import plain
 
@@ -58,8 +58,8 @@ def compare_with(report: RobustnessReport, baseline: str | Path) -> dict[str, An
         raise ValueError(
             f"the baseline {name} was measured on different {differing[0]}: their figures don't compare"
         )
-    theirs = dict(other.figures())
-    paths = [how.path for how in headline_figures(report) if how.path in theirs]
+    theirs = dict(other.estimates())
+    paths = [how.path for how in headline_estimates(report) if how.path in theirs]
     paired = {}
     if report.predictions is not None and other.predictions is not None:
         paired = paired_differences(other.predictions, report.predictions, other.content["seed"])
@@ -112,7 +112,7 @@ def robustness_table(
         label = plain(baseline["policy"] or baseline["name"])
         head = (measured_on, "this model", f"baseline ({label})", "difference")
     rows = [head]
-    for how, found in headline_figures(report).items():
+    for how, found in headline_estimates(report).items():
         row = (plain(how.title), _unbroken(show(found, how.factor, how.digits)))
         if baseline is not None:
             theirs, difference = (baseline[part].get(how.path) for part in ("figures", "differences"))

@@ -177,7 +177,7 @@ def _sampling_rate(run: Path) -> int | None:
 def eval_results(report: RobustnessReport, dataset: str, task: str) -> list[EvalResult]:
     """Figures for the model-index, the others being in ``robustness.json``; each has a name of its own."""
     results = []
-    for path, found in report.figures():
+    for path, found in report.estimates():
         if not _is_listed(path):
             continue
         axis, *rest = path.split("/")

@@ -68,7 +68,7 @@ def list_models(
     return found[:limit], unreadable
 
 
-def table(models: Sequence[ListedModel]) -> str:
+def models_table(models: Sequence[ListedModel]) -> str:
     """Models and their figures as a table for a terminal."""
     rows = [["model", "measured on", *(title for title, _, _ in FIGURES.values()), "downloads"]]
     for model in models:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hfmix.hub.upload.commit import LocalFile, commit, differing, files_at
 from hfmix.hub.upload.error_messages import reason, without_token
-from hfmix.hub.upload.retry import Patience
+from hfmix.hub.upload.retry import Retry
 from hfmix.hub.upload.run_checks import check_finished_run
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _patiently(step: Callable[["HfApi", str], str], repo_id: str, token: str | N
     """What `step` returns in the end, given the client and a token that was checked; else a PushError."""
     from huggingface_hub import HfApi
 
-    api, trying, token = HfApi(library_name="hfmix"), Patience(patience), _resolved(token)
+    api, trying, token = HfApi(library_name="hfmix"), Retry(patience), _resolved(token)
     try:
         _check_token(token)
         return trying.keep_trying(
@@ -186,7 +186,7 @@ def push_plan(
 
     where = f"{api.endpoint}/{repo_id}" + (f" at {revision}" if revision else "")
     try:
-        remote = Patience(0).keep_trying(look, str)
+        remote = Retry(0).keep_trying(look, str)
     except Exception as error:
         return _planned(files, {}), f"compared with nothing: {reason(error, repo_id, api.endpoint, token)}"
     return _planned(files, remote), f"compared with {where}"

@@ -26,7 +26,7 @@ class _SilenceError(TimeoutError):
     """The client's own retries have gone on for longer than the patience."""
 
 
-class Patience:
+class Retry:
     """Tries a step again while it fails for reasons that pass, until `seconds` were lost to failures.
 
     What counts is each wait, and the time since the last good answer before each failure, though no more than a

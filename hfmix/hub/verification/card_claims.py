@@ -67,7 +67,7 @@ def _baseline(report: RobustnessReport, run: Path) -> list[Claim]:
         return []
     if baseline.get("fingerprint_sha256") != report.content["data"]["fingerprint_sha256"]:
         return [_failed(BASELINE_FILE, "it is of another test set")]
-    ours = dict(report.figures())
+    ours = dict(report.estimates())
     for path, difference in baseline["differences"].items():
         if path not in ours or path not in baseline["figures"]:
             return [_failed(BASELINE_FILE, f"it has a difference at {_short(path)!r} without the two figures")]
@@ -160,7 +160,7 @@ def _csv(run: Path, report: RobustnessReport) -> Claim:
         rows = list(csv.reader(file))
     found = [
         [path.partition("/")[0], path, *map(str, (figure["value"], *figure["ci95"], figure["n"]))]
-        for path, figure in report.figures()
+        for path, figure in report.estimates()
     ]
     return _holds(name) if rows == [list(CSV_COLUMNS), *found] else _failed(name, "robustness.json says otherwise")
 

@@ -50,7 +50,7 @@ class Claim:
     why: str = ""
 
 
-def check_figures(report: RobustnessReport) -> None:
+def check_estimates(report: RobustnessReport) -> None:
     """Raises a ValueError where something that stands for a figure is none, or a part of the report is missing."""
     content = report.content
     data = content.get("data")
@@ -60,7 +60,7 @@ def check_figures(report: RobustnessReport) -> None:
         raise ValueError("robustness.json does not say which data it is of (fingerprint_sha256, num_samples)")
     if type(content.get("seed")) is not int:
         raise ValueError(f"robustness.json has the seed {content.get('seed')!r}, which is no whole number")
-    for path, found in report.figures():
+    for path, found in report.estimates():
         ends = found["ci95"]
         numbers = [found["value"], *ends] if isinstance(ends, list) and len(ends) == 2 else [None]
         if not (all(map(_is_number, numbers)) and _is_count(found["n"])):
@@ -73,7 +73,7 @@ def compare_reports(
     """A claim for each figure, one for the lists of each axis, and one for the size and the classes of the model.
 
     Args:
-        claimed: has passed `check_figures`.
+        claimed: has passed `check_estimates`.
         measured: by the same conventions.
         unknown: paths that could not be measured, with all below them, to the reason.
     """

@@ -20,7 +20,7 @@ from hfmix.data.splits import as_labelled, load_part, load_splits, load_test, op
 from hfmix.hub.download.load import load_run
 from hfmix.hub.download.snapshot import LOADED_FILES, run_folder
 from hfmix.hub.verification.card_claims import card_claims
-from hfmix.hub.verification.claims import Claim, Verdict, check_figures, compare_reports
+from hfmix.hub.verification.claims import Claim, Verdict, check_estimates, compare_reports
 from hfmix.robustness.attacks.threats import Threat
 from hfmix.robustness.corruptions import corruption_names
 from hfmix.robustness.corruptions.image.textures import frost_source
@@ -91,7 +91,7 @@ def verify(
     model, processor, report = load_run(folder, str(name))
     if report is None:
         raise ValueError(f"{name} claims nothing: there is no robustness.json beside it")
-    check_figures(report)
+    check_estimates(report)
     data = _Data(folder, report, dataset, split, columns, max_samples)
     names = [model.config.id2label[i] for i in range(model.config.num_labels)]
     unknown: dict[str, str] = {}
@@ -367,7 +367,7 @@ def _predictions(report: RobustnessReport, measured: RobustnessReport) -> list[C
     return [Claim(name, None, None, None, verdict, f"{others} of {len(theirs)} examples are told otherwise")]
 
 
-def table(claims: Sequence[Claim], everything: bool = False) -> str:
+def claims_table(claims: Sequence[Claim], everything: bool = False) -> str:
     """Claims as a table for a terminal: what stands on the card, what failed or was not checked; or all."""
     shown = [claim for claim in claims if everything or claim.verdict != "holds" or _stands_on_card(claim)]
     rows = [["claim", "claimed", "measured", "95 % interval", "verdict"]]

@@ -14,7 +14,7 @@ from hfmix.metrics import mean_interval, wilson_interval
 from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
 from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
-from hfmix.robustness.estimates import Predictions, figure
+from hfmix.robustness.estimates import Predictions, estimate
 from hfmix.robustness.inference.runner import Runner
 from hfmix.utils.keyed_noise import ImageKeys
 
@@ -97,7 +97,7 @@ def adversarial_axis(
         snr = rows["snr"][:, i].astype(np.float64)
         snr = snr[np.isfinite(snr)]
         if data.kind == "audio" and len(snr) > 1:  # one has no interval
-            found["snr_db"] = figure(snr.mean(), mean_interval(snr), len(snr))
+            found["snr_db"] = estimate(snr.mean(), mean_interval(snr), len(snr))
         axis.setdefault(threat.norm, {}).setdefault(attack, {})[eps_name(eps)] = found
     positions = np.arange(len(data)) if positions is None else positions
     return axis, {**robust, "attacked_row": positions.astype(np.int64)}
@@ -190,7 +190,7 @@ def _key(threat: Threat, attack: str, eps: float) -> str:
 
 
 def _share(right: np.ndarray) -> dict[str, Any]:
-    return figure(right.mean(), wilson_interval(int(right.sum()), len(right)), len(right))
+    return estimate(right.mean(), wilson_interval(int(right.sum()), len(right)), len(right))
 
 
 def _settings(threat: Threat, num_classes: int) -> dict[str, Any]:

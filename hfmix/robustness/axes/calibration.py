@@ -10,7 +10,7 @@ from hfmix.metrics.calibration import ClasswiseBins, adaptive_error_of_sorted
 from hfmix.metrics.classification import brier_terms
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.robustness.axes.clean import clean_axis
-from hfmix.robustness.estimates import figure
+from hfmix.robustness.estimates import estimate
 
 NUM_BINS = 15
 
@@ -27,18 +27,18 @@ def calibration_axis(
         temperature: fitted on validation logits (`hfmix.metrics.fit_temperature`); ``temperature_scaled`` then
             holds it, the NLL, and the same figures for ``log_prob / temperature``.
     """
-    axis = _calibration_figures(log_prob, labels, seed)
+    axis = _calibration_estimates(log_prob, labels, seed)
     if temperature is not None:
         scaled = (torch.from_numpy(log_prob) / temperature).log_softmax(1).numpy()
         axis["temperature_scaled"] = {
             "temperature": temperature,
             "nll": clean_axis(scaled, labels, seed)["nll"],
-            **_calibration_figures(scaled, labels, seed),
+            **_calibration_estimates(scaled, labels, seed),
         }
     return axis
 
 
-def _calibration_figures(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+def _calibration_estimates(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
     prob = np.exp(log_prob)
     confidence, correct = prob.max(1), prob.argmax(1) == labels
     bins = reliability_bins(confidence, correct, NUM_BINS)
@@ -51,10 +51,10 @@ def _calibration_figures(log_prob: np.ndarray, labels: np.ndarray, seed: int) ->
     ece_interval = bootstrap_interval(ece, (confidence, correct), seed=seed, bounds=(0, 1))
     brier_interval = bootstrap_interval(np.mean, (brier,), seed=seed, bounds=(0, 2))
     return {
-        "ece_15": figure(bins.calibration_error(), ece_interval, n),
+        "ece_15": estimate(bins.calibration_error(), ece_interval, n),
         **_other_calibration_errors(prob, labels, seed),
-        "brier": figure(brier.mean(), brier_interval, n),
-        "mean_confidence": figure(confidence.mean(), mean_interval(confidence, (0, 1)), n),
+        "brier": estimate(brier.mean(), brier_interval, n),
+        "mean_confidence": estimate(confidence.mean(), mean_interval(confidence, (0, 1)), n),
         "reliability_bins": {
             "count": bins.count.tolist(),
             "accuracy": bins.accuracy.tolist(),
@@ -80,6 +80,6 @@ def _other_calibration_errors(prob: np.ndarray, labels: np.ndarray, seed: int) -
         "classwise": classwise.calibration_error(),
     }
     return {
-        f"{key}_ece_15": figure(value, interval_of_draws(value, draws[key], (0, 1)), n)
+        f"{key}_ece_15": estimate(value, interval_of_draws(value, draws[key], (0, 1)), n)
         for key, value in values.items()
     }

@@ -11,7 +11,7 @@ from hfmix.metrics import (
 )
 from hfmix.metrics.classification import in_top_k
 from hfmix.robustness.axes.ood_scores import max_probability
-from hfmix.robustness.estimates import Predictions, figure
+from hfmix.robustness.estimates import Predictions, estimate
 
 
 def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str,
     axis = {"accuracy": _proportion(correct)}
     if num_classes > 5:
         axis["top5_accuracy"] = _proportion(in_top_k(log_prob, labels, 5))
-    axis["nll"] = figure(nll.mean(), bootstrap_interval(np.mean, (nll,), seed=seed, bounds=(0, np.inf)), n)
+    axis["nll"] = estimate(nll.mean(), bootstrap_interval(np.mean, (nll,), seed=seed, bounds=(0, np.inf)), n)
     axis["accuracy_by_class"] = _accuracy_by_class(correct, labels, num_classes)
     return axis
 
@@ -50,7 +50,7 @@ def _accuracy_by_class(correct: np.ndarray, labels: np.ndarray, num_classes: int
 
 
 def _proportion(hits: np.ndarray) -> dict[str, Any]:
-    return figure(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
+    return estimate(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
 
 
 def clean_axis_of_several(logits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def clean_axis_of_several(logits: np.ndarray, labels: np.ndarray, seed: int) -> 
         return mean_average_precision(logits, labels) if labels.any() else 0.0
 
     interval = bootstrap_interval(resampled, (logits, labels), seed=seed, bounds=(0, 1))
-    return {"mean_average_precision": figure(mean_average_precision(logits, labels), interval, len(labels))}
+    return {"mean_average_precision": estimate(mean_average_precision(logits, labels), interval, len(labels))}
 
 
 def clean_predictions(logits: np.ndarray, log_prob: np.ndarray, labels: np.ndarray) -> Predictions:

@@ -21,7 +21,7 @@ from hfmix.robustness.corruptions.cifar_c import CifarC
 from hfmix.robustness.corruptions.image import corrupt
 from hfmix.robustness.corruptions.image.constants import QUIRKS, SEVERITIES
 from hfmix.robustness.corruptions.image.textures import frost_source
-from hfmix.robustness.estimates import Predictions, figure
+from hfmix.robustness.estimates import Predictions, estimate
 
 
 def corruption_axis(
@@ -42,18 +42,18 @@ def corruption_axis(
 
     def mean(part: np.ndarray) -> dict[str, Any]:
         by_example = part.reshape(-1, n).mean(0)
-        return figure(by_example.mean(), mean_interval(by_example, (0, 1)), n)
+        return estimate(by_example.mean(), mean_interval(by_example, (0, 1)), n)
 
     mean_nll = nll.reshape(-1, n).mean(0, dtype=np.float64)
 
     return {
         "mean_accuracy": mean(correct),
         "mean_ece_15": _mean_ece(correct, confidence, seed),
-        "mean_nll": figure(mean_nll.mean(), bootstrap_interval(np.mean, (mean_nll,), seed=seed), n),
+        "mean_nll": estimate(mean_nll.mean(), bootstrap_interval(np.mean, (mean_nll,), seed=seed), n),
         "mean_accuracy_by_severity": {str(s): mean(correct[:, j]) for j, s in enumerate(SEVERITIES)},
         "accuracy": {
             name: {
-                str(severity): figure(correct[i, j].mean(), wilson_interval(int(correct[i, j].sum()), n), n)
+                str(severity): estimate(correct[i, j].mean(), wilson_interval(int(correct[i, j].sum()), n), n)
                 for j, severity in enumerate(SEVERITIES)
             }
             for i, name in enumerate(corruptions)
@@ -83,7 +83,7 @@ def against_alexnet(
     draws = np.array([both(drawn) for (counts,) in bootstrap_counts(n, seed=seed, draws=200) for drawn in counts])
     names = ("mce_alexnet", "relative_mce_alexnet")
     return {
-        name: figure(value, interval_of_draws(value, draws[:, k]), n)
+        name: estimate(value, interval_of_draws(value, draws[:, k]), n)
         for k, (name, value) in enumerate(zip(names, both(np.ones(n)), strict=True))
     }
 
@@ -99,7 +99,7 @@ def _mean_ece(correct: np.ndarray, confidence: np.ndarray, seed: int) -> dict[st
         for right, sure in cells:
             total += calibration_errors(sure, right, counts, NUM_BINS)
         draws.append(total / len(cells))
-    return figure(value, interval_of_draws(value, np.concatenate(draws), (0, 1)), n)
+    return estimate(value, interval_of_draws(value, np.concatenate(draws), (0, 1)), n)
 
 
 ALEXNET_ERRORS = {

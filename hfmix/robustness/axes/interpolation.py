@@ -19,7 +19,7 @@ from hfmix.mixing import MixPlan
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.policies.pairs import to_weights
 from hfmix.robustness.axes.jacobian import MAX_DIRECTIONS, directions_of, input_gradients, jacobian_norm
-from hfmix.robustness.estimates import figure
+from hfmix.robustness.estimates import estimate
 from hfmix.robustness.inference.runner import Runner, logits_for
 
 _MEASURED = ("gradient_norm", "entropy", "cross_entropy")
@@ -264,12 +264,12 @@ def _share(by_pair: np.ndarray, seed: int) -> dict[str, Any]:
     """The mean of each pair's share; where all are equal, and resampling tells nothing, with Wilson's interval."""
     n = len(by_pair)
     if (by_pair == by_pair[0]).all():
-        return figure(by_pair[0], wilson_interval(by_pair.sum(), n), n)
-    return figure(by_pair.mean(), bootstrap_interval(np.mean, (by_pair,), seed=seed, bounds=(0, 1)), n)
+        return estimate(by_pair[0], wilson_interval(by_pair.sum(), n), n)
+    return estimate(by_pair.mean(), bootstrap_interval(np.mean, (by_pair,), seed=seed, bounds=(0, 1)), n)
 
 
 def _proportion(hits: np.ndarray) -> dict[str, Any]:
-    return figure(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
+    return estimate(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
 
 
 def _means(values: np.ndarray, bounds: tuple[float, float], seed: int) -> list[dict[str, Any]]:
@@ -277,7 +277,7 @@ def _means(values: np.ndarray, bounds: tuple[float, float], seed: int) -> list[d
     n = len(values)
     draws = np.concatenate([counts @ values / n for (counts,) in bootstrap_counts(n, seed=seed)])
     means = values.mean(0)
-    return [figure(m, interval_of_draws(m, d, bounds), n) for m, d in zip(means, draws.T, strict=True)]
+    return [estimate(m, interval_of_draws(m, d, bounds), n) for m, d in zip(means, draws.T, strict=True)]
 
 
 def _curve_of(figures: Sequence[dict[str, Any]]) -> dict[str, list[float]]:

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
 from hfmix.metrics import wilson_interval
-from hfmix.robustness.estimates import Predictions, figure
+from hfmix.robustness.estimates import Predictions, estimate
 from hfmix.robustness.inference.runner import Runner
 
 
@@ -29,7 +29,7 @@ class LearningCurve:
 
     @classmethod
     def from_log(cls, log_history: Sequence[Mapping[str, Any]], n: int) -> "LearningCurve | None":
-        """From ``trainer.state.log_history`` of a run with `WatchTest`; None where it was not watched.
+        """From ``trainer.state.log_history`` of a run with `EpochTest`; None where it was not watched.
 
         Args:
             log_history: with ``test_accuracy`` beside ``epoch``.
@@ -126,7 +126,7 @@ def _test_errors(curve: LearningCurve) -> dict[str, Any]:
 
 
 def _error(errors: int, n: int) -> dict[str, Any]:
-    return figure(errors / n, wilson_interval(errors, n), n)
+    return estimate(errors / n, wilson_interval(errors, n), n)
 
 
 def _check(labels: np.ndarray, true_labels: np.ndarray | None) -> None:

@@ -15,7 +15,7 @@ from hfmix.metrics.detection import (
 )
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.robustness.axes.ood_scores import Scores
-from hfmix.robustness.estimates import Predictions, figure
+from hfmix.robustness.estimates import Predictions, estimate
 
 METRICS = {
     "auroc": auroc_of_counts,
@@ -48,7 +48,7 @@ def ood_axis(inside: Scores, outside: Scores, seed: int) -> dict[str, Any]:
         ``msp_histogram``.
     """
     axis: dict[str, Any] = {"n_ood": len(outside["msp"])}
-    for name, figures in _mean_figures(inside, [outside], seed).items():
+    for name, figures in _mean_estimates(inside, [outside], seed).items():
         fpr, tpr = roc_curve(inside[name], outside[name], _ROC_POINTS)
         axis[name] = {**figures, "roc": {"fpr": fpr.round(5).tolist(), "tpr": tpr.round(5).tolist()}}
     axis["left_out"] = {name: why for name, why in _WHY_LEFT_OUT.items() if name not in axis}
@@ -84,11 +84,11 @@ def ood_groups(
             raise ValueError(f"group {group!r} names {unknown[0]!r}: there are {', '.join(outside)}")
         if not names:
             raise ValueError(f"group {group!r} is empty")
-        found[group] = {"sets": list(names), **_mean_figures(inside, [outside[name] for name in names], seed)}
+        found[group] = {"sets": list(names), **_mean_estimates(inside, [outside[name] for name in names], seed)}
     return found
 
 
-def _mean_figures(inside: Scores, outsides: Sequence[Scores], seed: int) -> dict[str, dict[str, Any]]:
+def _mean_estimates(inside: Scores, outsides: Sequence[Scores], seed: int) -> dict[str, dict[str, Any]]:
     """Score to metric to figure, the mean over the OOD sets; each set is ranked once, for all resamples."""
     names = [name for name in inside if all(name in outside for outside in outsides)]
     ranked = {name: [Thresholds(inside[name], outside[name]) for outside in outsides] for name in names}
@@ -103,7 +103,7 @@ def _mean_figures(inside: Scores, outsides: Sequence[Scores], seed: int) -> dict
     for name in names:
         for key, value in values[name].items():
             drawn = np.concatenate([block[key] for block in draws[name]])
-            found[name][key] = figure(value, interval_of_draws(value, drawn, (0, 1)), sum(sizes))
+            found[name][key] = estimate(value, interval_of_draws(value, drawn, (0, 1)), sum(sizes))
     return found
 
 

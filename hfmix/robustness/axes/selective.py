@@ -6,7 +6,7 @@ import numpy as np
 
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.metrics.selective import covered, risks_of_groups, tied
-from hfmix.robustness.estimates import figure
+from hfmix.robustness.estimates import estimate
 
 COVERAGES = (80, 90, 95)  # per cent
 _CURVE_POINTS = 100
@@ -33,7 +33,7 @@ def selective_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[
     shown = np.unique(np.linspace(0, n - 1, _CURVE_POINTS).round().astype(int))
     return {
         **{
-            key: figure(value, interval_of_draws(value, [draw[key] for draw in draws], (0, 1)), n)
+            key: estimate(value, interval_of_draws(value, [draw[key] for draw in draws], (0, 1)), n)
             for key, value in _figures(risk).items()
         },
         "risk_coverage_curve": {"coverage": ((shown + 1) / n).tolist(), "risk": risk[shown].tolist()},

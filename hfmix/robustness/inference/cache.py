@@ -15,7 +15,7 @@ from hfmix.data.labelled import LabelledData
 Arrays = dict[str, np.ndarray]
 
 
-class Pieces:
+class ResultCache:
     """Arrays by name in a folder; nothing is kept where there is none.
 
     Args:

@@ -17,8 +17,8 @@ from hfmix.data.labelled import LabelledData
 from hfmix.robustness.axes.corruptions import corrupter, reader
 from hfmix.robustness.corruptions.cifar_c import CifarC
 from hfmix.robustness.corruptions.image.constants import SEVERITIES
-from hfmix.robustness.inference.cache import Pieces
-from hfmix.robustness.inference.sharding import gather, my_share
+from hfmix.robustness.inference.cache import ResultCache
+from hfmix.robustness.inference.sharding import gather_rows, own_batches
 
 # what is kept when an evaluation stops half way
 _BATCHES_A_PIECE = 16
@@ -66,13 +66,18 @@ class Runner:
     """
 
     def __init__(
-        self, model: nn.Module, preprocessor: Preprocessor, batch_size: int, pieces: Pieces, alone: bool = False
+        self,
+        model: nn.Module,
+        preprocessor: Preprocessor,
+        batch_size: int,
+        pieces: ResultCache,
+        alone: bool = False,
     ) -> None:
         self.model = model
         self.preprocessor = preprocessor
         self.batch_size = min(batch_size, preprocessor.max_batch_size or batch_size)
         self.device = next(model.parameters()).device
-        self.pieces = pieces
+        self.cache = pieces
         self.alone = alone
 
     def outputs(self, data: LabelledData, bar: tqdm, with_features: bool = False) -> Outputs:
@@ -158,7 +163,7 @@ class Runner:
             bar: goes on by an example each, or, without `count`, as `batch` says.
         """
         starts = list(range(0, len(data), self.batch_size))
-        mine = starts if self.alone else my_share(starts)
+        mine = starts if self.alone else own_batches(starts)
         found: list[dict[str, np.ndarray]] = []
         for first in range(0, len(mine), _BATCHES_A_PIECE):
             group = mine[first : first + _BATCHES_A_PIECE]
@@ -171,9 +176,9 @@ class Runner:
                         bar.update(len(examples))
                 return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
-            found.append(self.pieces.of(f"{name}-{group[0]}-{len(group)}-{self.batch_size}", data, compute))
+            found.append(self.cache.of(f"{name}-{group[0]}-{len(group)}-{self.batch_size}", data, compute))
         own = {key: np.concatenate([piece[key] for piece in found]) for key in found[0]} if found else {}
-        return own if self.alone else gather(own, len(data), self.batch_size)
+        return own if self.alone else gather_rows(own, len(data), self.batch_size)
 
     def _ahead(
         self, data: LabelledData, starts: Sequence[int], prepare: Callable[[int, Sequence[Any]], Any]

@@ -8,14 +8,14 @@ import torch
 from torch import distributed
 
 
-def my_share(starts: Sequence[int]) -> Sequence[int]:
+def own_batches(starts: Sequence[int]) -> Sequence[int]:
     """This process's batches, by where they start: a run of them, each batch with one process alone."""
     rank, world = _place()
     each = math.ceil(len(starts) / world)
     return starts[rank * each : (rank + 1) * each]
 
 
-def gather(own: Mapping[str, np.ndarray], total: int, batch_size: int) -> dict[str, np.ndarray]:
+def gather_rows(own: Mapping[str, np.ndarray], total: int, batch_size: int) -> dict[str, np.ndarray]:
     """The rows of all processes in the set's order, on every process.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hfmix.robustness.names import ATTACK_NAMES, BALL_NAMES
+from hfmix.robustness.names import ATTACK_NAMES, NORM_NAMES
 from hfmix.robustness.presentation.headlines import show
 from hfmix.robustness.presentation.style import COLOURS, GREY, WIDTH
 from hfmix.robustness.report import RobustnessReport
@@ -35,7 +35,7 @@ def draw_adversarial(axis: dict[str, Any]) -> Figure:
         ax.axhline(100 * axis["accuracy"]["value"], linestyle="--", linewidth=1, color=GREY, label="no attack")
         unit = ", levels of 255" if in_levels else ""
         ax.set(
-            xlabel=f"radius ε in {BALL_NAMES[norm]}{unit}", ylim=(0, 100), title=f"Within {BALL_NAMES[norm]} balls"
+            xlabel=f"radius ε in {NORM_NAMES[norm]}{unit}", ylim=(0, 100), title=f"Within {NORM_NAMES[norm]} balls"
         )
         ax.set_xlim(0, radii.max() or 1)
     panels[0].set_ylabel("accuracy under attack, %")
@@ -61,7 +61,7 @@ def compare_adversarial(ax: Axes, reports: Mapping[str, RobustnessReport]) -> No
             radii = radii * (255 if levels else 1)
             ax.fill_between(radii, low, high, color=colour, alpha=0.15, linewidth=0)
             ax.plot(radii, [100 * share["value"] for share in shares], "o-", color=colour, markersize=4)
-            named = f"{ATTACK_NAMES[strongest]}, {BALL_NAMES[norm]}{', levels of 255' if levels else ''}"
+            named = f"{ATTACK_NAMES[strongest]}, {NORM_NAMES[norm]}{', levels of 255' if levels else ''}"
     ax.set(xlabel=f"radius ε ({named})", ylabel="accuracy under attack, %", title="Adversarial input")
     ax.set_ylim(bottom=0)
 
@@ -78,7 +78,7 @@ def _under_attack(axes: dict[str, Any]) -> list[str]:
     for norm, setting in attacked["settings"].items():
         attack, radius = setting["attacks"][-1], list(setting["eps"])[-1]
         kept = show(attacked[norm][attack][radius]["robust_accuracy"], 100, 1)
-        ball = f"{BALL_NAMES[norm]} {radius.replace('_of_', '/')}"
+        ball = f"{NORM_NAMES[norm]} {radius.replace('_of_', '/')}"
         sentences.append(
             f"Of {show(attacked['accuracy'], 100, 1)} % accuracy, {ATTACK_NAMES[attack]} within {ball} leaves "
             f"{kept} %."

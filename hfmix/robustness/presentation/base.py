@@ -80,5 +80,5 @@ SCORES: dict[str, str] = {
 
 
 def convention_of(path: str) -> str | None:
-    """The name in `CONVENTIONS` that a path of `RobustnessReport.figures` ends in, or falls under."""
+    """The name in `CONVENTIONS` that a path of `RobustnessReport.estimates` ends in, or falls under."""
     return next((part for part in reversed(path.split("/")) if part in CONVENTIONS), None)

@@ -30,7 +30,7 @@ def comparison_figure(reports: Reports) -> Figure:
     """Accuracy by severity or average precision, calibration error, risk and coverage, OOD detection, attacks, and
     misses in between.
     """
-    paths = {path for report in reports.values() for path, _ in report.figures()}
+    paths = {path for report in reports.values() for path, _ in report.estimates()}
     panels = [draw for starts, draw in _PANELS if any(path.startswith(starts) for path in paths)]
     columns = min(2, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))

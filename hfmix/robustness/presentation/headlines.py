@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from hfmix.robustness.names import ATTACK_NAMES, BALL_NAMES
+from hfmix.robustness.names import ATTACK_NAMES, NORM_NAMES
 from hfmix.robustness.report import RobustnessReport
 
 # title, where in the report, factor for display, digits, which way is better
@@ -27,7 +27,7 @@ class Headline(NamedTuple):
 
     Attributes:
         title: with the unit, and an arrow that says which way is better.
-        path: of the figure, as in `RobustnessReport.figures`.
+        path: of the figure, as in `RobustnessReport.estimates`.
         factor, digits: of the figure as text.
     """
 
@@ -37,7 +37,7 @@ class Headline(NamedTuple):
     digits: int
 
 
-def headline_figures(report: RobustnessReport) -> dict[Headline, dict[str, Any]]:
+def headline_estimates(report: RobustnessReport) -> dict[Headline, dict[str, Any]]:
     """The headline figures that the report has, in their order."""
     found = {}
     for title, (axis, key), factor, digits, better in _HEADLINES:
@@ -52,7 +52,7 @@ def headline_figures(report: RobustnessReport) -> dict[Headline, dict[str, Any]]
         strongest = setting["attacks"][-1]
         for name, eps in setting["eps"].items():
             if eps > 0:
-                title = f"{ATTACK_NAMES[strongest]} {BALL_NAMES[norm]} {name.replace('_of_', '/')} accuracy, % ↑"
+                title = f"{ATTACK_NAMES[strongest]} {NORM_NAMES[norm]} {name.replace('_of_', '/')} accuracy, % ↑"
                 path = f"adversarial/{norm}/{strongest}/{name}/robust_accuracy"
                 found[Headline(title, path, 100, 1)] = adversarial[norm][strongest][name]["robust_accuracy"]
     return found
@@ -60,7 +60,7 @@ def headline_figures(report: RobustnessReport) -> dict[Headline, dict[str, Any]]
 
 def headlines(report: RobustnessReport) -> dict[str, str]:
     """Title to text, such as ``{"accuracy, % ↑": "98.9 [97.6, 99.5]"}``, for what the report measured."""
-    return {how.title: show(found, how.factor, how.digits) for how, found in headline_figures(report).items()}
+    return {how.title: show(found, how.factor, how.digits) for how, found in headline_estimates(report).items()}
 
 
 def headline(report: RobustnessReport) -> str:

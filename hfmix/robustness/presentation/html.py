@@ -64,7 +64,7 @@ def page(report: RobustnessReport, figures: Mapping[str, Sequence[Path]]) -> str
         figures: axis to the PNG files that `draw_report` drew, which the page embeds.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    found = dict(report.figures())
+    found = dict(report.estimates())
     used = {name for path in found if (name := convention_of(path))}
     scores = {part for path in found for part in path.split("/") if part in SCORES}
     corruptions = report.axes.get("corruptions", {})

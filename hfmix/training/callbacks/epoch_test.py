@@ -12,7 +12,7 @@ from hfmix.utils.randomness import keyed_randomness
 _SPEEDS = ("_runtime", "_per_second", "_time")
 
 
-class WatchTest(TrainerCallback):
+class EpochTest(TrainerCallback):
     """Logs the test set's loss and metrics, ``test_loss`` and ``test_...``, and leaves the training as it is.
 
     After each epoch, or, where evaluation goes by steps, along with it. The figures are entries of

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
-class TellEpoch(TrainerCallback):
+class SetEpoch(TrainerCallback):
     """Calls `set_epoch` of the training set, where it has one, before each epoch.
 
     accelerate's data loader does so too, but not where a sampler that has a `set_epoch` is wrapped once more: with

@@ -12,7 +12,7 @@ from timm.data.auto_augment import AugmentOp
 
 from hfmix.data.arguments import DataArguments
 from hfmix.data.augment.batch import ShiftFlipCut
-from hfmix.data.augment.randaugment import MAGNITUDE_MAX, OPERATIONS, LevelOps
+from hfmix.data.augment.randaugment import MAGNITUDE_MAX, OPERATIONS, BatchRandAugment
 from hfmix.data.splits import load_splits
 
 ROWS = np.arange(30_000)
@@ -38,7 +38,7 @@ def check(name, images, seed=0):
     weaker, expected = by_timm(name, images, magnitude, seed)
     assert weaker.any() and not weaker.all()
     count = len(images)
-    draw = LevelOps(
+    draw = BatchRandAugment(
         operation=torch.full((count, 1), list(OPERATIONS).index(name)),
         applied=torch.ones(count, 1, dtype=torch.bool),
         magnitude=torch.from_numpy(magnitude).clamp(max=MAGNITUDE_MAX)[:, None],
@@ -74,7 +74,7 @@ def test_photographs_come_out_as_of_pillow(name, shared_data):
 def test_layers_follow_each_other_and_half_of_them_do_nothing():
     """Each image of a batch as timm's operations one after the other, where the draw says so."""
     images = np.random.default_rng(1).integers(0, 256, (300, 8, 8, 3)).astype(np.uint8)
-    draw = LevelOps.sample(np.arange(300), 0, 0, num_layers=3)
+    draw = BatchRandAugment.sample(np.arange(300), 0, 0, num_layers=3)
     before = torch.from_numpy(images.copy())
     found = draw.apply(before).numpy()
     assert np.array_equal(before.numpy(), images)
@@ -92,15 +92,15 @@ def test_layers_follow_each_other_and_half_of_them_do_nothing():
 
 def test_nothing_to_do_gives_the_images():
     images = torch.randint(0, 256, (4, 8, 8, 3), dtype=torch.uint8)
-    draw = LevelOps.sample(np.arange(4), 0, 0)
-    idle = LevelOps(draw.operation, torch.zeros(4, 2, dtype=torch.bool), draw.magnitude, draw.weaker)
+    draw = BatchRandAugment.sample(np.arange(4), 0, 0)
+    idle = BatchRandAugment(draw.operation, torch.zeros(4, 2, dtype=torch.bool), draw.magnitude, draw.weaker)
     assert torch.equal(idle.apply(images), images)
 
 
 def test_operations_are_drawn_evenly_with_replacement_and_applied_every_second_time():
     """30,000 draws at p = 1e-3: an operation of 11 % in place of 10, or one way or layer of 51.4 % in place of 50,
     is found with about 90 % power; all 100 pairs of two layers, equal ones among them, come alike."""
-    draw = LevelOps.sample(ROWS, 0, 0)
+    draw = BatchRandAugment.sample(ROWS, 0, 0)
     pairs = draw.operation[:, 0] * 10 + draw.operation[:, 1]
     assert chisquare(np.bincount(pairs, minlength=100)).pvalue > 1e-3
     for layer in range(2):
@@ -111,7 +111,7 @@ def test_operations_are_drawn_evenly_with_replacement_and_applied_every_second_t
 @pytest.mark.parametrize("magnitude", [0, 5, 9, 10])
 def test_magnitudes_are_normal_and_cut_off(magnitude):
     """Kolmogorov-Smirnov on 60,000 at p = 1e-3 finds a mean that is off by 0.015 with more than 90 % power."""
-    found = LevelOps.sample(ROWS, 1, 2, magnitude).magnitude.flatten().numpy()
+    found = BatchRandAugment.sample(ROWS, 1, 2, magnitude).magnitude.flatten().numpy()
     assert found.min() >= 0 and found.max() <= MAGNITUDE_MAX
     inside = found[(found > 0) & (found < MAGNITUDE_MAX)]
     low, high = norm.cdf([0, MAGNITUDE_MAX], magnitude, 0.5)
@@ -122,7 +122,7 @@ def test_magnitudes_are_normal_and_cut_off(magnitude):
 
 def test_draws_are_independent_of_each_other_and_of_shifts_and_flips():
     """Of some 100 correlations, one beyond 4.5 / sqrt(n) comes once in 1,500 times."""
-    draw, shift = LevelOps.sample(ROWS, 3, 4), ShiftFlipCut.sample(ROWS, 3, 4, (32, 32), cutout=True)
+    draw, shift = BatchRandAugment.sample(ROWS, 3, 4), ShiftFlipCut.sample(ROWS, 3, 4, (32, 32), cutout=True)
     parts = [draw.operation, draw.applied, draw.magnitude, draw.weaker, shift.shift, shift.flip, shift.centre]
     columns = torch.cat([part.double().reshape(len(ROWS), -1) for part in parts], 1).T.numpy()
     assert np.abs(np.corrcoef(columns) - np.eye(len(columns))).max() < 4.5 / len(ROWS) ** 0.5
@@ -132,12 +132,17 @@ def test_draws_are_independent_of_each_other_and_of_shifts_and_flips():
 def test_another_key_draws_anew(other):
     """Neighbouring keys agree no more often than chance, one in 100 (six standard deviations)."""
     key = {"rows": ROWS, "seed": 0, "epoch": 0}
-    same = (LevelOps.sample(**key).operation == LevelOps.sample(**key | other).operation).all(1).double().mean()
+    same = (
+        (BatchRandAugment.sample(**key).operation == BatchRandAugment.sample(**key | other).operation)
+        .all(1)
+        .double()
+        .mean()
+    )
     assert abs(same - 0.01) < 6 * (0.01 / len(ROWS)) ** 0.5
 
 
 def test_what_an_image_gets_does_not_depend_on_the_batch():
-    whole, part = LevelOps.sample(ROWS[:99], 0, 0), LevelOps.sample(ROWS[[5, 4, 3]], 0, 0)
+    whole, part = BatchRandAugment.sample(ROWS[:99], 0, 0), BatchRandAugment.sample(ROWS[[5, 4, 3]], 0, 0)
     for name in ("operation", "applied", "magnitude", "weaker"):
         assert torch.equal(getattr(whole, name)[[5, 4, 3]], getattr(part, name))
     images = torch.randint(0, 256, (99, 8, 8, 3), dtype=torch.uint8)

@@ -80,7 +80,7 @@ def test_any_names(small_run, tmp_path_factory, title, dataset, ood, class_name,
     recipe = yaml.safe_load((small_run / "recipe.yaml").read_text()) | {"data_license": licence}
     recipe["dataset_name"] = dataset = dataset.replace("/", "-")  # no path and no Hub id
     (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    figures = dict(RobustnessReport.load(run).figures())
+    figures = dict(RobustnessReport.load(run).estimates())
     fingerprint = report["data"]["fingerprint_sha256"]
     beside = {"name": baseline, "policy": None, "fingerprint_sha256": fingerprint, "differences": {}}
     (run / "baseline.json").write_text(json.dumps({**beside, "figures": figures}))

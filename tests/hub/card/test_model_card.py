@@ -22,7 +22,7 @@ def test_the_model_index_has_the_figures_that_readers_ask_for(finished_run, card
     results = card.data.eval_results
     values = {(r.dataset_config, r.metric_name): r.metric_value for r in results}
     assert len(values) == len(results)
-    measured = dict(report.figures())
+    measured = dict(report.estimates())
     assert (
         len(results) == sum(path.split("/")[0] in ("clean", "calibration", "corruptions") for path in measured) + 5
     )

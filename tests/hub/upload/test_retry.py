@@ -7,7 +7,7 @@ from hub_server import WRITER, Answer, Fault, HubServer
 from huggingface_hub import HfApi, get_session
 from huggingface_hub.errors import HfHubHTTPError
 
-from hfmix.hub.upload.retry import Patience, is_transient
+from hfmix.hub.upload.retry import Retry, is_transient
 
 BUSY = Answer(503, {"error": "maintenance"})
 
@@ -23,7 +23,7 @@ def test_what_goes_well_may_take_long(hub, capsys):
         return ask(hub)
 
     hub.faults.append(Fault("GET", "/api/whoami-v2", BUSY))
-    patience = Patience(1)
+    patience = Retry(1)
     assert patience.keep_trying(step, str) == "me"
     hub.faults.append(Fault("GET", "/api/whoami-v2", BUSY, times=1))
     assert patience.keep_trying(lambda: (time.sleep(1.2), ask(hub))[1], str) == "me"
@@ -37,7 +37,7 @@ def test_the_last_failure_is_what_is_raised_and_the_client_is_as_before(hub):
     hooks, timeout = client.event_hooks, client.timeout
     begun = time.monotonic()
     with pytest.raises(HfHubHTTPError, match="503"):
-        Patience(1).keep_trying(lambda: ask(hub), str)
+        Retry(1).keep_trying(lambda: ask(hub), str)
     assert time.monotonic() - begun < 1.5
     assert (client.event_hooks, client.timeout) == (hooks, timeout)
 

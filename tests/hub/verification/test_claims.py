@@ -7,7 +7,7 @@ import pytest
 
 from hfmix import RobustnessReport
 from hfmix.hub.verification import claims as claims_room
-from hfmix.hub.verification.claims import Claim, check_figures, compare_reports
+from hfmix.hub.verification.claims import Claim, check_estimates, compare_reports
 from hfmix.metrics import wilson_interval
 from hfmix.robustness.axes.calibration import calibration_axis
 from hfmix.robustness.estimates import figure
@@ -37,7 +37,7 @@ def test_a_report_holds_against_itself(report):
     claims = compare_reports(report, report, {})
     assert {claim.verdict for claim in claims} == {"holds"}
     named = {claim.name: claim for claim in claims}
-    for path, found in report.figures():  # every figure is a claim, and shows what it claims
+    for path, found in report.estimates():  # every figure is a claim, and shows what it claims
         assert named[path].claimed == found["value"] and named[path].interval == tuple(found["ci95"])
 
 
@@ -94,11 +94,11 @@ def test_what_cannot_be_measured_is_never_held(report):
             if claim.name.startswith(path):
                 assert (claim.verdict, claim.why, claim.measured) == ("not checked", why, None)
     assert sum(claim.verdict == "not checked" for claim in claims) == sum(
-        path.startswith(tuple(unknown)) for path, _ in report.figures()
+        path.startswith(tuple(unknown)) for path, _ in report.estimates()
     )
     older = edited(report, "versions/hfmix", lambda _: "0.0.9")
     left_open = {c.name for c in compare_reports(older, RobustnessReport(without), {}) if c.verdict != "holds"}
-    assert left_open == {path for path, _ in report.figures() if path.startswith(tuple(unknown))}
+    assert left_open == {path for path, _ in report.estimates() if path.startswith(tuple(unknown))}
 
 
 def made(values: np.ndarray, n: int, fingerprint: str) -> RobustnessReport:
@@ -148,7 +148,7 @@ def test_a_precision_is_not_compared_with_that_of_another_share(report):
                 one["n"] = n_ood + (one["n"] - n_ood) // 10
     left = [claim.name for claim in compare_reports(report, other, {}) if claim.verdict == "not checked"]
     assert left and all(name.split("/")[-1] in ("aupr_in", "aupr_out") for name in left)
-    assert len(left) == sum("/aupr_" in path for path, _ in report.figures() if path.startswith("ood/"))
+    assert len(left) == sum("/aupr_" in path for path, _ in report.estimates() if path.startswith("ood/"))
 
 
 def calibrated(n: int, seed: int) -> RobustnessReport:
@@ -190,4 +190,4 @@ def test_a_calibration_error_is_not_compared_with_that_of_far_fewer_examples(mon
 )
 def test_a_report_that_is_none_is_one_line(report, path, value, message):
     with pytest.raises(ValueError, match=message):
-        check_figures(edited(report, path, lambda _: value))
+        check_estimates(edited(report, path, lambda _: value))

@@ -58,7 +58,7 @@ def test_it_holds_by_its_recipe_as_far_as_that_goes(run):
     """The recipe has test, validation, training and OOD data, but no shifted set."""
     found = check(run)
     assert found["failed"] == []
-    figures = dict(RobustnessReport.load(run).figures())
+    figures = dict(RobustnessReport.load(run).estimates())
     left = set(found["not checked"])
     assert left == {path for path in figures if path.startswith(("shift/", "ood_full_spectrum/"))}
     assert set(figures) - left <= set(found["holds"])
@@ -67,7 +67,7 @@ def test_it_holds_by_its_recipe_as_far_as_that_goes(run):
 def test_it_holds_with_all_that_it_was_measured_on(run):
     found = check(run, "digits", shift={"again": "digits"}, reference=load_part("digits", "train").sample(96, 0))
     assert found["failed"] == found["not checked"] == []
-    assert set(dict(RobustnessReport.load(run).figures())) < set(found["holds"])
+    assert set(dict(RobustnessReport.load(run).estimates())) < set(found["holds"])
 
 
 def test_without_its_data_nothing_is_passed(run):
@@ -86,7 +86,7 @@ def test_another_frost_is_not_checked_and_the_other_corruptions_are(run, monkeyp
     found = check(run, "digits")
     assert found["failed"] == []
     of_corruption = {
-        name for name in dict(RobustnessReport.load(run).figures()) if name.startswith("corruptions/")
+        name for name in dict(RobustnessReport.load(run).estimates()) if name.startswith("corruptions/")
     }
     held = {f"corruptions/accuracy/contrast/{severity}" for severity in range(1, 6)}
     assert {name for name in found["holds"] if name.startswith("corruptions/")} == held
@@ -133,7 +133,7 @@ def test_a_run_that_was_made_better_throughout_fails(run, capsys):
     accuracy |= {"value": 0.9, "ci95": [0.8, 0.95]}
     (run / "robustness.json").write_text(json.dumps(content))
     rows = [",".join(CSV_COLUMNS)]
-    for path, figure in RobustnessReport.load(run).figures():
+    for path, figure in RobustnessReport.load(run).estimates():
         rows.append(",".join(map(str, [path.split("/")[0], path, figure["value"], *figure["ci95"], figure["n"]])))
     (run / "robustness.csv").write_text("\n".join(rows) + "\n")
     write_card(run, "run")
@@ -147,7 +147,7 @@ def test_a_run_that_was_made_better_throughout_fails(run, capsys):
 def test_a_true_run_has_status_0_and_all_figures_on_request(run, capsys):
     assert main(["verify", str(run), "--dataset", "digits", "--all"]) == 0
     printed = capsys.readouterr().out
-    for path, _ in RobustnessReport.load(run).figures():
+    for path, _ in RobustnessReport.load(run).estimates():
         assert any(line.split()[0] == path for line in printed.splitlines() if line), path
 
 

@@ -21,7 +21,7 @@ from hfmix.robustness.attacks import attacked_model, fgsm, pgd
 from hfmix.robustness.attacks.threats import Threat, eps_name, parse_eps, passes
 from hfmix.robustness.axes.adversarial import adversarial_axis
 from hfmix.robustness.inference import sharding as shards
-from hfmix.robustness.inference.cache import Pieces
+from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.presentation.adversarial import draw_adversarial
 from hfmix.robustness.presentation.base import convention_of
@@ -52,7 +52,7 @@ def trained():
 
 def measure(trained, threats, batch_size=8, seed=0, folder=None, all_of_it=True):
     model, processor, data = trained
-    runner = Runner(model, ImagePreprocessor(processor), batch_size, Pieces(folder, model))
+    runner = Runner(model, ImagePreprocessor(processor), batch_size, ResultCache(folder, model))
     with tqdm(total=passes(threats) * len(data), disable=True) as bar:
         # a disabled bar does not count
         bar.update = lambda by: setattr(bar, "n", bar.n + by)
@@ -80,7 +80,7 @@ def test_figures_are_shares_of_the_flags(found):
         figure = axis[norm][attack][eps]["robust_accuracy"]
         expected = {"value": flags.mean(), "ci95": list(wilson_interval(int(flags.sum()), N)), "n": N}
         assert flags.dtype == bool and figure == expected
-    for path, _ in RobustnessReport({"axes": {"adversarial": axis}}).figures():
+    for path, _ in RobustnessReport({"axes": {"adversarial": axis}}).estimates():
         assert convention_of(path) in ("accuracy", "robust_accuracy")
     assert axis["settings"]["linf"] == {
         "eps": {"0": 0.0, "8_of_255": 8 / 255, "12_of_255": 12 / 255, "0.1": 0.1},
@@ -113,7 +113,7 @@ def test_what_is_broken_stays_broken(found):
 def test_no_radius_is_clean_accuracy(trained, found):
     model, processor, data = trained
     axis, predictions = found
-    runner = Runner(model, ImagePreprocessor(processor), 8, Pieces(None, model))
+    runner = Runner(model, ImagePreprocessor(processor), 8, ResultCache(None, model))
     with tqdm(disable=True) as bar:
         right = runner.outputs(data, bar).logits.argmax(1) == data.labels
     assert axis["accuracy"]["value"] == right.mean() > 0.5
@@ -139,7 +139,9 @@ def test_batches_seeds_and_processes(trained, found, monkeypatch, tmp_path):
     whole = {"right": np.ones(N), "robust": np.ones((N, 16)), "snr": np.ones((N, 16))}
     for rank in range(2):
         monkeypatch.setattr(shards, "_place", lambda rank=rank: (rank, 2))
-        monkeypatch.setattr("hfmix.robustness.inference.runner.gather", lambda own, *_: parts.append(own) or whole)
+        monkeypatch.setattr(
+            "hfmix.robustness.inference.runner.gather_rows", lambda own, *_: parts.append(own) or whole
+        )
         measure(trained, [LINF, L2], all_of_it=False)
     together = np.concatenate([part["robust"] for part in parts])
     assert len(parts[0]["robust"]) == 16 and len(parts[1]["robust"]) == 8
@@ -183,7 +185,7 @@ def test_clips_are_attacked_and_the_noise_is_told():
     torch.manual_seed(0)
     model, extractor = load_backbone("lenet_audio", ["no", "yes"], pretrained=False, clip_seconds=0.5)
     data = as_labelled(clips(samples, [0, 1, 0, 1, 0]), Columns())
-    runner = Runner(model, SoundPreprocessor(extractor), 3, Pieces(None, model))
+    runner = Runner(model, SoundPreprocessor(extractor), 3, ResultCache(None, model))
     with tqdm(disable=True) as bar:
         # labels as the model has them, so that all are attacked
         data.labels[:] = runner.outputs(data, bar).logits.argmax(1)
@@ -281,7 +283,7 @@ def test_what_the_axis_refuses(trained):
     ):
         with pytest.raises(ValueError, match=message):
             measure(trained, threats)
-    runner = Runner(model, TablePreprocessor(None), 8, Pieces(None, model))
+    runner = Runner(model, TablePreprocessor(None), 8, ResultCache(None, model))
     with tqdm(disable=True) as bar, pytest.raises(ValueError, match="rows of a table cannot be attacked"):
         adversarial_axis(runner, data, [LINF], 0, bar)
 
@@ -324,6 +326,6 @@ def test_autoattack_joins_the_others(trained):
 def test_autoattack_is_for_images():
     model, extractor = load_backbone("lenet_audio", ["no", "yes"], pretrained=False, clip_seconds=0.5)
     data = as_labelled(clips([np.ones(400)], [0]), Columns())
-    runner = Runner(model, SoundPreprocessor(extractor), 3, Pieces(None, model))
+    runner = Runner(model, SoundPreprocessor(extractor), 3, ResultCache(None, model))
     with tqdm(disable=True) as bar, pytest.raises(ValueError, match="autoattack attacks images"):
         adversarial_axis(runner, data, [Threat(attacks=("autoattack",))], 0, bar)

@@ -16,7 +16,7 @@ from hfmix.robustness.axes.adversarial import adversarial_axis
 from hfmix.robustness.axes.interpolation import interpolation_axis
 from hfmix.robustness.axes.memorization import LearningCurve, memorization_axis
 from hfmix.robustness.comparison import compare
-from hfmix.robustness.inference.cache import Pieces
+from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.paired import paired_differences
 from hfmix.robustness.presentation.findings import findings
@@ -55,7 +55,7 @@ def measure(model, sets, **settings):
 
 def test_each_axis_is_what_it_is_alone(model, sets, report):
     (net, processor), (test, train) = model, sets
-    runner = Runner(net, preprocessor_for("image", processor), 8, Pieces(None, net), alone=True)
+    runner = Runner(net, preprocessor_for("image", processor), 8, ResultCache(None, net), alone=True)
     attacked = test.sample(20, 0)
     truly = as_labelled(pictures(40, seed=1), name="train")
     with tqdm(disable=True) as bar:
@@ -136,7 +136,7 @@ def test_a_report_with_all_axes_is_saved_read_and_shown(report, tmp_path):
 def test_two_models_compare_pair_by_pair_and_attack_by_attack(report, sets, tmp_path):
     other = measure(load_backbone("test_resnet", NAMES, pretrained=False, image_size=32), sets)
     found = paired_differences(report.predictions, other.predictions, 0)
-    ours, theirs = dict(report.figures()), dict(other.figures())
+    ours, theirs = dict(report.estimates()), dict(other.estimates())
     paths = [path for path in ours if path.endswith("robust_accuracy")]
     paths += [f"interpolation/{name}" for name in ("miss_rate", "gradient_norm", "entropy_between")]
     assert len(paths) == 2 * 3 + 1 + 3

@@ -25,7 +25,7 @@ def answers(request):
 def check(axis):
     """Every figure lies in its interval, and all is plain JSON."""
     json.dumps(axis, allow_nan=False)
-    found = dict(RobustnessReport({"axes": axis}).figures())
+    found = dict(RobustnessReport({"axes": axis}).estimates())
     for name, figure in found.items():
         assert figure["ci95"][0] <= figure["value"] <= figure["ci95"][1] and figure["n"] == 300, name
     return {name: figure["value"] for name, figure in found.items()}
@@ -112,5 +112,5 @@ def test_one_example_is_enough():
     log_prob = np.log([[0.5, 0.25, 0.25]])
     for axis in (clean_axis, calibration_axis, selective_axis):
         found = RobustnessReport({"axes": axis(log_prob, np.array([1]), 0)})
-        assert all(f["ci95"][0] <= f["value"] <= f["ci95"][1] for _, f in found.figures())
+        assert all(f["ci95"][0] <= f["value"] <= f["ci95"][1] for _, f in found.estimates())
     assert selective_axis(log_prob, np.array([1]), 0)["risk_coverage_curve"] == {"coverage": [1.0], "risk": [1.0]}

@@ -19,7 +19,7 @@ from hfmix.data.splits import as_labelled
 from hfmix.metrics import bootstrap_interval, wilson_interval
 from hfmix.models.processors.table import TableProcessor
 from hfmix.robustness.axes.interpolation import draw_pairs, interpolation_axis, passes
-from hfmix.robustness.inference.cache import Pieces
+from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
 
 LAMBDA = np.linspace(0, 1, 11)
@@ -216,7 +216,7 @@ def test_it_costs_what_is_said_and_leaves_the_model_alone(tmp_path):
     def measured(data, seed=0):
         forward.clear()
         backward.clear()
-        runner = Runner(model, preprocessor_for("table", as_they_are), 4, Pieces(tmp_path, model))
+        runner = Runner(model, preprocessor_for("table", as_they_are), 4, ResultCache(tmp_path, model))
         with tqdm(total=10 * passes(4), file=io.StringIO()) as bar:
             found = interpolation_axis(runner, data, 10, seed, bar)
         return found[0], bar.n
@@ -326,7 +326,7 @@ def test_a_model_that_keeps_its_positions_can_be_measured_after_other_axes():
     config = Wav2Vec2ConformerConfig(**small, **waves, **positions, position_embeddings_type="rotary")
     model = Wav2Vec2ConformerForSequenceClassification(config)
     data = as_labelled(clips([tone(300, 0.1), tone(400, 0.1)], [0, 1]))
-    runner = Runner(model, preprocessor_for("audio", Wav2Vec2FeatureExtractor()), 2, Pieces(None, model))
+    runner = Runner(model, preprocessor_for("audio", Wav2Vec2FeatureExtractor()), 2, ResultCache(None, model))
     with tqdm(disable=True) as bar:
         runner.outputs(data, bar)
         axis, _ = interpolation_axis(runner, data, 1, 0, bar, steps=3)

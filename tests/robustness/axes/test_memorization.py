@@ -16,7 +16,7 @@ from hfmix.data.splits import load_splits
 from hfmix.hub.download.load import load_pretrained
 from hfmix.metrics import wilson_interval
 from hfmix.robustness.axes.memorization import LearningCurve, measure_memorization, memorization_axis
-from hfmix.robustness.inference.cache import Pieces
+from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.presentation.memorization import draw_memorization
 from hfmix.robustness.report import RobustnessReport
@@ -27,7 +27,7 @@ ERRORS = ("train_error_true_labels", "train_error_wrong_labels", "train_error_wr
 
 
 def values(axis):
-    return {path: found["value"] for path, found in RobustnessReport({"axes": axis}).figures()}
+    return {path: found["value"] for path, found in RobustnessReport({"axes": axis}).estimates()}
 
 
 def test_training_errors_by_hand():
@@ -118,7 +118,7 @@ def processor(images, return_tensors):
 
 
 def runner_of(model, batch_size=32):
-    return Runner(model, preprocessor_for("image", processor), batch_size, Pieces(None, model))
+    return Runner(model, preprocessor_for("image", processor), batch_size, ResultCache(None, model))
 
 
 def test_it_is_measured_on_the_training_images_as_they_are():
@@ -196,7 +196,7 @@ def test_a_run_with_label_noise_reports_it(tmp_path, capfd):
     model, its_processor, _ = load_pretrained(str(run))
     data = load_splits(DataArguments("digits", label_noise=0.4, label_noise_seed=1, max_train_samples=200), seed=0)
     with tqdm(disable=True) as bar:
-        runner = Runner(model, preprocessor_for("image", its_processor), 64, Pieces(None, model))
+        runner = Runner(model, preprocessor_for("image", its_processor), 64, ResultCache(None, model))
         again, predictions = measure_memorization(runner, data["train"], bar)
     assert {name: axis[name] for name in again} == again  # of the published weights and the same wrong labels
     assert (report.predictions["train_predicted"] == predictions["train_predicted"]).all()

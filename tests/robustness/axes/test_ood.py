@@ -102,7 +102,7 @@ def test_figures_and_intervals_are_those_of_the_plain_metrics(reference):
     axis = ood_axis(inside, outside, seed=8)
     json.dumps(axis, allow_nan=False)
     assert axis["n_ood"] == 100 and axis["left_out"] == {}
-    figures = dict(RobustnessReport({"axes": axis}).figures())
+    figures = dict(RobustnessReport({"axes": axis}).estimates())
     assert set(figures) == {f"{score}/{metric}" for score in inside for metric in METRICS} and len(inside) == 8
     for path, figure in figures.items():
         score, metric = path.split("/")

@@ -69,7 +69,7 @@ def test_a_stopped_evaluation_goes_on_from_its_last_piece(backbone, tmp_path, mo
 
 def test_pieces_of_other_weights_data_or_settings_are_not_taken(backbone, tmp_path, monkeypatch):
     model, processor = backbone
-    monkeypatch.setattr("hfmix.robustness.inference.cache.Pieces.clear", lambda self: None)
+    monkeypatch.setattr("hfmix.robustness.inference.cache.ResultCache.clear", lambda self: None)
     kept = tmp_path / "pieces"
 
     def accuracy(data, **others):
@@ -114,7 +114,7 @@ def test_pieces_of_another_number_of_processes_are_not_taken_for_more_than_they_
 
     with monkeypatch.context() as patch:
         patch.setattr(shards, "_place", lambda: (0, 2))
-        patch.setattr("hfmix.robustness.inference.runner.gather", stop)
+        patch.setattr("hfmix.robustness.inference.runner.gather_rows", stop)
         with pytest.raises(StoppedError):
             evaluate_robustness(model, processor, pictures(), **given, keep=tmp_path)
     assert list(tmp_path.glob("*.npz"))
@@ -177,7 +177,7 @@ def test_every_batch_has_one_process(batches, world, monkeypatch):
     shares = []
     for rank in range(world):
         monkeypatch.setattr(shards, "_place", lambda rank=rank: (rank, world))
-        shares.append(list(shards.my_share(range(batches))))
+        shares.append(list(shards.own_batches(range(batches))))
     assert [batch for share in shares for batch in share] == list(range(batches))
 
 
@@ -185,9 +185,9 @@ def test_features_are_what_the_last_layer_is_given(backbone):
     model, processor = backbone
     from tqdm.auto import tqdm
 
-    from hfmix.robustness.inference.cache import Pieces
+    from hfmix.robustness.inference.cache import ResultCache
 
-    runner = Runner(model, ImagePreprocessor(processor), 8, Pieces(None, model))
+    runner = Runner(model, ImagePreprocessor(processor), 8, ResultCache(None, model))
     with tqdm(disable=True) as bar:
         outputs = runner.outputs(as_labelled(pictures()), bar, with_features=True)
     head = model.timm_model.get_classifier()

@@ -29,7 +29,7 @@ def axes():
 
 def test_every_figure_has_a_convention_and_the_axis_is_plain_json(axes):
     report = RobustnessReport({"axes": {"interpolation": axes[0]}})
-    names = [path.removeprefix("interpolation/") for path, _ in report.figures()]
+    names = [path.removeprefix("interpolation/") for path, _ in report.estimates()]
     assert len(names) == 10 and set(names) <= set(CONVENTIONS)
     assert json.loads(json.dumps(axes[0], allow_nan=False)) == axes[0]
     for curve in (curve for name, curve in axes[0]["curves"].items() if name != "lambda"):

@@ -12,7 +12,7 @@ from transformers import EarlyStoppingCallback
 
 from hfmix import Mixup
 from hfmix.train import accuracy
-from hfmix.training.callbacks.epoch_test import WatchTest
+from hfmix.training.callbacks.epoch_test import EpochTest
 
 SPEEDS = ("runtime", "per_second")
 
@@ -27,7 +27,7 @@ def trainer_of(folder, watched=True, **arguments):
     torch.manual_seed(0)  # what dropout draws
     trainer.compute_metrics = accuracy
     if watched:
-        trainer.add_callback(WatchTest(trainer, Pictures(14)))
+        trainer.add_callback(EpochTest(trainer, Pictures(14)))
     return trainer
 
 
