@@ -1,50 +1,42 @@
-"""Numbers with their intervals, and what a model said of each example."""
+"""Estimates, the numbers of a report: a value with its 95 % interval and the number of examples behind it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save_file
-
 if TYPE_CHECKING:
-    from hfmix.robustness.estimates import Predictions
+    import numpy as np
+
+Estimate = dict[str, Any]
+"""``{"value": …, "ci95": [low, high], "n": …}``"""
 
 
-def estimate(value: float, interval: tuple[float, float], n: int) -> dict[str, Any]:
-    """One figure of a report: the value, its 95 % interval, and how many examples it rests on."""
+def estimate(value: float, interval: tuple[float, float], n: int) -> Estimate:
+    """Returns an estimate as plain JSON values.
+
+    Args:
+        value: the number itself.
+        interval: the ends of its 95 % interval.
+        n: how many examples it rests on.
+    """
     return {"value": float(value), "ci95": [float(bound) for bound in interval], "n": int(n)}
 
 
-def iter_estimates(node: Any, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not isinstance(node, dict):
-        return
-    if {"value", "ci95", "n"} <= node.keys():
+def proportion(hits: "np.ndarray") -> Estimate:
+    """Returns the share of (N,) booleans that are true, with Wilson's interval."""
+    from hfmix.metrics.intervals import wilson_interval  # brings NumPy, which `hfmix push` need not wait for
+
+    return estimate(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
+
+
+def is_estimate(node: Any) -> bool:
+    """Returns whether a node of a report is an estimate."""
+    return isinstance(node, dict) and {"value", "ci95", "n"} <= node.keys()
+
+
+def iter_estimates(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Estimate]]:
+    """Yields every estimate under a node of a report with its path, such as ``corruptions/accuracy/fog/5``."""
+    if is_estimate(node):
         yield "/".join(path), node
-        return
-    for key, child in node.items():
-        yield from iter_estimates(child, (*path, key))
-
-
-PREDICTIONS_FILE = "predictions.safetensors"
-Predictions = dict[str, np.ndarray]
-
-
-def save_predictions(predictions: Predictions, fingerprint: str, folder: Path) -> None:
-    """Writes ``predictions.safetensors``; `fingerprint` is the test set's."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in predictions.items()}
-    save_file(arrays, folder / PREDICTIONS_FILE, metadata={"fingerprint_sha256": fingerprint})
-
-
-def load_predictions(file: Path, fingerprint: str) -> Predictions:
-    """Reads what `save_predictions` wrote.
-
-    Raises:
-        ValueError: it is of another test set.
-    """
-    with safe_open(file, framework="numpy") as stored:
-        theirs = (stored.metadata() or {}).get("fingerprint_sha256")
-        if theirs != fingerprint:
-            raise ValueError(f"{file} is of another test set than the report beside it: measure the model again")
-        return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    elif isinstance(node, dict):
+        for key, child in node.items():
+            yield from iter_estimates(child, (*path, key))

@@ -17,9 +17,9 @@ from hfmix.data.splits import as_labelled, open_labelled, open_ood
 from hfmix.robustness.attacks import attacked_model
 from hfmix.robustness.attacks.threats import Threat, check_threats
 from hfmix.robustness.axes.corruptions import check_names
+from hfmix.robustness.axes.feature_reference import NEIGHBOURS
 from hfmix.robustness.axes.interpolation import interpolation_axis
 from hfmix.robustness.axes.memorization import LearningCurve
-from hfmix.robustness.axes.ood_scores import NEIGHBOURS
 from hfmix.robustness.context import Asked, EvaluationSets, check_kind, passes
 from hfmix.robustness.corruptions.cifar_c import CifarC
 from hfmix.robustness.inference.cache import ResultCache

@@ -20,14 +20,15 @@ from hfmix.robustness.axes.corruptions import (
     corruption_axis,
     how_applied,
 )
+from hfmix.robustness.axes.feature_reference import FeatureReference
 from hfmix.robustness.axes.interpolation import interpolation_axis
 from hfmix.robustness.axes.memorization import measure_memorization
 from hfmix.robustness.axes.ood import ood_axis, ood_groups, ood_predictions
-from hfmix.robustness.axes.ood_scores import FeatureReference, Scores, full_spectrum, ood_scores
+from hfmix.robustness.axes.ood_scores import Scores, full_spectrum, ood_scores
 from hfmix.robustness.axes.selective import selective_axis
 from hfmix.robustness.context import Asked, EvaluationSets
-from hfmix.robustness.estimates import Predictions
 from hfmix.robustness.inference.runner import Outputs, Runner
+from hfmix.robustness.predictions import Predictions
 
 
 @dataclass(frozen=True)

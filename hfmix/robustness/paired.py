@@ -7,7 +7,8 @@ import numpy as np
 from hfmix.metrics.calibration import calibration_errors
 from hfmix.metrics.detection import Thresholds, auroc_of_counts
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
-from hfmix.robustness.estimates import Predictions, estimate
+from hfmix.robustness.estimates import estimate
+from hfmix.robustness.predictions import Predictions
 
 # the statistic of D resamples, from how often each example is drawn: (D, N), for AUROC (D, N) and (D, M)
 Statistic = Callable[..., np.ndarray]

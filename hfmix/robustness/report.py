@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hfmix.robustness.estimates import iter_estimates
 
 if TYPE_CHECKING:
-    from hfmix.robustness.estimates import Predictions
+    from hfmix.robustness.predictions import Predictions
 
 
 SCHEMA_VERSION = 1
@@ -49,7 +49,7 @@ class RobustnessReport:
         """
         if not isinstance(self.kept, Path):
             return self.kept
-        from hfmix.robustness.estimates import load_predictions
+        from hfmix.robustness.predictions import load_predictions
 
         return load_predictions(self.kept, self.content["data"]["fingerprint_sha256"])
 
@@ -65,7 +65,7 @@ class RobustnessReport:
 
     def estimates(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """All figures, each under its path in `axes`, such as ``corruptions/contrast/5/accuracy``."""
-        yield from iter_estimates(self.axes, ())
+        yield from iter_estimates(self.axes)
 
     figures = estimates  # the name that it had before
 
@@ -78,7 +78,7 @@ class RobustnessReport:
 
         The CSV has one row a figure, with the columns `CSV_COLUMNS`; the page needs no other file.
         """
-        from hfmix.robustness.estimates import PREDICTIONS_FILE, save_predictions
+        from hfmix.robustness.predictions import PREDICTIONS_FILE, save_predictions
         from hfmix.robustness.presentation.drawing import draw_report
         from hfmix.robustness.presentation.html import page
 

@@ -14,11 +14,10 @@ from tqdm.auto import tqdm
 from hfmix.data.kinds import preprocessor_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import as_labelled
-from hfmix.metrics import wilson_interval
 from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
 from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
-from hfmix.robustness.estimates import estimate
+from hfmix.robustness.estimates import proportion
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Outputs, Runner
 from hfmix.robustness.inference.sharding import num_processes
@@ -107,9 +106,9 @@ def transfer_matrix(
         "attack": {**_settings(threat), "applied": transfer.attacked[next(iter(models))].applied},
         "seed": seed,
         "versions": versions(),
-        "clean": {name: _accuracy(found.logits.argmax(1) == data.labels) for name, found in clean.items()},
+        "clean": {name: proportion(found.logits.argmax(1) == data.labels) for name, found in clean.items()},
         "accuracy": {
-            source: {target: _accuracy(column) for target, column in zip(models, rows.T, strict=True)}
+            source: {target: proportion(column) for target, column in zip(models, rows.T, strict=True)}
             for source, rows in right.items()
         },
     }
@@ -259,10 +258,6 @@ def _check_alike(attacked: Mapping[str, AttackedModel], data: LabelledData) -> N
                 f"{first} takes inputs of {next(sizes)}, {name} of {next(sizes)}: "
                 "examples transfer between models of one input size"
             )
-
-
-def _accuracy(right: np.ndarray) -> dict[str, Any]:
-    return estimate(right.mean(), wilson_interval(int(right.sum()), len(right)), len(right))
 
 
 def transfer_title(found: Mapping[str, Any]) -> str:

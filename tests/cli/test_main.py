@@ -13,7 +13,7 @@ from project import ROOT
 
 from hfmix import RobustnessReport
 from hfmix.cli import main
-from hfmix.robustness.estimates import save_predictions
+from hfmix.robustness.predictions import save_predictions
 from hfmix.train import main as train_main
 
 

@@ -16,7 +16,8 @@ from experiments.papers.collect import main as collect_main
 from hfmix import metrics
 from hfmix.cli import main as hfmix
 from hfmix.recipe import parse
-from hfmix.robustness.estimates import estimate, save_predictions
+from hfmix.robustness.estimates import estimate
+from hfmix.robustness.predictions import save_predictions
 from hfmix.robustness.report import RobustnessReport
 
 N, M, SEEDS = 400, 300, (0, 1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hfmix.robustness.estimates import iter_estimates
 from hfmix.run_folder import PICKLES, RUN_FILES
 
 _INDEX = "model.safetensors.index.json"
@@ -39,7 +40,7 @@ def check_finished_run(run: Path) -> list[str]:
     for name in files:
         if name.endswith(".json"):
             read_json(run / name, strict=name == "robustness.json")
-    if not _figures(read_json(run / "robustness.json", strict=True)):
+    if not any(iter_estimates(read_json(run / "robustness.json", strict=True))):
         raise ValueError(f"{run / 'robustness.json'} has no figures: measure the model with `hfmix evaluate`")
     check_card(run / "README.md", with_figures=True)
     check_weights(run)
@@ -107,15 +108,6 @@ def read_json(path: Path, strict: bool = False) -> Any:
         return json.loads(text, parse_constant=refuse if strict else None)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON ({error}): it is truncated, or was edited") from None
-
-
-def _figures(node: Any) -> list[float]:
-    """The values of all figures under a node of a report."""
-    if not isinstance(node, dict):
-        return []
-    if {"value", "ci95", "n"} <= node.keys():
-        return [node["value"]]
-    return [value for child in node.values() for value in _figures(child)]
 
 
 def check_card(card: Path, with_figures: bool) -> None:

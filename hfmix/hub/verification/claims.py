@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
+from hfmix.robustness.estimates import is_estimate
 from hfmix.robustness.presentation.base import CONVENTIONS, convention_of
 from hfmix.robustness.report import RobustnessReport
 from hfmix.utils.environment import versions
@@ -104,8 +105,8 @@ def _pairs(ours: Any, theirs: Any, path: tuple[str, ...]) -> Iterator[tuple[tupl
     """(path, the claimed figure, the measured one or None)."""
     if not isinstance(ours, dict):
         return
-    if _is_figure(ours):
-        yield path, ours, theirs if _is_figure(theirs) else None
+    if is_estimate(ours):
+        yield path, ours, theirs if is_estimate(theirs) else None
         return
     for key, child in ours.items():
         yield from _pairs(child, theirs.get(key) if isinstance(theirs, dict) else None, (*path, key))
@@ -207,7 +208,7 @@ def _leaves(
     ours: Any, theirs: Any, path: tuple[str, ...], beside: Mapping[str, Any]
 ) -> Iterator[tuple[tuple[str, ...], Any, Any, Mapping[str, Any]]]:
     """(path, claimed, measured, what was measured beside it)."""
-    if _is_figure(ours):
+    if is_estimate(ours):
         return
     if not isinstance(ours, dict):
         yield path, ours, theirs, beside
@@ -259,7 +260,7 @@ def _fewest(path: tuple[str, ...], report: RobustnessReport) -> int:
     node: Any = report.axes
     for key in path:
         node = node.get(key) if isinstance(node, dict) else None
-    return node["n"] if _is_figure(node) else n
+    return node["n"] if is_estimate(node) else n
 
 
 def _ood_names(path: tuple[str, ...], report: RobustnessReport) -> Sequence[str]:
@@ -311,10 +312,6 @@ def _reason(path: tuple[str, ...], unknown: Mapping[str, str]) -> str | None:
 
 def _claim(name: str, ours: dict, theirs: dict, verdict: Verdict, why: str) -> Claim:
     return Claim(name, ours["value"], theirs["value"], tuple(theirs["ci95"]), verdict, why)
-
-
-def _is_figure(node: Any) -> bool:
-    return isinstance(node, dict) and {"value", "ci95", "n"} <= node.keys()
 
 
 def _is_number(value: Any) -> bool:

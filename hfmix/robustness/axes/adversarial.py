@@ -10,12 +10,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
-from hfmix.metrics import mean_interval, wilson_interval
+from hfmix.metrics import mean_interval
 from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
 from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
-from hfmix.robustness.estimates import Predictions, estimate
+from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.inference.runner import Runner
+from hfmix.robustness.predictions import Predictions
 from hfmix.utils.keyed_noise import ImageKeys
 
 
@@ -89,11 +90,11 @@ def adversarial_axis(
     axis: dict[str, Any] = {
         "applied": attacked.applied,
         "num_samples": len(data),
-        "accuracy": _share(rows["right"].astype(bool)),
+        "accuracy": proportion(rows["right"].astype(bool)),
         "settings": {threat.norm: _settings(threat, len(data.class_names)) for threat in threats},
     }
     for i, (threat, attack, eps) in enumerate(cells):
-        found = {"robust_accuracy": _share(robust[_key(threat, attack, eps)])}
+        found = {"robust_accuracy": proportion(robust[_key(threat, attack, eps)])}
         snr = rows["snr"][:, i].astype(np.float64)
         snr = snr[np.isfinite(snr)]
         if data.kind == "audio" and len(snr) > 1:  # one has no interval
@@ -187,10 +188,6 @@ class _Batch:
 
 def _key(threat: Threat, attack: str, eps: float) -> str:
     return f"robust/{threat.norm}/{attack}/{eps_name(eps)}"
-
-
-def _share(right: np.ndarray) -> dict[str, Any]:
-    return estimate(right.mean(), wilson_interval(int(right.sum()), len(right)), len(right))
 
 
 def _settings(threat: Threat, num_classes: int) -> dict[str, Any]:

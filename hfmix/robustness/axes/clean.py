@@ -11,7 +11,8 @@ from hfmix.metrics import (
 )
 from hfmix.metrics.classification import in_top_k
 from hfmix.robustness.axes.ood_scores import max_probability
-from hfmix.robustness.estimates import Predictions, estimate
+from hfmix.robustness.estimates import estimate, proportion
+from hfmix.robustness.predictions import Predictions
 
 
 def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
@@ -29,9 +30,9 @@ def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str,
     n, num_classes = log_prob.shape
     correct = log_prob.argmax(1) == labels
     nll = -log_prob[np.arange(n), labels]
-    axis = {"accuracy": _proportion(correct)}
+    axis = {"accuracy": proportion(correct)}
     if num_classes > 5:
-        axis["top5_accuracy"] = _proportion(in_top_k(log_prob, labels, 5))
+        axis["top5_accuracy"] = proportion(in_top_k(log_prob, labels, 5))
     axis["nll"] = estimate(nll.mean(), bootstrap_interval(np.mean, (nll,), seed=seed, bounds=(0, np.inf)), n)
     axis["accuracy_by_class"] = _accuracy_by_class(correct, labels, num_classes)
     return axis
@@ -47,10 +48,6 @@ def _accuracy_by_class(correct: np.ndarray, labels: np.ndarray, num_classes: int
         "high": [high for _, high in intervals],
         "count": count,
     }
-
-
-def _proportion(hits: np.ndarray) -> dict[str, Any]:
-    return estimate(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
 
 
 def clean_axis_of_several(logits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from hfmix.robustness.corruptions.cifar_c import CifarC
 from hfmix.robustness.corruptions.image import corrupt
 from hfmix.robustness.corruptions.image.constants import QUIRKS, SEVERITIES
 from hfmix.robustness.corruptions.image.textures import frost_source
-from hfmix.robustness.estimates import Predictions, estimate
+from hfmix.robustness.estimates import estimate
+from hfmix.robustness.predictions import Predictions
 
 
 def corruption_axis(

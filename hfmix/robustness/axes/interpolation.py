@@ -19,7 +19,7 @@ from hfmix.mixing import MixPlan
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.policies.pairs import to_weights
 from hfmix.robustness.axes.jacobian import MAX_DIRECTIONS, directions_of, input_gradients, jacobian_norm
-from hfmix.robustness.estimates import estimate
+from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.inference.runner import Runner, logits_for
 
 _MEASURED = ("gradient_norm", "entropy", "cross_entropy")
@@ -90,9 +90,9 @@ def interpolation_axis(
         "gradient": _gradient_in_words(runner.preprocessor, main, num_classes),
     }
     axis |= {name: _share(_between(values), seed) for name, values in misses.items()}
-    axis["miss_rate_at_half"] = _proportion(found["miss"][:, steps // 2])
+    axis["miss_rate_at_half"] = proportion(found["miss"][:, steps // 2])
     curves: dict[str, Any] = {"lambda": lam.tolist()}
-    curves |= {name: _curve_of([_proportion(column) for column in values.T]) for name, values in misses.items()}
+    curves |= {name: _curve_of([proportion(column) for column in values.T]) for name, values in misses.items()}
     for name, (values, highest) in others.items():
         at_each = _means(values, (0, highest), seed)
         (axis[name],) = _means(_between(values)[:, None], (0, highest), seed)
@@ -266,10 +266,6 @@ def _share(by_pair: np.ndarray, seed: int) -> dict[str, Any]:
     if (by_pair == by_pair[0]).all():
         return estimate(by_pair[0], wilson_interval(by_pair.sum(), n), n)
     return estimate(by_pair.mean(), bootstrap_interval(np.mean, (by_pair,), seed=seed, bounds=(0, 1)), n)
-
-
-def _proportion(hits: np.ndarray) -> dict[str, Any]:
-    return estimate(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
 
 
 def _means(values: np.ndarray, bounds: tuple[float, float], seed: int) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
 from hfmix.metrics import wilson_interval
-from hfmix.robustness.estimates import Predictions, estimate
+from hfmix.robustness.estimates import estimate
 from hfmix.robustness.inference.runner import Runner
+from hfmix.robustness.predictions import Predictions
 
 
 @dataclass(frozen=True)

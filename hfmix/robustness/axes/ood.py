@@ -14,8 +14,9 @@ from hfmix.metrics.detection import (
     roc_curve,
 )
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
-from hfmix.robustness.axes.ood_scores import Scores
-from hfmix.robustness.estimates import Predictions, estimate
+from hfmix.robustness.axes.ood_scores import SCORES, Scores
+from hfmix.robustness.estimates import estimate
+from hfmix.robustness.predictions import Predictions
 
 METRICS = {
     "auroc": auroc_of_counts,
@@ -26,12 +27,6 @@ METRICS = {
 }
 _HISTOGRAM_BINS = 30
 _ROC_POINTS = 50
-_WHY_LEFT_OUT = {
-    "energy": "the model gives log-probabilities, whose energy is constant",
-    "dempster_shafer": "the model gives log-probabilities, whose energy is constant",
-    "knn": "no features of training data given",
-    "mahalanobis": "no features of training data given",
-}
 
 
 def ood_axis(inside: Scores, outside: Scores, seed: int) -> dict[str, Any]:
@@ -51,7 +46,9 @@ def ood_axis(inside: Scores, outside: Scores, seed: int) -> dict[str, Any]:
     for name, figures in _mean_estimates(inside, [outside], seed).items():
         fpr, tpr = roc_curve(inside[name], outside[name], _ROC_POINTS)
         axis[name] = {**figures, "roc": {"fpr": fpr.round(5).tolist(), "tpr": tpr.round(5).tolist()}}
-    axis["left_out"] = {name: why for name, why in _WHY_LEFT_OUT.items() if name not in axis}
+    axis["left_out"] = {
+        name: score.why_missing for name, score in SCORES.items() if score.why_missing and name not in axis
+    }
     edges = np.linspace(0, 1, _HISTOGRAM_BINS + 1)
     axis["msp_histogram"] = {
         "edges": edges.tolist(),

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from hfmix.metrics.inputs import ArrayLike, as_array, row_chunks
+from hfmix.metrics.inputs import ArrayLike, row_chunks
+
+if TYPE_CHECKING:
+    from hfmix.robustness.axes.feature_reference import FeatureReference
 
 Scores = Mapping[str, np.ndarray]
-NEIGHBOURS = 50
 
 
 def ood_scores(
@@ -17,8 +19,8 @@ def ood_scores(
 ) -> dict[str, np.ndarray]:
     """Every score that the input allows, by name, (N,) each, in float64.
 
-    `LOGIT_SCORES` from logits; ``knn`` and ``mahalanobis`` where features and a reference are given. Energy and
-    Dempster–Shafer are left out where the model gives log-probabilities, whose log-sum-exp is 0 for every input.
+    The scores from features are there where features and a reference are given. Energy and Dempster–Shafer are
+    left out where the model gives log-probabilities, whose log-sum-exp is 0 for every input.
 
     Args:
         logits: (N, C).
@@ -29,14 +31,19 @@ def ood_scores(
         ValueError: features come without a reference or the other way round, or do not fit it.
     """
     parts = [logits[rows].astype(np.float64) for rows in row_chunks(logits)]
-    scores = {name: np.concatenate([score(part) for part in parts]) for name, score in LOGIT_SCORES.items()}
+    scores = {
+        name: np.concatenate([score.compute(part) for part in parts])
+        for name, score in SCORES.items()
+        if not score.from_features
+    }
     if np.abs(scores["energy"]).max() < 1e-5:
         del scores["energy"], scores["dempster_shafer"]
     if (features is None) != (reference is None):
         raise ValueError("k-NN and Mahalanobis need features and a reference: give both or neither")
     if reference is not None:
-        scores["knn"] = reference.nearest_neighbour(features)
-        scores["mahalanobis"] = reference.mahalanobis(features)
+        for name, score in SCORES.items():
+            if score.from_features:
+                scores[name] = score.compute(reference, features)
     return scores
 
 
@@ -91,92 +98,53 @@ def generalized_entropy(logits: np.ndarray, gamma: float = 0.1, top: int = 100) 
     return -((p * rest)[:, :top] ** gamma).sum(1)
 
 
-LOGIT_SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "msp": max_probability,
-    "max_logit": max_logit,
-    "energy": negative_energy,
-    "entropy": negative_entropy,
-    "dempster_shafer": dempster_shafer,
-    "gen": generalized_entropy,
-}
-
-
 @dataclass(frozen=True)
-class FeatureReference:
-    """What the feature scores measure distance from; made by `fit` from the training set.
+class Score:
+    """An OOD score: how it is computed, and the words for it.
 
     Attributes:
-        directions: (M, d) float32, the training features, each of length 1.
-        whitening: (d, r) float64; what the shared covariance becomes the unit matrix under.
-        class_means: (K, r) float64, whitened.
+        compute: (N,) scores from (N, C) float64 logits, or, with `from_features`, from a `FeatureReference` and
+            (N, d) features.
+        words: the convention, for the report's page.
+        label: the name in the legend of the ROC figure; None where the curve would repeat another one.
+        from_features: whether it needs features of the test set and of the training set.
+        why_missing: the reason that is reported where it cannot be computed.
     """
 
-    directions: torch.Tensor
-    whitening: torch.Tensor
-    class_means: torch.Tensor
-
-    @classmethod
-    def fit(cls, features: ArrayLike, labels: ArrayLike) -> "FeatureReference":
-        """From (M, d) training features and their (M,) labels.
-
-        Directions in which no class varies (by less than 1e-12 of the mean square, which float32 does not resolve)
-        are left out of Mahalanobis: there is no scale for them.
-
-        Raises:
-            ValueError: fewer than 50 examples, shapes that do not fit, features that are not finite, or features
-                that do not vary within the classes.
-        """
-        rows, labels = _features(features), torch.from_numpy(as_array(labels)).long()
-        if labels.shape != rows.shape[:1] or len(rows) < NEIGHBOURS:
-            raise ValueError(
-                f"reference features are (M, d) and labels (M,) with M of at least {NEIGHBOURS}, "
-                f"not {tuple(rows.shape)} and {tuple(labels.shape)}"
-            )
-        index = labels.unique(return_inverse=True)[1]
-        count = index.bincount().double()
-        means = torch.zeros(len(count), rows.shape[1], dtype=torch.float64).index_add_(0, index, rows)
-        means /= count[:, None]
-        centred = rows - means[index]
-        variance, axes = torch.linalg.eigh(centred.T @ centred / len(rows))
-        kept = variance > 1e-12 * rows.square().mean()
-        if not kept.any():
-            raise ValueError("the reference features do not vary within their classes: Mahalanobis has no scale")
-        whitening = axes[:, kept] / variance[kept].sqrt()
-        return cls(_directions(rows), whitening, means @ whitening)
-
-    def nearest_neighbour(self, features: ArrayLike, k: int = NEIGHBOURS) -> np.ndarray:
-        """k-NN (Sun et al. 2022, arXiv 2204.06507): minus the distance to the k-th nearest training feature, (N,).
-
-        Both are scaled to length 1. Distances below about 0.001 drown in float32.
-        """
-        directions = _directions(self._checked(features))
-        nearest = [
-            (part @ self.directions.T).topk(k, sorted=True).values[:, -1]
-            for part in directions.split(max(1, 2**24 // len(self.directions)))
-        ]
-        return -(2 - 2 * torch.cat(nearest).double()).clamp(min=0).sqrt().numpy()
-
-    def mahalanobis(self, features: ArrayLike) -> np.ndarray:
-        """Minus the squared Mahalanobis distance to the nearest class mean (Lee et al. 2018, arXiv 1807.03888)."""
-        white = self._checked(features) @ self.whitening
-        return -torch.cdist(white, self.class_means).amin(1).square().numpy()
-
-    def _checked(self, features: ArrayLike) -> torch.Tensor:
-        rows = _features(features)
-        if rows.shape[1] != self.directions.shape[1]:
-            raise ValueError(f"features have {rows.shape[1]} columns, the reference {self.directions.shape[1]}")
-        return rows
+    compute: Callable[..., np.ndarray]
+    words: str
+    label: str | None
+    from_features: bool = False
+    why_missing: str = ""
 
 
-def _features(features: ArrayLike) -> torch.Tensor:
-    rows = torch.from_numpy(as_array(features)).double()
-    if rows.ndim != 2 or not len(rows) or not rows.isfinite().all():
-        raise ValueError(f"features are (N, d), finite, with N > 0; these are {tuple(rows.shape)}")
-    return rows
-
-
-def _directions(rows: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.normalize(rows, dim=1).float()
+_NO_ENERGY = "the model gives log-probabilities, whose energy is constant"
+_NO_FEATURES = "no features of training data given"
+SCORES: dict[str, Score] = {
+    "msp": Score(max_probability, "largest probability", "largest probability"),
+    "max_logit": Score(max_logit, "largest logit", "largest logit"),
+    "energy": Score(negative_energy, "energy: the log-sum-exp of the logits", "energy", why_missing=_NO_ENERGY),
+    "entropy": Score(negative_entropy, "entropy of the probabilities, negated", "entropy"),
+    "dempster_shafer": Score(
+        dempster_shafer, "Dempster–Shafer: ranks as the energy does", None, why_missing=_NO_ENERGY
+    ),
+    "gen": Score(generalized_entropy, "generalised entropy of the probabilities", "GEN"),
+    "knn": Score(
+        lambda reference, features: reference.nearest_neighbour(features),
+        "k-NN: distance to the 50th nearest training feature, negated",
+        "k-NN",
+        from_features=True,
+        why_missing=_NO_FEATURES,
+    ),
+    "mahalanobis": Score(
+        lambda reference, features: reference.mahalanobis(features),
+        "Mahalanobis distance to the nearest class mean, negated",
+        "Mahalanobis",
+        from_features=True,
+        why_missing=_NO_FEATURES,
+    ),
+}
+"""Every score by its name in a report, in the order in which they are shown."""
 
 
 def _log_sum_exp(logits: np.ndarray) -> np.ndarray:

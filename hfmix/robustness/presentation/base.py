@@ -66,17 +66,6 @@ CONVENTIONS: dict[str, tuple[str, str]] = {
     ),
     "last_test_error": ("%", "test error at the end of training; Wilson's interval"),
 }
-# how in-distribution an input is taken to be
-SCORES: dict[str, str] = {
-    "msp": "largest probability",
-    "max_logit": "largest logit",
-    "energy": "energy: the log-sum-exp of the logits",
-    "entropy": "entropy of the probabilities, negated",
-    "dempster_shafer": "Dempster–Shafer: ranks as the energy does",
-    "gen": "generalised entropy of the probabilities",
-    "knn": "k-NN: distance to the 50th nearest training feature, negated",
-    "mahalanobis": "Mahalanobis distance to the nearest class mean, negated",
-}
 
 
 def convention_of(path: str) -> str | None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from hfmix.robustness.presentation.base import CONVENTIONS, SCORES, convention_of
+from hfmix.robustness.axes.ood_scores import SCORES
+from hfmix.robustness.estimates import is_estimate
+from hfmix.robustness.presentation.base import CONVENTIONS, convention_of
 from hfmix.robustness.presentation.findings import findings
 from hfmix.robustness.presentation.headlines import headlines
 from hfmix.robustness.report import RobustnessReport
@@ -101,7 +103,7 @@ def page(report: RobustnessReport, figures: Mapping[str, Sequence[Path]]) -> str
             },
         },
         conventions=[(words(name), unit, text) for name, (unit, text) in CONVENTIONS.items() if name in used],
-        scores=[(words(name), text) for name, text in SCORES.items() if name in scores],
+        scores=[(words(name), score.words) for name, score in SCORES.items() if name in scores],
         missing_scores=_missing_scores(report.axes.get("ood", {})),
     )
 
@@ -114,7 +116,7 @@ def tables(node: Mapping[str, Any], path: str, title: str = "") -> list[Table]:
         path: of the node, with slashes, which says the figures' units.
         title: of its tables.
     """
-    own = {key: child for key, child in node.items() if _is_figure(child)}
+    own = {key: child for key, child in node.items() if is_estimate(child)}
     found = []
     if own:
         rows = [(words(key), [_cell(child, f"{path}/{key}")]) for key, child in own.items()]
@@ -122,11 +124,11 @@ def tables(node: Mapping[str, Any], path: str, title: str = "") -> list[Table]:
     families: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
     deeper = []
     for key, child in node.items():
-        if not isinstance(child, dict) or _is_figure(child):
+        if not isinstance(child, dict) or is_estimate(child):
             continue
-        if columns := tuple(name for name, grandchild in child.items() if _is_figure(grandchild)):
+        if columns := tuple(name for name, grandchild in child.items() if is_estimate(grandchild)):
             families.setdefault(columns, {})[key] = child
-        if not columns or any(_holds_figures(grandchild) for grandchild in child.values()):
+        if not columns or any(_holds_estimates(grandchild) for grandchild in child.values()):
             deeper.append((key, child))
     for columns, rows_by_name in families.items():
         if len(rows_by_name) == 1:
@@ -141,7 +143,7 @@ def tables(node: Mapping[str, Any], path: str, title: str = "") -> list[Table]:
         found.append(Table(title, [words(column) for column in columns], rows))
     for key, child in deeper:
         # what the grid above holds already is not shown again
-        rest = {name: grandchild for name, grandchild in child.items() if not _is_figure(grandchild)}
+        rest = {name: grandchild for name, grandchild in child.items() if not is_estimate(grandchild)}
         found += tables(rest, f"{path}/{key}", f"{title}: {words(key)}" if title else words(key))
     return found
 
@@ -151,13 +153,9 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _is_figure(node: Any) -> bool:
-    return isinstance(node, dict) and {"value", "ci95", "n"} <= node.keys()
-
-
-def _holds_figures(node: Any) -> bool:
+def _holds_estimates(node: Any) -> bool:
     """Whether there are figures below, and not the node itself."""
-    return isinstance(node, dict) and any(_is_figure(child) or _holds_figures(child) for child in node.values())
+    return isinstance(node, dict) and any(is_estimate(child) or _holds_estimates(child) for child in node.values())
 
 
 def _cell(found: Mapping[str, Any], path: str) -> Cell:

@@ -1,36 +1,29 @@
 """The figures of the OOD axis."""
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from hfmix.robustness.axes.ood_scores import SCORES
 from hfmix.robustness.presentation.style import COLOURS, GREY, WIDTH, percent, short
-
-# Dempster–Shafer is not drawn: its curve is that of the energy
-_SCORE_NAMES = {
-    "msp": "largest probability",
-    "max_logit": "largest logit",
-    "energy": "energy",
-    "entropy": "entropy",
-    "gen": "GEN",
-    "knn": "k-NN",
-    "mahalanobis": "Mahalanobis",
-}
 
 
 def draw_roc(ood: dict[str, Any]) -> Figure:
     """One panel for each OOD set of a report's ood axis, with a curve for each score, best AUROC first."""
+    labels = {name: score.label for name, score in SCORES.items() if score.label is not None}
+    colours = dict(zip(labels, cycle(COLOURS), strict=False))
     columns = min(2, len(ood))
     rows = -(-len(ood) // columns)
     figure = Figure(figsize=(WIDTH if columns > 1 else 4.6, 4.7 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, (name, found) in zip(panels, ood.items(), strict=False):
         ax.plot([0, 100], [0, 100], linestyle="--", linewidth=1, color=GREY)
-        colours = dict(zip(_SCORE_NAMES, COLOURS, strict=True))
-        for score in sorted(_SCORE_NAMES.keys() & found.keys(), key=lambda s: -found[s]["auroc"]["value"]):
+        drawn = [score for score in labels if score in found]
+        for score in sorted(drawn, key=lambda score: -found[score]["auroc"]["value"]):
             fpr, tpr = (100 * np.array(found[score]["roc"][key]) for key in ("fpr", "tpr"))
-            label = f"{100 * found[score]['auroc']['value']:.1f}  {_SCORE_NAMES[score]}"
+            label = f"{100 * found[score]['auroc']['value']:.1f}  {labels[score]}"
             ax.plot(fpr, tpr, color=colours[score], linewidth=1.5, label=label)
         ax.set(xlabel=f"{short(name)} accepted, %", ylabel="test set accepted, %")
         ax.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")

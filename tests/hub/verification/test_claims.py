@@ -10,7 +10,7 @@ from hfmix.hub.verification import claims as claims_room
 from hfmix.hub.verification.claims import Claim, check_estimates, compare_reports
 from hfmix.metrics import wilson_interval
 from hfmix.robustness.axes.calibration import calibration_axis
-from hfmix.robustness.estimates import figure
+from hfmix.robustness.estimates import estimate
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def first_of_class(by_class: dict) -> dict:
             "selective, its lists and curves",
         ),
         ("axes/corruptions/mode", lambda _: "corrected", "corruptions, its lists and curves"),
-        ("axes/clean/f1", lambda _: figure(0.99, (0.98, 1.0), 60), "clean/f1"),
+        ("axes/clean/f1", lambda _: estimate(0.99, (0.98, 1.0), 60), "clean/f1"),
         ("model/num_parameters", lambda n: n // 10, "model"),
         ("data/class_names", lambda names: names[::-1], "data"),
     ],
@@ -78,7 +78,7 @@ def test_what_another_processor_flips_holds(report):
     """One example of 60 told otherwise, and logits off in their sixth digit."""
     n = report.axes["clean"]["accuracy"]["n"]
     hits = round(report.axes["clean"]["accuracy"]["value"] * n) + 1
-    near = edited(report, "axes/clean/accuracy", lambda _: figure(hits / n, wilson_interval(hits, n), n))
+    near = edited(report, "axes/clean/accuracy", lambda _: estimate(hits / n, wilson_interval(hits, n), n))
     near = edited(near, "axes/clean/nll/value", lambda v: v * (1 + 1e-6))
     near = edited(near, "axes/calibration/reliability_bins/count", lambda c: [c[0] + 1, *c[1:-1], c[-1] - 1])
     assert failed(compare_reports(near, report, {})) == []
@@ -103,8 +103,8 @@ def test_what_cannot_be_measured_is_never_held(report):
 
 def made(values: np.ndarray, n: int, fingerprint: str) -> RobustnessReport:
     """A report of accuracies alone."""
-    cells = {str(i): figure(v, wilson_interval(round(v * n), n), n) for i, v in enumerate(values)}
-    axes = {"corruptions": {"mean_accuracy": figure(values.mean(), (0.0, 1.0), n), "accuracy": {"fog": cells}}}
+    cells = {str(i): estimate(v, wilson_interval(round(v * n), n), n) for i, v in enumerate(values)}
+    axes = {"corruptions": {"mean_accuracy": estimate(values.mean(), (0.0, 1.0), n), "accuracy": {"fog": cells}}}
     return of_axes(axes, n, fingerprint)
 
 

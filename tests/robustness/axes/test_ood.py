@@ -11,8 +11,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from hfmix import metrics
 from hfmix.robustness.axes import ood_scores as scoring
+from hfmix.robustness.axes.feature_reference import FeatureReference
 from hfmix.robustness.axes.ood import ood_axis, ood_groups
-from hfmix.robustness.axes.ood_scores import FeatureReference, full_spectrum, ood_scores
+from hfmix.robustness.axes.ood_scores import full_spectrum, ood_scores
 from hfmix.robustness.report import RobustnessReport
 
 METRICS = {

@@ -12,7 +12,7 @@ from hfmix.robustness.axes.clean import clean_axis
 from hfmix.robustness.axes.ood import ood_axis
 from hfmix.robustness.axes.ood_scores import ood_scores
 from hfmix.robustness.axes.selective import selective_axis
-from hfmix.robustness.estimates import figure
+from hfmix.robustness.estimates import estimate
 from hfmix.robustness.presentation.comparison import comparison_figure
 from hfmix.robustness.presentation.style import COLOURS, STYLE
 
@@ -23,12 +23,12 @@ def report(scale):
     logits, _, labels = softmax_and_labels(150)
     log_prob, labels = (logits * scale).log_softmax(1).numpy(), labels.numpy()
     scores = ood_scores(log_prob + 1)
-    severities = {str(s): figure(0.8 - 0.1 * s, (0.7 - 0.1 * s, 0.9 - 0.1 * s), 150) for s in range(1, 6)}
+    severities = {str(s): estimate(0.8 - 0.1 * s, (0.7 - 0.1 * s, 0.9 - 0.1 * s), 150) for s in range(1, 6)}
     axes = {
         "clean": clean_axis(log_prob, labels, 0),
         "calibration": calibration_axis(log_prob, labels, 0, 1 / scale),
         "selective": selective_axis(log_prob, labels, 0),
-        "corruptions": {"mean_accuracy": figure(0.5, (0.4, 0.6), 150), "mean_accuracy_by_severity": severities},
+        "corruptions": {"mean_accuracy": estimate(0.5, (0.4, 0.6), 150), "mean_accuracy_by_severity": severities},
         "ood": {name: ood_axis(scores, {key: value[:40] for key, value in scores.items()}, 0) for name in SETS},
     }
     return RobustnessReport({"axes": axes})
@@ -75,6 +75,6 @@ def test_many_runs_can_be_read(reports, count):
 def test_what_nobody_measured_has_no_panel(reports):
     some = {name: RobustnessReport({"axes": {"clean": found.axes["clean"]}}) for name, found in reports.items()}
     assert list(drawn(some)) == ["Accuracy"]
-    several = RobustnessReport({"axes": {"clean": {"mean_average_precision": figure(0.5, (0.4, 0.6), 9)}}})
+    several = RobustnessReport({"axes": {"clean": {"mean_average_precision": estimate(0.5, (0.4, 0.6), 9)}}})
     panels = drawn({"one": several})
     assert list(panels) == ["Classes found"] and panels["Classes found"].patches[0].get_height() == 50
