@@ -11,7 +11,7 @@ import numpy as np
 
 CLASSES = [str(i) for i in range(10)]
 # where the tests look for it too
-DEFAULT = Path(os.environ.get("HFMIX_DATA", Path(__file__).parents[2] / "shared" / "data")) / "cifar10"
+DEFAULT = Path(os.environ.get("HFMIX_DATA", Path(__file__).parents[3] / "shared" / "data")) / "cifar10"
 PATTERN = "train-*.parquet"
 
 

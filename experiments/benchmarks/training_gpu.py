@@ -40,7 +40,7 @@ from hfmix.train import load_model
 from hfmix.training.trainer import MixTrainer
 from hfmix.utils.environment import environment
 
-RECIPES = Path(__file__).parents[1] / "recipes" / "cifar10"
+RECIPES = Path(__file__).parents[2] / "recipes" / "cifar10"
 NETS = ("preact_resnet18", "wrn28_10")
 MODES = ("default", "reduce-overhead", "eager")
 SETTINGS = {

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,11 +14,59 @@ from hfmix.data.labelled import LabelledData
 from hfmix.metrics import mean_interval
 from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
-from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
+from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name, passes
+from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request, positions
 from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.predictions import Predictions
 from hfmix.utils.keyed_noise import ImageKeys
+
+
+@dataclass(frozen=True)
+class Adversarial(Axis):
+    """Accuracy under attack.
+
+    Attributes:
+        threats: what is done to each example, one threat per norm.
+        data: the examples to attack, from the test set.
+    """
+
+    threats: Sequence[Threat]
+    data: LabelledData
+    stops_early = True
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        return cls(tuple(request["threats"]), request.sample_of_test(request["attack_samples"]))
+
+    def unavailable(self, context: Context) -> str | None:
+        try:
+            attacked_model(context.runner.model, context.runner.preprocessor)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def check(self, context: Context) -> None:
+        check_threats(self.threats, attacked_model(context.runner.model, context.runner.preprocessor).bounds)
+
+    def passes(self, context: Context) -> int:
+        return len(self.data) * passes(self.threats)
+
+    def seconds(self, context: Context, one_pass: float) -> float:
+        """See `Axis.seconds`; a pass back takes about as long as two forward."""
+        return 3 * super().seconds(context, one_pass)
+
+    def measure(self, context: Context) -> Measured:
+        places = positions(self.data, context.test)
+        return Measured(
+            *adversarial_axis(context.runner, self.data, self.threats, context.seed, context.bar, places)
+        )
+
+    @classmethod
+    def repeat(cls, claim: Claim) -> Self:
+        attacked = claim.axes["adversarial"]
+        threats = [Threat.from_settings(norm, settings) for norm, settings in attacked["settings"].items()]
+        return cls(threats, claim.test.sample(attacked["num_samples"], claim.content["seed"]))
 
 
 def adversarial_axis(
@@ -91,7 +140,7 @@ def adversarial_axis(
         "applied": attacked.applied,
         "num_samples": len(data),
         "accuracy": proportion(rows["right"].astype(bool)),
-        "settings": {threat.norm: _settings(threat, len(data.class_names)) for threat in threats},
+        "settings": {threat.norm: threat.settings(len(data.class_names)) for threat in threats},
     }
     for i, (threat, attack, eps) in enumerate(cells):
         found = {"robust_accuracy": proportion(robust[_key(threat, attack, eps)])}
@@ -188,24 +237,3 @@ class _Batch:
 
 def _key(threat: Threat, attack: str, eps: float) -> str:
     return f"robust/{threat.norm}/{attack}/{eps_name(eps)}"
-
-
-def _settings(threat: Threat, num_classes: int) -> dict[str, Any]:
-    """As plain JSON; step sizes by radius."""
-    said: dict[str, Any] = {}
-    if "autoattack" in threat.attacks:
-        from hfmix.robustness.attacks.auto import describe
-
-        said["autoattack"] = describe(num_classes, threat.norm)
-    stepping = [attack for attack in threat.attacks if attack in ("ifgsm", "pgd")]
-    return {
-        "eps": {eps_name(eps): eps for eps in threat.eps},
-        "attacks": list(threat.attacks),
-        **({"steps": threat.steps} if stepping else {}),
-        **{
-            f"step_size_{attack}": {eps_name(eps): threat.step_of(attack, eps) for eps in threat.eps if eps > 0}
-            for attack in stepping
-        },
-        **({"restarts": threat.restarts} if "pgd" in threat.attacks else {}),
-        **said,
-    }

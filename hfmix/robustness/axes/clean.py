@@ -1,6 +1,7 @@
 """The clean axis: accuracy and likelihood on the test set as it is."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,9 +11,31 @@ from hfmix.metrics import (
     wilson_interval,
 )
 from hfmix.metrics.classification import in_top_k
+from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request
 from hfmix.robustness.axes.ood_scores import max_probability
 from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Clean(Axis):
+    """Accuracy and likelihood on the test set as it is; of examples with several classes, average precision."""
+
+    multi_label = True
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        return cls()
+
+    def measure(self, context: Context) -> Measured:
+        labels = context.test.labels
+        if context.test.is_multi_label:
+            return Measured(multi_label_axis(context.outputs(context.test).logits, labels, context.seed))
+        return Measured(clean_axis(context.log_prob, labels, context.seed))
+
+    @classmethod
+    def repeat(cls, claim: Claim) -> Self:
+        return cls()
 
 
 def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
@@ -50,7 +73,7 @@ def _accuracy_by_class(correct: np.ndarray, labels: np.ndarray, num_classes: int
     }
 
 
-def clean_axis_of_several(logits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+def multi_label_axis(logits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
     """Mean average precision with its bootstrap interval, from (N, C) logits and (N, C) zeros and ones."""
 
     def resampled(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,11 +19,61 @@ from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.mixing import MixPlan
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.policies.pairs import to_weights
+from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request
 from hfmix.robustness.axes.jacobian import MAX_DIRECTIONS, directions_of, input_gradients, jacobian_norm
 from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.inference.runner import Runner, logits_for
 
 _MEASURED = ("gradient_norm", "entropy", "cross_entropy")
+
+
+@dataclass(frozen=True)
+class Interpolation(Axis):
+    """The model along the lines between random pairs of examples.
+
+    Attributes:
+        pairs: how many pairs.
+        data: the examples to draw the pairs from: training data, as in mixup's paper, or the test set.
+    """
+
+    pairs: int
+    data: LabelledData
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1:
+            raise ValueError(f"pairs is a whole number from 1, not {self.pairs}")
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        return cls(
+            request["pairs"], request.test if request.reference is None else _truly_labelled(request.reference)
+        )
+
+    def unavailable(self, context: Context) -> str | None:
+        """See `Axis.unavailable`; a try on one pair tells."""
+        trial, some = context.trial(), self.data.select(np.arange(min(len(self.data), 2)))
+        try:
+            interpolation_axis(trial.runner, some, 1, 0, trial.bar, steps=3)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def passes(self, context: Context) -> int:
+        return self.pairs * passes(len(context.test.class_names))
+
+    def measure(self, context: Context) -> Measured:
+        return Measured(*interpolation_axis(context.runner, self.data, self.pairs, context.seed, context.bar))
+
+    @classmethod
+    def repeat(cls, claim: Claim) -> Self | None:
+        claimed = claim.axes["interpolation"]
+        if claimed.get("data", "test") == "test":
+            return cls(claimed["num_pairs"], claim.test)
+        train = claim.reference()
+        if train is None:
+            claim.unknown["interpolation"] = "its training data is not given (--reference)"
+            return None
+        return cls(claimed["num_pairs"], _truly_labelled(train))
 
 
 def interpolation_axis(
@@ -279,3 +330,8 @@ def _means(values: np.ndarray, bounds: tuple[float, float], seed: int) -> list[d
 def _curve_of(figures: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
     low, high = zip(*(found["ci95"] for found in figures), strict=True)
     return {"value": [found["value"] for found in figures], "low": list(low), "high": list(high)}
+
+
+def _truly_labelled(train: LabelledData) -> LabelledData:
+    """Returns training data with their true labels: the classes in between are the true ones."""
+    return train if train.true_labels is None else replace(train, labels=train.true_labels)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
 from hfmix.metrics import wilson_interval
+from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request
 from hfmix.robustness.estimates import estimate
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.predictions import Predictions
@@ -41,6 +42,46 @@ class LearningCurve:
             return None
         errors = tuple(n - round(entry["test_accuracy"] * n) for entry in found)
         return cls(tuple(float(entry["epoch"]) for entry in found), errors, n)
+
+
+@dataclass(frozen=True)
+class Memorization(Axis):
+    """What the model learnt of wrong training labels.
+
+    Attributes:
+        train: the training data with their `true_labels`.
+        curve: the test errors in the course of the training.
+    """
+
+    train: LabelledData | None
+    curve: LearningCurve | None = None
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        return cls(request.reference, request["learning_curve"])
+
+    def unavailable(self, context: Context) -> str | None:
+        if self.train is None:
+            return "no training data given (reference=)"
+        if self.train.true_labels is None:
+            return "it is not known which training labels are wrong: train with label_noise"
+        return None
+
+    def passes(self, context: Context) -> int:
+        return len(self.train)
+
+    def measure(self, context: Context) -> Measured:
+        return Measured(*measure_memorization(context.runner, self.train, context.bar, self.curve))
+
+    @classmethod
+    def repeat(cls, claim: Claim) -> Self | None:
+        for name in ("best_test_error", "best_epoch", "last_test_error", "test_error_by_epoch"):
+            claim.unknown[f"memorization/{name}"] = "measured in the course of the training"
+        train = claim.reference()
+        if train is None or train.true_labels is None:
+            claim.unknown["memorization"] = "it is not known which of its training labels were wrong"
+            return None
+        return cls(train)
 
 
 def memorization_axis(

@@ -1,10 +1,12 @@
 """Does the model notice input that is not of its classes? Figures of the scores in `ood_scores`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 
+from hfmix.data.labelled import LabelledData
 from hfmix.metrics.detection import (
     Thresholds,
     auroc_of_counts,
@@ -14,9 +16,137 @@ from hfmix.metrics.detection import (
     roc_curve,
 )
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
-from hfmix.robustness.axes.ood_scores import SCORES, Scores
+from hfmix.robustness.axes.base import (
+    Axis,
+    Claim,
+    Context,
+    Measured,
+    ReportContent,
+    Request,
+    same_helper,
+    same_set,
+    same_test,
+)
+from hfmix.robustness.axes.feature_reference import NEIGHBOURS, FeatureReference
+from hfmix.robustness.axes.ood_scores import SCORES, Scores, full_spectrum, ood_scores
 from hfmix.robustness.estimates import estimate
 from hfmix.robustness.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Ood(Axis):
+    """Detection of out-of-distribution input.
+
+    Attributes:
+        sets: unlabelled data by name.
+        groups: names of `sets` by group, such as ``{"near": [...], "far": [...]}``.
+        reference: training data, whose features the scores from features measure distance from.
+        shifted: shifted sets by name, which count as in-distribution in the full-spectrum figures.
+    """
+
+    sets: Mapping[str, LabelledData]
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    reference: LabelledData | None = None
+    shifted: Mapping[str, LabelledData] = field(default_factory=dict)
+    keys = ("ood", "ood_groups", "ood_full_spectrum")
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        reference = _sample(request.reference, request["seed"]) if request.ood else None
+        shifted = request.shift if "shift" in request.axes else {}
+        return cls(request.ood, request["groups"] or {}, reference, shifted)
+
+    def unavailable(self, context: Context) -> str | None:
+        return None if self.sets else "no out-of-distribution data given (ood=)"
+
+    @property
+    def needs_features(self) -> bool:
+        return self.reference is not None
+
+    def passes(self, context: Context) -> int:
+        return sum(map(len, self.sets.values())) + (0 if self.reference is None else len(self.reference))
+
+    def measure(self, context: Context) -> Measured:
+        reference, fingerprints = None, {}
+        if self.reference is not None:
+            training = context.runner.outputs(self.reference, context.bar, True)
+            fingerprints["reference"] = training.fingerprint
+            reference = FeatureReference.fit(training.features, self.reference.labels)
+
+        def scores(data: LabelledData) -> Scores:
+            outputs = context.outputs(data)
+            return ood_scores(outputs.logits, outputs.features, reference)
+
+        inside, seed = scores(context.test), context.seed
+        outside = {name: scores(data) for name, data in self.sets.items()}
+        content = {
+            name: {
+                "fingerprint_sha256": context.outputs(data).fingerprint,
+                **ood_axis(inside, outside[name], seed),
+            }
+            for name, data in self.sets.items()
+        }
+        further: dict[str, Any] = {}
+        if self.groups:
+            further["ood_groups"] = ood_groups(inside, outside, self.groups, seed)
+        if self.shifted:
+            wide = full_spectrum(inside, *map(scores, self.shifted.values()))
+            further["ood_full_spectrum"] = {name: ood_axis(wide, other, seed) for name, other in outside.items()}
+        return Measured(content, ood_predictions(outside), fingerprints, further)
+
+    @classmethod
+    def repeat(cls, claim: Claim) -> Self | None:
+        sets = claim.ood()
+        groups = {}
+        for group, content in claim.axes.get("ood_groups", {}).items():
+            if missing := [name for name in content["sets"] if name not in sets]:
+                claim.unknown[f"ood_groups/{group}"] = f"its set {missing[0]} is not given (--ood)"
+            else:
+                groups[group] = content["sets"]
+        from_features = any("knn" in content for content in claim.axes["ood"].values())
+        reference = _sample(claim.reference(), claim.content["seed"]) if sets and from_features else None
+        return cls(sets, groups, reference, claim.shift())
+
+    @classmethod
+    def same_data(cls, path: Sequence[str], claimed: ReportContent, measured: ReportContent) -> bool:
+        axis, *rest = path
+        if not rest or not same_test(claimed, measured):
+            return same_test(claimed, measured)
+        from_features = any(name in SCORES and SCORES[name].from_features for name in rest)
+        if from_features and not same_helper("reference", claimed, measured):
+            return False
+        shifts = claimed["axes"].get("shift", {}) if axis == "ood_full_spectrum" else ()
+        return all(same_set("ood", name, claimed, measured) for name in _sets_behind(path, claimed)) and all(
+            same_set("shift", name, claimed, measured) for name in shifts
+        )
+
+    @classmethod
+    def smallest_set(cls, path: Sequence[str], measured: ReportContent) -> int:
+        sets = measured["axes"].get("ood", {})
+        counts = [
+            sets[name].get("n_ood") for name in _sets_behind(path, measured) if isinstance(sets.get(name), dict)
+        ]
+        return min([measured["data"]["num_samples"], *(n for n in counts if type(n) is int and n > 0)])
+
+    @classmethod
+    def incomparable(
+        cls, path: Sequence[str], claimed: ReportContent, measured: ReportContent, counts: tuple[int, int]
+    ) -> str:
+        """See `Axis.incomparable`: a precision depends on the share of OOD input."""
+        if not path[-1].startswith("aupr"):
+            return ""
+        shares = []
+        for count, content in zip(counts, (claimed, measured), strict=True):
+            sets = content["axes"].get("ood", {})
+            shares.append(sum(sets.get(name, {}).get("n_ood", 0) for name in _sets_behind(path, content)) / count)
+        if abs(shares[0] - shares[1]) <= _OTHER_SHARE:
+            return ""
+        return (
+            "a precision depends on the share of examples out of distribution: {:.1%} there, {:.1%} here".format(
+                *shares
+            )
+        )
+
 
 METRICS = {
     "auroc": auroc_of_counts,
@@ -26,6 +156,9 @@ METRICS = {
     "fpr95_id_positive": fpr95_of_counts,
 }
 _HISTOGRAM_BINS = 30
+# features of more training examples than these change k-NN and Mahalanobis little and cost as many passes
+_REFERENCE_SAMPLES = 5_000
+_OTHER_SHARE = 0.01  # a difference in the share of OOD examples that moves a precision
 _ROC_POINTS = 50
 
 
@@ -111,3 +244,16 @@ def _means(counts: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndar
 def ood_predictions(scores: Mapping[str, Mapping[str, np.ndarray]]) -> Predictions:
     """``msp/NAME`` for each OOD set, (M,), from its `ood_scores`."""
     return {f"msp/{name}": found["msp"] for name, found in scores.items()}
+
+
+def _sample(training: LabelledData | None, seed: int) -> LabelledData | None:
+    """Returns the training examples whose features are the reference; None where there are too few."""
+    if training is None or len(training) < NEIGHBOURS:
+        return None
+    return training.sample(_REFERENCE_SAMPLES, seed)
+
+
+def _sets_behind(path: Sequence[str], content: ReportContent) -> Sequence[str]:
+    """Returns the names of the OOD sets behind what is at a path: one, or those of a group."""
+    axis, *rest = path
+    return content["axes"][axis].get(rest[0], {}).get("sets", rest[:1]) if rest else []

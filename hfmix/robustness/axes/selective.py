@@ -1,15 +1,33 @@
 """Does confidence tell right from wrong? What is left to get wrong when the least confident input is declined."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.metrics.selective import covered, risks_of_groups, tied
+from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request
 from hfmix.robustness.estimates import estimate
 
 COVERAGES = (80, 90, 95)  # per cent
 _CURVE_POINTS = 100
+
+
+@dataclass(frozen=True)
+class Selective(Axis):
+    """How many errors remain when the least confident predictions are declined."""
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        return cls()
+
+    def measure(self, context: Context) -> Measured:
+        return Measured(selective_axis(context.log_prob, context.test.labels, context.seed))
+
+    @classmethod
+    def repeat(cls, claim: Claim) -> Self:
+        return cls()
 
 
 def selective_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:

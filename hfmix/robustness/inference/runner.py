@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +14,6 @@ from tqdm.auto import tqdm
 
 from hfmix.data.kinds.base import Preprocessor
 from hfmix.data.labelled import LabelledData
-from hfmix.robustness.axes.corruptions import corrupter, reader
-from hfmix.robustness.corruptions.cifar_c import CifarC
-from hfmix.robustness.corruptions.image.constants import SEVERITIES
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.sharding import gather_rows, own_batches
 
@@ -39,21 +36,6 @@ class Outputs:
     fingerprint: str
 
 
-@dataclass(frozen=True)
-class Corrupted:
-    """What a model says of a data set that was corrupted in every way.
-
-    Attributes:
-        correct: (corruptions, severities, N) booleans.
-        confidence: the same shape, float32, the largest probability.
-        nll: the same shape, float32, in nats.
-    """
-
-    correct: np.ndarray
-    confidence: np.ndarray
-    nll: np.ndarray
-
-
 class Runner:
     """A model with what feeds it.
 
@@ -61,7 +43,7 @@ class Runner:
         model: gives logits, or an output with `.logits`; used on its own device, in evaluation mode.
         preprocessor: makes its inputs.
         batch_size: examples a forward pass.
-        pieces: where finished pieces are kept.
+        cache: where finished parts are kept.
         alone: take all batches, whatever other processes do.
     """
 
@@ -70,14 +52,14 @@ class Runner:
         model: nn.Module,
         preprocessor: Preprocessor,
         batch_size: int,
-        pieces: ResultCache,
+        cache: ResultCache,
         alone: bool = False,
     ) -> None:
         self.model = model
         self.preprocessor = preprocessor
         self.batch_size = min(batch_size, preprocessor.max_batch_size or batch_size)
         self.device = next(model.parameters()).device
-        self.cache = pieces
+        self.cache = cache
         self.alone = alone
 
     def outputs(self, data: LabelledData, bar: tqdm, with_features: bool = False) -> Outputs:
@@ -93,7 +75,7 @@ class Runner:
                 hashlib.sha256(label.tobytes() + data.cells.content(example)).digest()
                 for example, label in zip(examples, labels, strict=True)
             ]
-            logits, features = self._forward(inputs, with_features)
+            logits, features = self.forward(inputs, with_features)
             found = {"logits": logits, "digest": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)}
             return found if features is None else {**found, "features": features}
 
@@ -101,47 +83,6 @@ class Runner:
         rows = self.rows(data, name, lambda _, examples: self.preprocessor.inputs(examples), batch, bar)
         fingerprint = hashlib.sha256(rows["digest"].tobytes()).hexdigest()
         return Outputs(rows["logits"].astype(np.float64), rows.get("features"), fingerprint)
-
-    def under_corruption(
-        self,
-        data: LabelledData,
-        corruptions: Sequence[str],
-        seed: int,
-        mode: Literal["parity", "corrected"],
-        bar: tqdm,
-        stored: CifarC | None = None,
-    ) -> Corrupted:
-        """All corruptions at all severities; each batch is decoded once, and then corrupted in every way.
-
-        With `stored`, images that were corrupted before are read.
-        """
-
-        def prepare(start: int, examples: Sequence[Any]) -> Callable[[str, int], Mapping[str, Tensor]]:
-            if stored is not None:
-                return reader(self.preprocessor, stored, data.rows[start : start + len(examples)])
-            return corrupter(self.preprocessor, examples, seed, start, mode, self.device)
-
-        def batch(
-            start: int, examples: Sequence[Any], corrupted: Callable[[str, int], Mapping[str, Tensor]]
-        ) -> dict[str, np.ndarray]:
-            labels = torch.from_numpy(data.labels[start : start + len(examples)])[:, None]
-            cells = np.empty((len(examples), len(corruptions), len(SEVERITIES), 3), np.float32)
-            for i, name in enumerate(corruptions):
-                for j, severity in enumerate(SEVERITIES):
-                    logits, _ = self._forward(corrupted(name, severity))
-                    log_prob = torch.from_numpy(logits).double().log_softmax(1)
-                    top, predicted = log_prob.max(1, keepdim=True)
-                    cells[:, i, j, 0] = (predicted == labels)[:, 0]
-                    cells[:, i, j, 1] = top[:, 0].exp()
-                    cells[:, i, j, 2] = -log_prob.gather(1, labels)[:, 0]
-                    bar.update(len(examples))
-            return {"cells": cells}
-
-        mode = mode if stored is None else stored.folder.resolve()
-        setting = f"corruptions-{seed}-{mode}-{hashlib.sha256(' '.join(corruptions).encode()).hexdigest()[:8]}"
-        cells = self.rows(data, setting, prepare, batch, bar, count=False)["cells"]
-        correct, confidence, nll = cells.transpose(3, 1, 2, 0)
-        return Corrupted(correct.astype(bool), confidence, nll)
 
     def rows(
         self,
@@ -196,7 +137,7 @@ class Runner:
                 yield ready.result()
             yield waiting.result()
 
-    def _forward(
+    def forward(
         self, inputs: Mapping[str, Tensor], with_features: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         inputs = {name: value.to(self.device) for name, value in inputs.items()}
