@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from hfmix.data.kinds import preprocessor_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import as_labelled
-from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
+from hfmix.robustness.attacks.gradient import fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
 from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
 from hfmix.robustness.estimates import proportion
@@ -27,6 +27,7 @@ from hfmix.robustness.presentation.style import STYLE
 from hfmix.robustness.report import SCHEMA_VERSION
 from hfmix.utils.environment import versions
 from hfmix.utils.keyed_noise import ImageKeys
+from hfmix.utils.model_calls import evaluating
 
 AttackName = Literal["pgd", "ifgsm", "fgsm"]
 
@@ -244,7 +245,7 @@ def _settings(threat: Threat) -> dict[str, Any]:
 
 def _predicted(model: AttackedModel, x: Tensor) -> Tensor:
     """(B,) class indices, on the CPU."""
-    with attacking(model), torch.no_grad():
+    with evaluating(model):
         return model(x.to(next(model.parameters()).device)).argmax(1).cpu()
 
 

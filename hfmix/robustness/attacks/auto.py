@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from hfmix.robustness.attacks.checks import check_batch, check_settings
-from hfmix.robustness.attacks.gradient import attacking, input_gradient, logits_of
+from hfmix.robustness.attacks.gradient import loss_gradient
+from hfmix.utils.model_calls import input_gradients, logits_of
 
 logger = logging.getLogger(__name__)
 
@@ -159,14 +160,14 @@ def _attacked(
 
     def logits(unit: Tensor) -> Tensor:
         """Of an input in [0, 1], which is what the library takes."""
-        return logits_of(model, (low + (high - low) * unit).to(x.dtype)).float()
+        return logits_of(model((low + (high - low) * unit).to(x.dtype))).float()
 
     def predicted(unit: Tensor) -> Tensor:
         return logits(unit).argmax(1)
 
     # the library seeds torch's generators, those of all GPUs among them; it asks for gradients where it needs them
     gpus = range(torch.cuda.device_count()) if x.is_cuda else ()
-    with attacking(model), torch.no_grad(), torch.random.fork_rng(gpus):
+    with input_gradients(model), torch.no_grad(), torch.random.fork_rng(gpus):
         adversarial, labels = x.detach().clone(), y.to(x.device, torch.int64, copy=True)
         unit = ((adversarial - low) / (high - low)).float()
         num_classes = _num_classes(logits, unit, labels)
@@ -242,5 +243,5 @@ def _num_classes(logits: Callable[[Tensor], Tensor], unit: Tensor, labels: Tenso
     """Of the model, which is asked for a gradient at the smallest and at the largest label."""
     probe = torch.stack([labels.argmin(), labels.argmax()])
     with torch.enable_grad():
-        input_gradient(logits, unit[probe], labels[probe], check=True)
+        loss_gradient(logits, unit[probe], labels[probe], check=True)
     return logits(unit[:1]).shape[1]

@@ -6,15 +6,15 @@ with `.logits`. It is attacked in evaluation mode; its modules' modes, and its p
 they were.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from hfmix.robustness.attacks.checks import NO_GRADIENT, check_batch, check_logits, check_settings
+from hfmix.utils.model_calls import input_gradients, logits_of
 
 _TINY = 1e-10  # keeps a gradient of zeros from being divided by zero
 
@@ -104,7 +104,7 @@ def pgd(
     check_batch(x, y, bounds)
     check_settings(x, eps, step_size, steps, norm, bounds)
     starts = _starts(x, eps, norm, random_start, generator, restarts)
-    with attacking(model):
+    with input_gradients(model):
         x, y = (
             x.detach().clone(),
             y.to(x.device, torch.int64, copy=True),
@@ -117,7 +117,7 @@ def pgd(
         for start in starts:
             found = ball.start(start)
             for step in range(steps):
-                gradient = input_gradient(model, found, y, check=step == 0)
+                gradient = loss_gradient(model, found, y, check=step == 0)
                 undefined |= gradient.flatten(1).isnan().any(1)  # the sign of NaN is 0
                 found = ball.step(found, gradient, step_size)
             found = ball.finish(found)
@@ -199,31 +199,10 @@ class _Ball:
         return found.clamp_(self.low, self.high)
 
 
-@contextmanager
-def attacking(model: Callable[[Tensor], Any]) -> Iterator[None]:
-    """Evaluation mode, and gradients of the input alone, whatever surrounds the call; all is put back."""
-    if not isinstance(model, nn.Module):
-        model = nn.Module()  # a function has neither
-    modes = [(module, module.training) for module in model.modules()]
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    for parameter in learnt:
-        parameter.requires_grad_(False)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-    finally:
-        model.train(modes[0][1])
-        for module, training in modes:  # some may differ, such as a frozen normalisation
-            module.training = training
-        for parameter in learnt:
-            parameter.requires_grad_(True)
-
-
-def input_gradient(model: Callable[[Tensor], Any], found: Tensor, y: Tensor, check: bool) -> Tensor:
+def loss_gradient(model: Callable[[Tensor], Any], found: Tensor, y: Tensor, check: bool) -> Tensor:
     """Of the summed cross-entropy: each example's own gradient, whatever the batch."""
     found.requires_grad_(True)
-    logits = logits_of(model, found)
+    logits = logits_of(model(found))
     if check:
         check_logits(logits, y)
     loss = F.cross_entropy(logits, y, reduction="sum")
@@ -236,12 +215,7 @@ def input_gradient(model: Callable[[Tensor], Any], found: Tensor, y: Tensor, che
 
 def _losses(model: Callable[[Tensor], Any], found: Tensor, y: Tensor) -> Tensor:
     with torch.no_grad():
-        return F.cross_entropy(logits_of(model, found), y, reduction="none")
-
-
-def logits_of(model: Callable[[Tensor], Any], found: Tensor) -> Tensor:
-    output = model(found)
-    return output.logits if hasattr(output, "logits") else output
+        return F.cross_entropy(logits_of(model(found)), y, reduction="none")
 
 
 def _starts(

@@ -14,6 +14,7 @@ from hfmix.data.kinds.audio import Sound, SoundPreprocessor
 from hfmix.data.kinds.base import Preprocessor
 from hfmix.data.kinds.image import ImagePreprocessor
 from hfmix.data.kinds.table import TablePreprocessor
+from hfmix.utils.model_calls import call_model
 
 # of pixels once the processor's normalisation is undone, in float32
 _ROUNDING = 1e-3
@@ -82,10 +83,7 @@ class AttackedModel(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, ...) in `bounds` to (B, C) logits."""
-        inputs = self.model_inputs(x)
-        # a plain net names its input as it likes
-        output = self.model(*inputs.values()) if len(inputs) == 1 else self.model(**inputs)
-        return output.logits if hasattr(output, "logits") else output
+        return call_model(self.model, self.model_inputs(x))
 
 
 class AttackedImages(AttackedModel):

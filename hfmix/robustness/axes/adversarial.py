@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
 from hfmix.metrics import mean_interval
-from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
+from hfmix.robustness.attacks.gradient import fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
 from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name, passes
 from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request, positions
@@ -20,6 +20,7 @@ from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.predictions import Predictions
 from hfmix.utils.keyed_noise import ImageKeys
+from hfmix.utils.model_calls import evaluating
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ class _Batch:
     def _right(self, x: Tensor, rows: Tensor) -> Tensor:
         """(rows,) whether the model is right on these inputs of these rows."""
         model = self._model(rows)
-        with attacking(model), torch.no_grad():
+        with evaluating(model):
             return model(x).argmax(1) == self.labels[rows]
 
     def _model(self, rows: Tensor | slice = slice(None)) -> AttackedModel:

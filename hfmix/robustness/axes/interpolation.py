@@ -20,9 +20,10 @@ from hfmix.mixing import MixPlan
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.policies.pairs import to_weights
 from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request
-from hfmix.robustness.axes.jacobian import MAX_DIRECTIONS, directions_of, input_gradients, jacobian_norm
+from hfmix.robustness.axes.jacobian import MAX_DIRECTIONS, directions_of, jacobian_norm
 from hfmix.robustness.estimates import estimate, proportion
-from hfmix.robustness.inference.runner import Runner, logits_for
+from hfmix.robustness.inference.runner import Runner
+from hfmix.utils.model_calls import call_model, input_gradients
 
 _MEASURED = ("gradient_norm", "entropy", "cross_entropy")
 
@@ -214,7 +215,7 @@ def _measure(
                 plan = _plan(len(examples), lam[begin : begin + at_once])
                 mixed = mixed_inputs(plan, inputs, main)
                 mixed[main] = mixed[main].detach().requires_grad_()
-                logits = logits_for(runner.model, mixed)
+                logits = call_model(runner.model, mixed)
                 repeated = directions.repeat(plan.num_rows // len(examples), 1, 1)
                 norm = jacobian_norm(logits, mixed[main], repeated, scale)
                 rows = {
@@ -274,7 +275,7 @@ def _main_input(model: nn.Module, inputs: Mapping[str, Tensor]) -> str:
 
 def _num_classes(runner: Runner, one: Mapping[str, Tensor]) -> int:
     with input_gradients(runner.model), torch.no_grad():
-        logits = logits_for(runner.model, {name: value.to(runner.device) for name, value in one.items()})
+        logits = call_model(runner.model, {name: value.to(runner.device) for name, value in one.items()})
     return logits.shape[1]
 
 

@@ -1,10 +1,7 @@
 """How much a classifier's logits change with its input: the norm of the Jacobian, example by example."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hfmix.utils.keyed_noise import ImageKeys
 
@@ -53,20 +50,3 @@ def directions_of(num_classes: int, seed: int, first: int, count: int) -> Tensor
         return torch.eye(num_classes).expand(count, -1, -1)
     keys = ImageKeys(seed, first, "interpolation", 0, count, torch.device("cpu"))
     return torch.linalg.qr(keys.normal((num_classes, MAX_DIRECTIONS)).double()).Q.mT.float()
-
-
-@contextmanager
-def input_gradients(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, with gradients for the input and none for the weights; the model is put back as it was."""
-    training = model.training
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        model.train(training)

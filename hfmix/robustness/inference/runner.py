@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -16,6 +15,7 @@ from hfmix.data.kinds.base import Preprocessor
 from hfmix.data.labelled import LabelledData
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.sharding import gather_rows, own_batches
+from hfmix.utils.model_calls import call_model, evaluating
 
 # what is kept when an evaluation stops half way
 _BATCHES_A_PIECE = 16
@@ -141,33 +141,13 @@ class Runner:
         self, inputs: Mapping[str, Tensor], with_features: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         inputs = {name: value.to(self.device) for name, value in inputs.items()}
-        with _evaluating(self.model), _features_of(self.model, with_features) as seen:
-            logits = logits_for(self.model, inputs).detach().float().cpu().numpy()
+        with evaluating(self.model), _features_of(self.model, with_features) as seen:
+            logits = call_model(self.model, inputs).detach().float().cpu().numpy()
         if not with_features:
             return logits, None
         if not seen:
             raise ValueError("the model ends in no linear layer: its features cannot be told")
         return logits, seen[-1].float().cpu().numpy()
-
-
-def logits_for(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-    """What a model gives for inputs on its device, in the mode that it is in."""
-    # a plain net names its input as it likes
-    output = model(*inputs.values()) if len(inputs) == 1 else model(**inputs)
-    return output.logits if hasattr(output, "logits") else output
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the model's mode is put back."""
-    training = model.training
-    model.eval()
-    try:
-        # not inference mode: what a model keeps from it, such as rotary positions, serves no gradient afterwards
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
 
 
 @contextmanager
