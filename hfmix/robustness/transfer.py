@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 from hfmix.data.kinds import preprocessor_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import as_labelled
-from hfmix.robustness.attacks.gradient import fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
+from hfmix.robustness.attacks.perturb import perturbed, random_starts
 from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
 from hfmix.robustness.estimates import proportion
 from hfmix.robustness.inference.cache import ResultCache
@@ -26,7 +26,6 @@ from hfmix.robustness.presentation.headlines import show
 from hfmix.robustness.presentation.style import STYLE
 from hfmix.robustness.report import SCHEMA_VERSION
 from hfmix.utils.environment import versions
-from hfmix.utils.keyed_noise import ImageKeys
 from hfmix.utils.model_calls import evaluating
 
 AttackName = Literal["pgd", "ifgsm", "fgsm"]
@@ -200,7 +199,12 @@ class _Transfer:
             y = torch.from_numpy(self.data.labels[start : start + len(examples)])
             bound = attacked.of_lengths(lengths)
             x = x.to(next(attacked.parameters()).device)
-            found = _made(self.threat, bound, x, y, self.seed, start)
+            ((attack,), (eps,)) = self.threat.attacks, self.threat.eps
+
+            def starts() -> Tensor:  # the places at which the adversarial axis begins too
+                return random_starts(self.threat, eps, x, bound.mask(x), self.seed, start)
+
+            found = perturbed(self.threat, attack, eps, bound, x, y, starts, self.seed)
             right = [_predicted(target.of_lengths(lengths), found) == y for target in self.attacked.values()]
             return {"right": torch.stack(right, 1).numpy()}
 
@@ -208,26 +212,6 @@ class _Transfer:
         name = f"transfer-{place}-{self.threat}-{self.seed}"
         prepare = lambda _, examples: attacked.prepare(examples)  # noqa: E731
         return self.runners[source].rows(self.data, name, prepare, batch, bar)["right"]
-
-
-def _made(threat: Threat, model: AttackedModel, x: Tensor, y: Tensor, seed: int, first: int) -> Tensor:
-    """Adversarial examples (B, ...); `first` is the place of the first one in its set."""
-    ((attack,), (eps,)) = threat.attacks, threat.eps
-    given = {"norm": threat.norm, "bounds": model.bounds, "mask": model.mask(x)}
-    if attack == "fgsm":
-        return fgsm(model, x, y, eps, **given)
-    step_size = threat.step_of(attack, eps)
-    if attack == "ifgsm":
-        return ifgsm(model, x, y, eps, step_size, threat.steps, **given)
-    # the adversarial axis begins at the same places
-    keys = ImageKeys(seed, first, f"pgd {threat.norm} {eps_name(eps)}", 0, len(x), x.device)
-    if threat.norm == "linf":
-        start = linf_start(keys.uniform(x.shape[1:]), eps)
-    else:
-        normal = keys.normal(x.shape[1:])
-        normal = normal if given["mask"] is None else normal * given["mask"]
-        start = l2_start(normal, keys.uniform((), stream=1), eps)
-    return pgd(model, x, y, eps, step_size, threat.steps, random_start=start, **given)
 
 
 def _settings(threat: Threat) -> dict[str, Any]:

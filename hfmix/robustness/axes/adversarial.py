@@ -12,14 +12,13 @@ from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
 from hfmix.metrics import mean_interval
-from hfmix.robustness.attacks.gradient import fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
+from hfmix.robustness.attacks.perturb import perturbed, random_starts
 from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name, passes
 from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request, positions
 from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.predictions import Predictions
-from hfmix.utils.keyed_noise import ImageKeys
 from hfmix.utils.model_calls import evaluating
 
 
@@ -197,34 +196,13 @@ class _Batch:
         return stays, snr
 
     def _perturbed(self, threat: Threat, attack: str, eps: float, rows: Tensor) -> Tensor:
-        """Adversarial inputs of these rows (B,) alone."""
-        x, y, model = self.x[rows], self.labels[rows], self._model(rows)
-        common = {"norm": threat.norm, "bounds": self.attacked.bounds, "mask": model.mask(x)}
-        if attack == "fgsm":
-            return fgsm(model, x, y, eps, **common)
-        step_size = threat.step_of(attack, eps)
-        if attack == "ifgsm":
-            return ifgsm(model, x, y, eps, step_size, threat.steps, **common)
-        if attack == "pgd":
-            starts = self._starts(threat, eps)[:, rows]
-            settings = {"random_start": starts, "restarts": threat.restarts, **common}
-            return pgd(model, x, y, eps, step_size, threat.steps, **settings)
-        from hfmix.robustness.attacks.auto import autoattack  # its library is an extra
+        """Returns adversarial inputs of these rows, (B,) booleans, alone."""
+        x, y, mask = self.x[rows], self.labels[rows], self._model().mask(self.x)
 
-        return autoattack(model, x, y, eps, threat.norm, self.seed, self.attacked.bounds)
+        def starts() -> Tensor:
+            return random_starts(threat, eps, self.x, mask, self.seed, self.first)[:, rows]
 
-    def _starts(self, threat: Threat, eps: float) -> Tensor:
-        """(restarts, B, ...) offsets, each example's by its place in the data."""
-        return torch.stack([self._start(threat.norm, eps, restart) for restart in range(threat.restarts)])
-
-    def _start(self, norm: str, eps: float, restart: int) -> Tensor:
-        name = f"pgd {norm} {eps_name(eps)}"
-        keys = ImageKeys(self.seed, self.first, name, restart, len(self.x), self.x.device)
-        shape, mask = self.x.shape[1:], self._model().mask(self.x)
-        if norm == "linf":
-            return linf_start(keys.uniform(shape), eps)
-        normal = keys.normal(shape)
-        return l2_start(normal if mask is None else normal * mask, keys.uniform((), stream=1), eps)
+        return perturbed(threat, attack, eps, self._model(rows), x, y, starts, self.seed)
 
     def _right(self, x: Tensor, rows: Tensor) -> Tensor:
         """(rows,) whether the model is right on these inputs of these rows."""
