@@ -58,53 +58,53 @@ def evaluate_robustness(
     keep: str | Path | None = None,
     progress: bool = True,
 ) -> RobustnessReport:
-    """Measures a classifier on clean, corrupted, shifted and out-of-distribution images, sound or rows.
+    """Measures a classifier on clean, corrupted, shifted and out-of-distribution images, sound or tables.
 
-    Where examples have any number of classes, the clean axis alone is measured, by the mean average precision.
+    If examples have any number of classes, only the clean axis is measured, by the mean average precision.
 
-    Corruption of images comes after the processor's resize and crop and before its normalisation; where the
-    processor does not tell its normalisation, before the processor, and the report says so. Clips are corrupted
-    at their own sampling rate. Where torch's process group is up, each process takes its share of the batches,
-    and every one returns the whole report.
+    Images are corrupted after the processor's resize and crop and before its normalisation; if the processor does
+    not tell its normalisation, before the processor, and the report says so. Clips are corrupted at their own
+    sampling rate. If torch's process group is initialised, each process takes its share of the batches, and every
+    process returns the whole report.
 
     Args:
-        model: gives logits, or an output with `.logits`, for ``model(pixel_values)``; used on its own device.
-        processor: any callable ``(images=..., return_tensors="pt")`` that gives ``pixel_values``; for sound a
+        model: returns logits, or an output with `.logits`, for ``model(pixel_values)``; used on its own device.
+        processor: any callable ``(images=..., return_tensors="pt")`` that returns ``pixel_values``; for sound a
             feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``;
             for a table a `TableProcessor`, or any callable ``(rows, return_tensors="pt")``.
-        dataset: the test set; labels compare with the logits by index.
-        axes: of `hfmix.robustness.AXES`; by default those that need no gradients: "clean", "calibration",
-            "selective", "corruptions", "shift" and "ood". There are "adversarial", "interpolation" and
-            "memorization" too.
-        ood: name to data set, or to what `hfmix evaluate --ood` takes (a folder, Parquet file, Hub id).
-        shift: name to a further labelled set, matched to the test set's classes by name. Where it holds some of
-            them only, the model chooses among these.
-        validation: fits the temperature of the calibration axis; never the test set.
-        reference: training examples. Up to 5,000 give the features for k-NN and Mahalanobis; interpolation is
-            between them, if they are given, as in mixup's paper; and memorization is of their wrong labels, where
-            they have some (`LabelledData.with_label_noise`).
-        groups: group to names of `ood`, such as ``{"near": [...], "far": [...]}``.
+        dataset: the test set; its labels are indices of the logits.
+        axes: names in `hfmix.robustness.AXES`; by default those that need no gradients: "clean", "calibration",
+            "selective", "corruptions", "shift" and "ood". "adversarial", "interpolation" and "memorization" are
+            measured on request.
+        ood: out-of-distribution data by name: data sets, or what `hfmix evaluate --ood` takes (a folder, Parquet
+            file, Hub id).
+        shift: further labelled sets by name, matched to the test set's classes by name. If a set holds only some
+            of them, the model chooses among these.
+        validation: data to fit the temperature of the calibration axis on; never the test set.
+        reference: training examples. Up to 5,000 of them give the features for k-NN and Mahalanobis; interpolation
+            is between them, if given, as in mixup's paper; memorization is measured on their wrong labels, if
+            they have any (`LabelledData.with_label_noise`).
+        groups: names of `ood` sets by group, such as ``{"near": [...], "far": [...]}``.
         image_column, audio_column, label_column, feature_columns: None takes `image` or `audio`, and `label`, or
-            the only column of that kind; of a table the last as label, and all others as features.
+            the only column of that kind; for a table the last column as label and all others as features.
         corruptions: names of `hfmix.corruption_names`; None takes the fifteen of ImageNet-C, or all of sound.
-        corruption_samples: corrupt so many test examples, drawn by `seed`; None takes all.
+        corruption_samples: number of test examples to corrupt, drawn by `seed`; None takes all.
         mode: see `hfmix.corrupt`.
-        corrupted: a folder in CIFAR-10-C's layout, of the same test set; its images are taken instead.
-        threats: what is done to examples for the adversarial axis, one a norm.
-        attack_samples: attack so many test examples, drawn by `seed`; None takes all.
-        pairs: of examples, for interpolation.
-        learning_curve: the errors on the test set in the course of training, for memorization.
-        batch_size: examples a forward pass.
-        seed: of corruption, draws and bootstrap.
+        corrupted: a folder in CIFAR-10-C's layout with corrupted images of the same test set, to be used instead.
+        threats: the attacks of the adversarial axis, one threat per norm.
+        attack_samples: number of test examples to attack, drawn by `seed`; None takes all.
+        pairs: number of pairs of examples for interpolation.
+        learning_curve: the test errors in the course of training, for memorization.
+        batch_size: examples per forward pass.
+        seed: seed of corruption, draws and the bootstrap.
         skip_unreadable: leave out examples that cannot be read, and count them in the report, instead of stopping.
-        name: of the model, for the report.
-        keep: a folder for finished pieces, from which an evaluation that was stopped goes on; they are removed
-            when it is done.
-        progress: say how long it will take, and show a bar.
+        name: the model's name, for the report.
+        keep: a folder for finished parts, from which a stopped evaluation resumes; they are removed at the end.
+        progress: print how long it will take, and show a bar.
 
     Raises:
         ValueError: an unknown axis or corruption, an empty set, an example that cannot be read, a label outside
-            the head, logits that are not finite.
+            the head, or logits that are not finite.
     """
     if unknown := [axis for axis in axes if axis not in AXES]:
         raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")

@@ -1,4 +1,4 @@
-"""How long an evaluation will take."""
+"""An estimate of how long an evaluation will take."""
 
 import sys
 import time

@@ -30,7 +30,7 @@ def perturbed(
         model: what is attacked, with the lengths of these inputs.
         x: (B, ...) in the model's bounds.
         y: (B,) classes.
-        starts: gives the (restarts, B, ...) offsets at which PGD, and no other attack, begins; see `random_starts`.
+        starts: gives the (restarts, B, ...) offsets at which PGD, and no other attack, begins: `random_starts`.
         seed: seed of AutoAttack's draws.
     """
     common = {"norm": threat.norm, "bounds": model.bounds, "mask": model.mask(x)}

@@ -1,4 +1,4 @@
-"""The adversarial axis: how many examples stay right, whatever an attacker does to them within a ball."""
+"""The adversarial axis: the share of examples that stay right under attacks within a ball."""
 
 import hashlib
 from collections.abc import Sequence
@@ -77,32 +77,32 @@ def adversarial_axis(
     bar: tqdm,
     positions: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], Predictions]:
-    """Accuracy under each attack within each radius.
+    """Measures the accuracy under each attack within each radius.
 
-    An example that is wrong already is not attacked. One that an attack breaks within a radius counts as broken
-    for a stronger attack within the same radius, and for this one within a larger radius, for what broke it lies
-    there too. So figures can only fall as the radius or the attack's strength grows, and nothing is attacked twice
-    that is broken.
+    An example that is misclassified without an attack is not attacked. One that an attack breaks within a radius
+    counts as broken for stronger attacks within the same radius, and for this attack within larger radii, where
+    what broke it lies too. So accuracy can only fall as the radius or the attack's strength grows, and no broken
+    example is attacked again.
 
-    Random starts follow from `seed` and an example's place in `data` alone.
+    Random starts depend on `seed` and an example's place in `data` alone.
 
     Args:
         runner: the model with its preprocessor.
-        data: M examples, see `LabelledData.sample`.
-        threats: one a norm.
-        seed: of random starts.
-        bar: goes on by `hfmix.robustness.attacks.threats.passes` an example.
-        positions: (M,) places of the examples in the test set; None where they are the test set.
+        data: M examples to attack, see `LabelledData.sample`.
+        threats: one per norm.
+        seed: seed of random starts.
+        bar: moves by `hfmix.robustness.attacks.threats.passes` per example.
+        positions: (M,) places of the examples in the test set; None if they are the whole test set.
 
     Returns:
         ``applied``, ``num_samples``, ``accuracy`` without attack, ``settings`` by norm, and by norm, attack and
-        radius ``robust_accuracy``; of sound also ``snr_db``, how far below the clip the perturbation lies, over
-        the examples that were attacked so, where these are two or more. Beside them
+        radius ``robust_accuracy``; for sound also ``snr_db``, the mean signal-to-noise ratio of the perturbation
+        over the examples attacked in this way, if there are two or more. Beside them
         ``robust/NORM/ATTACK/RADIUS`` (M,) booleans, and ``attacked_row`` (M,), the positions.
 
     Raises:
-        ValueError: the model or its processor cannot be attacked, a radius beyond the range of the input, examples
-            of several classes.
+        ValueError: the model or its processor cannot be attacked, a radius exceeds the range of the input, or
+            examples have several classes.
     """
     if data.is_multi_label:
         raise ValueError("attacks are for examples of one class; these have several")
@@ -118,12 +118,12 @@ def adversarial_axis(
         labels = torch.from_numpy(data.labels[start : start + len(examples)]).to(runner.device)
         x, lengths = (None if part is None else part.to(runner.device) for part in prepared)
         whole = _Batch(attacked, x, labels, lengths, seed, start)
-        found = whole.under(threats, bar)
+        results = whole.under(threats, bar)
         bar.update(len(examples))
         return {
             "right": whole.right.cpu().numpy().astype(np.uint8),
-            "robust": np.stack([found[_key(*cell)][0] for cell in cells], 1).astype(np.uint8),
-            "snr": np.stack([found[_key(*cell)][1] for cell in cells], 1),
+            "robust": np.stack([results[_key(*cell)][0] for cell in cells], 1).astype(np.uint8),
+            "snr": np.stack([results[_key(*cell)][1] for cell in cells], 1),
         }
 
     setting = hashlib.sha256(repr(tuple(threats)).encode()).hexdigest()[:8]
@@ -143,12 +143,12 @@ def adversarial_axis(
         "settings": {threat.norm: threat.settings(len(data.class_names)) for threat in threats},
     }
     for i, (threat, attack, eps) in enumerate(cells):
-        found = {"robust_accuracy": proportion(robust[_key(threat, attack, eps)])}
+        estimates = {"robust_accuracy": proportion(robust[_key(threat, attack, eps)])}
         snr = rows["snr"][:, i].astype(np.float64)
         snr = snr[np.isfinite(snr)]
         if data.kind == "audio" and len(snr) > 1:  # one has no interval
-            found["snr_db"] = estimate(snr.mean(), mean_interval(snr), len(snr))
-        axis.setdefault(threat.norm, {}).setdefault(attack, {})[eps_name(eps)] = found
+            estimates["snr_db"] = estimate(snr.mean(), mean_interval(snr), len(snr))
+        axis.setdefault(threat.norm, {}).setdefault(attack, {})[eps_name(eps)] = estimates
     positions = np.arange(len(data)) if positions is None else positions
     return axis, {**robust, "attacked_row": positions.astype(np.int64)}
 
@@ -157,7 +157,7 @@ class _Batch:
     """A batch of examples under attack.
 
     Attributes:
-        right: (B,) whether the model is right without an attack.
+        right: (B,) booleans, True where the model is right without an attack.
     """
 
     def __init__(
@@ -168,8 +168,8 @@ class _Batch:
         self.right = self._right(x, torch.ones_like(labels, dtype=torch.bool))
 
     def under(self, threats: Sequence[Threat], bar: tqdm) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """By threat, attack and radius: (B,) which examples stay right, and their perturbation's SNR in dB."""
-        found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        """Returns by threat, attack and radius which examples stay right, (B,), and the SNR in dB."""
+        results: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for threat in threats:
             of_attack = dict.fromkeys(threat.attacks, self.right)
             for eps in threat.eps:
@@ -178,20 +178,20 @@ class _Batch:
                     alive = within & of_attack[attack]
                     within, snr = self._attack(threat, attack, eps, alive)
                     of_attack[attack] = within
-                    found[_key(threat, attack, eps)] = within.cpu().numpy(), snr.cpu().numpy()
+                    results[_key(threat, attack, eps)] = within.cpu().numpy(), snr.cpu().numpy()
             bar.update(len(self.x) * threat.passes)
-        return found
+        return results
 
     def _attack(self, threat: Threat, attack: str, eps: float, alive: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of those that are alive stay so, and the signal-to-noise ratio of what they were given."""
+        """Returns which of the unbroken examples stay so, and the signal-to-noise ratio of the attack."""
         snr = torch.full((len(alive),), torch.nan, device=alive.device)
         if eps == 0 or not alive.any():
             return alive, snr
         x = self.x[alive]
-        found = self._perturbed(threat, attack, eps, alive)
+        adversarial = self._perturbed(threat, attack, eps, alive)
         stays = alive.clone()
-        stays[alive] = self._right(found, alive)
-        power, noise = (part.double().flatten(1).square().sum(1) for part in (x, found - x))
+        stays[alive] = self._right(adversarial, alive)
+        power, noise = (part.double().flatten(1).square().sum(1) for part in (x, adversarial - x))
         snr[alive] = (10 * (power / noise).log10()).float()
         return stays, snr
 
@@ -205,7 +205,7 @@ class _Batch:
         return perturbed(threat, attack, eps, self._model(rows), x, y, starts, self.seed)
 
     def _right(self, x: Tensor, rows: Tensor) -> Tensor:
-        """(rows,) whether the model is right on these inputs of these rows."""
+        """Returns (rows,) booleans: whether the model is right on these inputs of these rows."""
         model = self._model(rows)
         with evaluating(model):
             return model(x).argmax(1) == self.labels[rows]

@@ -1,4 +1,4 @@
-"""The axes that clean logits give: accuracy and likelihood, and how far the probabilities can be believed."""
+"""The calibration axis: whether predicted probabilities match the share of right predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ NUM_BINS = 15
 
 @dataclass(frozen=True)
 class Calibration(Axis):
-    """How far the probabilities on the test set can be believed.
+    """Calibration errors of the probabilities on the test set.
 
     Attributes:
         validation: labelled data to fit a temperature on; None leaves the temperature out.
@@ -67,12 +67,12 @@ class Calibration(Axis):
 def calibration_axis(
     log_prob: np.ndarray, labels: np.ndarray, seed: int, temperature: float | None = None
 ) -> dict[str, Any]:
-    """ECE, adaptive and classwise ECE with 15 bins, Brier score, mean confidence, and the bins of the ECE.
+    """Computes ECE, adaptive and classwise ECE with 15 bins, Brier score, mean confidence and the bins of the ECE.
 
     Args:
         log_prob: (N, C).
         labels: (N,) integers.
-        seed: of the bootstrap, which gives all intervals but that of the mean confidence.
+        seed: seed of the bootstrap, which gives all intervals but that of the mean confidence.
         temperature: fitted on validation logits (`hfmix.metrics.fit_temperature`); ``temperature_scaled`` then
             holds it, the NLL, and the same figures for ``log_prob / temperature``.
     """
@@ -113,7 +113,7 @@ def _calibration_estimates(log_prob: np.ndarray, labels: np.ndarray, seed: int) 
 
 
 def _other_calibration_errors(prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """Adaptive and classwise ECE; sorted and binned once, for all resamples."""
+    """Computes adaptive and classwise ECE; examples are sorted and binned once, for all resamples."""
     n = len(labels)
     order = np.argsort(prob.max(1))
     confidence, correct = prob.max(1)[order], (prob.argmax(1) == labels)[order]

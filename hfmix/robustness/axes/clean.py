@@ -39,16 +39,16 @@ class Clean(Axis):
 
 
 def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """Accuracy, top-5 accuracy where there are more classes, NLL in nats, and the accuracy of each class.
+    """Computes accuracy, top-5 accuracy if there are more than five classes, NLL in nats, and accuracy by class.
 
     Accuracies have Wilson's interval, the NLL a bootstrap interval. ``accuracy_by_class`` holds lists in the order
-    of the classes: the share that is right, the ends of its interval, and how many examples there are; a class
-    without examples has null.
+    of the classes: the accuracy, the ends of its interval, and the number of examples; null for a class without
+    examples.
 
     Args:
         log_prob: (N, C).
         labels: (N,) integers.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
     n, num_classes = log_prob.shape
     correct = log_prob.argmax(1) == labels
@@ -74,7 +74,7 @@ def _accuracy_by_class(correct: np.ndarray, labels: np.ndarray, num_classes: int
 
 
 def multi_label_axis(logits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """Mean average precision with its bootstrap interval, from (N, C) logits and (N, C) zeros and ones."""
+    """Computes the mean average precision with its bootstrap interval; logits and labels (0 or 1) are (N, C)."""
 
     def resampled(logits: np.ndarray, labels: np.ndarray) -> float:
         return mean_average_precision(logits, labels) if labels.any() else 0.0
@@ -84,7 +84,7 @@ def multi_label_axis(logits: np.ndarray, labels: np.ndarray, seed: int) -> dict[
 
 
 def clean_predictions(logits: np.ndarray, log_prob: np.ndarray, labels: np.ndarray) -> Predictions:
-    """``label``, ``predicted``, ``confidence`` (the largest probability) and ``nll`` (nats), (N,) each.
+    """Returns ``label``, ``predicted``, ``confidence`` (the largest probability) and ``nll`` (nats), (N,) each.
 
     Args:
         logits, log_prob: (N, C).

@@ -1,4 +1,4 @@
-"""Figures of a model under corruption: by corruption and severity, their means, and against AlexNet's."""
+"""The corruptions axis: accuracy by corruption and severity, their means, and the errors relative to AlexNet's."""
 
 import hashlib
 import time
@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
-from hfmix.metrics import bootstrap_interval, mean_interval, reliability_bins, wilson_interval
+from hfmix.metrics import bootstrap_interval, mean_interval, reliability_bins
 from hfmix.metrics.calibration import calibration_errors
 from hfmix.metrics.corruption_error import mean_corruption_error, relative_mean_corruption_error
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
@@ -23,7 +23,7 @@ from hfmix.robustness.corruptions.applied import check_names, corrupter, how_app
 from hfmix.robustness.corruptions.cifar_c import CifarC
 from hfmix.robustness.corruptions.image.constants import SEVERITIES
 from hfmix.robustness.corruptions.image.textures import frost_source
-from hfmix.robustness.estimates import estimate
+from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.predictions import Predictions
 
@@ -175,16 +175,16 @@ def under_corruption(
 def corruption_axis(
     correct: np.ndarray, confidence: np.ndarray, nll: np.ndarray, corruptions: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """Accuracy, ECE and NLL; intervals of means resample examples, each with all its corrupted versions.
+    """Computes accuracy, ECE and NLL; intervals of means resample examples with all their corrupted versions.
 
     Args:
-        correct, confidence, nll: (corruptions, severities, N), as `Corrupted` holds them.
-        corruptions: their names, in order.
-        seed: of the bootstrap.
+        correct, confidence, nll: (corruptions, severities, N), see `Corrupted`.
+        corruptions: the names of the corruptions, in order.
+        seed: seed of the bootstrap.
 
     Returns:
         ``mean_accuracy``, ``mean_ece_15``, ``mean_nll`` over all cells; ``mean_accuracy_by_severity``;
-        ``accuracy``, corruption to severity to figure.
+        ``accuracy`` by corruption and severity.
     """
     n = correct.shape[2]
 
@@ -200,10 +200,7 @@ def corruption_axis(
         "mean_nll": estimate(mean_nll.mean(), bootstrap_interval(np.mean, (mean_nll,), seed=seed), n),
         "mean_accuracy_by_severity": {str(s): mean(correct[:, j]) for j, s in enumerate(SEVERITIES)},
         "accuracy": {
-            name: {
-                str(severity): estimate(correct[i, j].mean(), wilson_interval(int(correct[i, j].sum()), n), n)
-                for j, severity in enumerate(SEVERITIES)
-            }
+            name: {str(severity): proportion(correct[i, j]) for j, severity in enumerate(SEVERITIES)}
             for i, name in enumerate(corruptions)
         },
     }
@@ -212,13 +209,13 @@ def corruption_axis(
 def against_alexnet(
     correct: np.ndarray, clean_correct: np.ndarray, corruptions: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """``mce_alexnet`` and ``relative_mce_alexnet``, as ratios, for a model of ImageNet's 1,000 classes.
+    """Computes ``mce_alexnet`` and ``relative_mce_alexnet``, as ratios, for a model of ImageNet's 1,000 classes.
 
     Args:
         correct: (corruptions, severities, N), the fifteen published corruptions among them.
-        clean_correct: (N,), the same examples without corruption.
-        corruptions: their names, in order.
-        seed: of the bootstrap.
+        clean_correct: (N,) booleans for the same examples without corruption.
+        corruptions: the names of the corruptions, in order.
+        seed: seed of the bootstrap.
     """
     n = correct.shape[2]
 
@@ -237,7 +234,7 @@ def against_alexnet(
 
 
 def _mean_ece(correct: np.ndarray, confidence: np.ndarray, seed: int) -> dict[str, Any]:
-    """The mean over the cells of their ECE."""
+    """Computes the mean of the ECE over all corruptions and severities."""
     n = correct.shape[2]
     cells = list(zip(correct.reshape(-1, n), confidence.reshape(-1, n).astype(np.float64), strict=True))
     value = float(np.mean([reliability_bins(sure, right, NUM_BINS).calibration_error() for right, sure in cells]))
@@ -272,11 +269,11 @@ ALEXNET_CLEAN_ERROR = 0.435
 
 
 def corrupted_predictions(correct: np.ndarray, positions: np.ndarray) -> Predictions:
-    """``corrupted_accuracy``, (M,), the mean over all cells; ``corrupted_row``, whose it is.
+    """Returns ``corrupted_accuracy``, (M,), the mean over all cells, and ``corrupted_row``, the examples' places.
 
     Args:
         correct: (corruptions, severities, M).
-        positions: (M,) places in the test set.
+        positions: (M,) places of the examples in the test set.
     """
     by_example = correct.mean((0, 1), dtype=np.float64)
     return {"corrupted_accuracy": by_example, "corrupted_row": positions.astype(np.int64)}

@@ -1,4 +1,4 @@
-"""Does the model notice input that is not of its classes? Figures of the scores in `ood_scores`."""
+"""The OOD axis: whether the scores of `ood_scores` tell input of no class of the model from the test set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,22 +163,22 @@ _ROC_POINTS = 50
 
 
 def ood_axis(inside: Scores, outside: Scores, seed: int) -> dict[str, Any]:
-    """AUROC, AUPR and FPR95 of each score, both ways round, with bootstrap intervals, and what the plots need.
+    """Computes AUROC, AUPR and FPR95 of each score in both directions, with bootstrap intervals, and plot data.
 
     Args:
         inside: `ood_scores` of in-distribution input, or `full_spectrum` of several sets.
-        outside: `ood_scores` of the other.
-        seed: of the bootstrap, which resamples both sets.
+        outside: `ood_scores` of out-of-distribution input.
+        seed: seed of the bootstrap, which resamples both sets.
 
     Returns:
-        ``n_ood``; for each score its figures, under names that say their convention, and its ROC curve (the share
-        of OOD input, ``fpr``, and of ID input, ``tpr``, that is accepted); ``left_out``, why a score is missing;
-        ``msp_histogram``.
+        ``n_ood``; for each score its estimates, under names that say their convention, and its ROC curve (the
+        share of OOD input, ``fpr``, and of ID input, ``tpr``, that is accepted); ``left_out``, why a score is
+        missing; ``msp_histogram``.
     """
     axis: dict[str, Any] = {"n_ood": len(outside["msp"])}
-    for name, figures in _mean_estimates(inside, [outside], seed).items():
+    for name, estimates in _mean_estimates(inside, [outside], seed).items():
         fpr, tpr = roc_curve(inside[name], outside[name], _ROC_POINTS)
-        axis[name] = {**figures, "roc": {"fpr": fpr.round(5).tolist(), "tpr": tpr.round(5).tolist()}}
+        axis[name] = {**estimates, "roc": {"fpr": fpr.round(5).tolist(), "tpr": tpr.round(5).tolist()}}
     axis["left_out"] = {
         name: score.why_missing for name, score in SCORES.items() if score.why_missing and name not in axis
     }
@@ -194,32 +194,35 @@ def ood_axis(inside: Scores, outside: Scores, seed: int) -> dict[str, Any]:
 def ood_groups(
     inside: Scores, outside: Mapping[str, Scores], groups: Mapping[str, Sequence[str]], seed: int
 ) -> dict[str, Any]:
-    """The figures of `ood_axis` averaged over the sets of a group, such as OpenOOD's near and far.
+    """Averages the estimates of `ood_axis` over the sets of a group, such as OpenOOD's near and far.
 
-    Every set counts the same, whatever its size. The intervals are of the mean, with the ID input resampled once
-    for all sets.
+    Every set has the same weight, regardless of its size. The intervals are those of the mean, with the ID input
+    resampled once for all sets.
 
     Args:
-        inside: as for `ood_axis`.
-        outside: name to `ood_scores`.
-        groups: group to names in `outside`, such as ``{"near": ["cifar100", "tin"], "far": ["svhn"]}``.
-        seed: of the bootstrap.
+        inside: see `ood_axis`.
+        outside: `ood_scores` by name of the set.
+        groups: names in `outside` by group, such as ``{"near": ["cifar100", "tin"], "far": ["svhn"]}``.
+        seed: seed of the bootstrap.
 
     Raises:
         ValueError: a group is empty or names a set that is not there.
     """
-    found = {}
+    estimates = {}
     for group, names in groups.items():
         if unknown := [name for name in names if name not in outside]:
             raise ValueError(f"group {group!r} names {unknown[0]!r}: there are {', '.join(outside)}")
         if not names:
             raise ValueError(f"group {group!r} is empty")
-        found[group] = {"sets": list(names), **_mean_estimates(inside, [outside[name] for name in names], seed)}
-    return found
+        estimates[group] = {
+            "sets": list(names),
+            **_mean_estimates(inside, [outside[name] for name in names], seed),
+        }
+    return estimates
 
 
 def _mean_estimates(inside: Scores, outsides: Sequence[Scores], seed: int) -> dict[str, dict[str, Any]]:
-    """Score to metric to figure, the mean over the OOD sets; each set is ranked once, for all resamples."""
+    """Computes by score and metric the mean over the OOD sets; each set is ranked once, for all resamples."""
     names = [name for name in inside if all(name in outside for outside in outsides)]
     ranked = {name: [Thresholds(inside[name], outside[name]) for outside in outsides] for name in names}
     values = {name: _means([thresholds.counts() for thresholds in ranked[name]]) for name in names}
@@ -229,12 +232,12 @@ def _mean_estimates(inside: Scores, outsides: Sequence[Scores], seed: int) -> di
         for name in names:
             pairs = zip(ranked[name], ood_drawn, strict=True)
             draws[name].append(_means([thresholds.counts_of(id_drawn, drawn) for thresholds, drawn in pairs]))
-    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    estimates: dict[str, dict[str, Any]] = {name: {} for name in names}
     for name in names:
         for key, value in values[name].items():
             drawn = np.concatenate([block[key] for block in draws[name]])
-            found[name][key] = estimate(value, interval_of_draws(value, drawn, (0, 1)), sum(sizes))
-    return found
+            estimates[name][key] = estimate(value, interval_of_draws(value, drawn, (0, 1)), sum(sizes))
+    return estimates
 
 
 def _means(counts: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -242,8 +245,8 @@ def _means(counts: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndar
 
 
 def ood_predictions(scores: Mapping[str, Mapping[str, np.ndarray]]) -> Predictions:
-    """``msp/NAME`` for each OOD set, (M,), from its `ood_scores`."""
-    return {f"msp/{name}": found["msp"] for name, found in scores.items()}
+    """Returns ``msp/NAME``, (M,), of each OOD set from its `ood_scores`."""
+    return {f"msp/{name}": by_score["msp"] for name, by_score in scores.items()}
 
 
 def _sample(training: LabelledData | None, seed: int) -> LabelledData | None:

@@ -1,4 +1,4 @@
-"""Does confidence tell right from wrong? What is left to get wrong when the least confident input is declined."""
+"""The selective axis: the errors that remain when the least confident predictions are declined."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,7 +16,7 @@ _CURVE_POINTS = 100
 
 @dataclass(frozen=True)
 class Selective(Axis):
-    """How many errors remain when the least confident predictions are declined."""
+    """Risk over coverage, by the largest probability."""
 
     @classmethod
     def from_request(cls, request: Request) -> Self:
@@ -31,7 +31,7 @@ class Selective(Axis):
 
 
 def selective_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """AURC, E-AURC and the risk at 80, 90 and 95 % coverage, with bootstrap intervals, and the curve.
+    """Computes AURC, E-AURC and the risk at 80, 90 and 95 % coverage, with bootstrap intervals, and the curve.
 
     The risk is the error rate, the confidence the largest probability; all in [0, 1]. See
     `hfmix.metrics.risk_coverage_curve`.
@@ -39,7 +39,7 @@ def selective_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[
     Args:
         log_prob: (N, C).
         labels: (N,) integers.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
     n = len(labels)
     group = tied(log_prob.max(1))
@@ -59,7 +59,7 @@ def selective_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[
 
 
 def _risks(group: np.ndarray, wrong: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """(N,) risks of the resample that holds each example `drawn` times."""
+    """Returns the (N,) risks of the resample that holds each example `drawn` times."""
     return risks_of_groups(np.bincount(group, drawn).astype(int), np.bincount(group, drawn * wrong))
 
 
