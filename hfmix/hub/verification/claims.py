@@ -18,7 +18,7 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 from hfmix.robustness.estimates import is_estimate
-from hfmix.robustness.presentation.base import CONVENTIONS, convention_of
+from hfmix.robustness.presentation import CONVENTIONS, convention_of
 from hfmix.robustness.report import RobustnessReport
 from hfmix.utils.environment import versions
 
