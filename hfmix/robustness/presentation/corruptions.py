@@ -77,8 +77,7 @@ class CorruptionsView(View):
         elif frost:
             text += f"The frost is photographed ({frost}). "
         yield Note(text)
-        quirks = content.get("quirks", {})
-        if quirks := {words(_QUIRK_OF_ALL.get(name, name)): text for name, text in quirks.items()}:
+        if quirks := {_quirk(name): text for name, text in content.get("quirks", {}).items()}:
             followed = {
                 "parity": ", and this measurement with it",
                 "corrected": ", which this measurement does not follow",
@@ -95,7 +94,7 @@ class CorruptionsView(View):
             f"corrupted accuracy is the mean over {len(content['accuracy'])} corruptions at 5 severities, "
             f"applied {escape(content['applied'])}"
         ]
-        quirks = ", ".join(_CARD_QUIRK_OF_ALL.get(name, words(name)) for name in content.get("quirks", {}))
+        quirks = ", ".join(_quirk(name) for name in content.get("quirks", {}))
         if quirks:
             texts[0] += " ([arXiv 1903.12261](https://arxiv.org/abs/1903.12261))"
             followed = content["mode"] == "parity"
@@ -128,8 +127,9 @@ VIEW = CorruptionsView(
 )
 
 
-_QUIRK_OF_ALL = {"all": "all corruptions"}
-_CARD_QUIRK_OF_ALL = {"all": "grey levels"}
+def _quirk(name: str) -> str:
+    """Returns a key of ``quirks`` as it is read; that of all corruptions is about how they round grey levels."""
+    return "grey levels" if name == "all" else words(name)
 
 
 def draw_corruptions(axes: Axes) -> "Figure":
