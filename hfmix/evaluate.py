@@ -14,7 +14,7 @@ from hfmix.hub.download.load import load_pretrained
 from hfmix.robustness.attacks.threats import Threat
 from hfmix.robustness.evaluate import evaluate_robustness
 from hfmix.robustness.names import DEFAULT_AXES
-from hfmix.robustness.presentation.headlines import headline
+from hfmix.robustness.presentation import headline
 from hfmix.utils.errors import UsageError
 
 
@@ -76,7 +76,7 @@ def _evaluate(arguments: Namespace, threats: Sequence[Threat], state: PartialSta
         progress=state.is_main_process,
     )
     if state.is_main_process:
-        print(headline(report))
+        print(headline(report.axes))
         if arguments.out:
             report.save(arguments.out)
             print(f"{arguments.out}/report.html is the report, {arguments.out}/robustness.json has every figure")

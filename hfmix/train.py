@@ -37,7 +37,7 @@ from hfmix.recipe import Recipe, parse
 from hfmix.robustness.axes.memorization import LearningCurve
 from hfmix.robustness.evaluate import evaluate_robustness
 from hfmix.robustness.names import DEFAULT_AXES
-from hfmix.robustness.presentation.headlines import headline
+from hfmix.robustness.presentation import headline
 from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import begin, check_free, finishing, is_finished
 from hfmix.training.arguments import MixTrainingArguments
@@ -235,7 +235,7 @@ def finish(
         _write_json(stage / "environment.json", environment(args.seed, args.world_size))
         (stage / "recipe.yaml").write_text(yaml.safe_dump(recipe.resolved, sort_keys=True, allow_unicode=True))
         write_card(stage, title=run.resolve().name)
-    say(args, f"{run}: {headline(report)}")
+    say(args, f"{run}: {headline(report.axes)}")
     say(args, f"{run / 'README.md'} is the card, {run / 'report.html'} the whole report")
     if args.push_to_hub:
         say(args, f"pushed to {_push(run, trainer)}")

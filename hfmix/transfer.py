@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 from hfmix.cli.evaluation import pieces, processes_for, test_set
 from hfmix.hub.download.load import load_pretrained
 from hfmix.robustness.attacks.threats import parse_eps
-from hfmix.robustness.transfer import save_transfer, transfer_matrix, transfer_table
+from hfmix.robustness.presentation.transfer import save_transfer, transfer_table
+from hfmix.robustness.transfer import transfer_matrix
 from hfmix.utils.errors import UsageError
 
 

@@ -13,7 +13,7 @@ from experiments.papers.run_statistics import MIN_SEEDS, difference_of, load, me
 from experiments.papers.shown_metrics import headline_of, headlines_of
 from experiments.papers.update_readme import put
 from hfmix.robustness.across_seeds import show_mean
-from hfmix.robustness.presentation.headlines import Headline, show, show_difference
+from hfmix.robustness.presentation.base import Headline, show, show_difference
 from hfmix.robustness.presentation.sweep import draw_sweep
 from hfmix.utils.text import markdown_table
 

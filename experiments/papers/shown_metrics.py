@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hfmix.robustness.names import ATTACK_NAMES, NORM_NAMES
-from hfmix.robustness.presentation.headlines import Headline
+from hfmix.robustness.presentation.base import Headline
 
 
 class Shown(NamedTuple):

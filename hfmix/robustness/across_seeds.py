@@ -7,7 +7,8 @@ import numpy as np
 
 from hfmix.metrics.intervals import t_interval
 from hfmix.robustness.comparison import differing_bases
-from hfmix.robustness.presentation.headlines import Headline, headline_estimates
+from hfmix.robustness.presentation import headline_estimates
+from hfmix.robustness.presentation.base import Headline
 from hfmix.robustness.report import RobustnessReport
 from hfmix.utils.text import markdown_table
 
@@ -51,7 +52,7 @@ def shown_headlines(reports: Mapping[str, ReportsBySeed]) -> list[Headline]:
     """How the headline figures of all these reports are shown, each once."""
     return list(
         dict.fromkeys(
-            how for by_seed in reports.values() for r in by_seed.values() for how in headline_estimates(r)
+            how for by_seed in reports.values() for r in by_seed.values() for how in headline_estimates(r.axes)
         )
     )
 
@@ -77,7 +78,7 @@ def over_seeds(values: Mapping[int, float]) -> dict[str, Any]:
 def _over_seeds(by_seed: ReportsBySeed) -> dict[str, Any]:
     values: dict[str, dict[int, float]] = {}
     for seed, report in sorted(by_seed.items()):
-        for how, figure in headline_estimates(report).items():
+        for how, figure in headline_estimates(report.axes).items():
             values.setdefault(how.path, {})[seed] = figure["value"]
     return {path: over_seeds(its) for path, its in values.items()}
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hfmix.robustness.presentation.headlines import Headline, headline_estimates, headlines, show_difference
+from hfmix.robustness.presentation import VIEWS, headline_estimates, headlines
+from hfmix.robustness.presentation.base import Headline, show_difference
 from hfmix.robustness.report import RobustnessReport
 from hfmix.utils.text import markdown_table
 
@@ -31,7 +32,7 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
     reports = {str(path) if alike else path.name: RobustnessReport.load(path) for path in paths}
     _check_comparable(reports)
     differences = _differences(reports)
-    text = markdown_table({name: headlines(report) for name, report in reports.items()})
+    text = markdown_table({name: headlines(report.axes) for name, report in reports.items()})
     if len(reports) > 1:
         text += "\n" + _difference_text(reports, differences)
     if out is not None:
@@ -44,7 +45,7 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
         for name, found in differences.items():
             content[name] = {**content[name], "difference_to_first": found}
         (folder / "comparison.json").write_text(json.dumps(content, indent=1) + "\n")
-        draw_comparison(reports, folder / "comparison.png")
+        draw_comparison({name: report.axes for name, report in reports.items()}, folder / "comparison.png")
     return text
 
 
@@ -66,7 +67,7 @@ def _differences(reports: Mapping[str, RobustnessReport]) -> dict[str, dict[str,
 def _difference_text(reports: Mapping[str, RobustnessReport], differences: Mapping[str, Mapping[str, Any]]) -> str:
     """The second table, and which runs are not in it."""
     first, *others = reports
-    shown = list(headline_estimates(reports[first]))
+    shown = list(headline_estimates(reports[first].axes))
     rows = {name: _shown_differences(differences[name], shown) for name in others if name in differences}
     text = ""
     if rows:
@@ -95,26 +96,15 @@ def _check_comparable(reports: Mapping[str, RobustnessReport]) -> None:
 
 
 def differing_bases(report: RobustnessReport, other: RobustnessReport) -> list[str]:
-    """On what two reports were measured that is not the same for both, of what both have; none: they compare."""
-    ours, theirs = _basis(report), _basis(other)
-    return [what for what in ours if ours[what] != theirs[what] and None not in (ours[what], theirs[what])]
+    """Returns what two reports both measured, but not on the same data or in the same way; empty: they compare."""
+    basis, other_basis = _basis(report), _basis(other)
+    return [name for name in basis if name in other_basis and basis[name] != other_basis[name]]
 
 
 def _basis(report: RobustnessReport) -> dict[str, Any]:
-    """What a report's figures rest on; None for an axis that it lacks."""
-    corruptions, ood, attacked, between = (
-        report.axes.get(axis) for axis in ("corruptions", "ood", "adversarial", "interpolation")
-    )
-    return {
-        "test set": report.content["data"]["fingerprint_sha256"],
-        "corruptions": corruptions
-        and (
-            report.content["seed"],
-            corruptions["mean_accuracy"]["n"],
-            sorted(corruptions["accuracy"]),
-            *(corruptions.get(key) for key in ("mode", "frost")),
-        ),
-        "out-of-distribution sets": ood and {name: found["fingerprint_sha256"] for name, found in ood.items()},
-        "attacks": attacked and (report.content["seed"], attacked["num_samples"], attacked["settings"]),
-        "pairs": between and between["fingerprint_sha256"],
-    }
+    """Returns what a report's estimates rest on, by the words for it."""
+    basis = {"test set": report.content["data"]["fingerprint_sha256"]}
+    for axis, view in VIEWS.items():
+        if axis in report.axes:
+            basis |= view.basis(report.axes[axis], report.content["seed"])
+    return basis

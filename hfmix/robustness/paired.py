@@ -1,28 +1,17 @@
 """How two models differ on the same examples, which tells much smaller differences than two intervals do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from hfmix.metrics.calibration import calibration_errors
-from hfmix.metrics.detection import Thresholds, auroc_of_counts
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.robustness.estimates import estimate
 from hfmix.robustness.predictions import Predictions
+from hfmix.robustness.presentation import VIEWS
+from hfmix.robustness.presentation.base import Statistic, Statistics
 
-# the statistic of D resamples, from how often each example is drawn: (D, N), for AUROC (D, N) and (D, M)
-Statistic = Callable[..., np.ndarray]
 # what tells the examples of each sample apart: (N,), of pairs (N, 2)
 Examples = list[np.ndarray]
-
-# by axis, what says which examples it is of
-_ROWS = {"corruptions": "corrupted_row", "adversarial": "attacked_row", "interpolation": "pair_rows"}
-_BETWEEN = {
-    "between/miss": "miss_rate",
-    "between/gradient_norm": "gradient_norm",
-    "between/entropy": "entropy_between",
-    "between/cross_entropy": "cross_entropy_between",
-}
 
 
 def paired_differences(first: Predictions, other: Predictions, seed: int) -> dict[str, dict[str, object]]:
@@ -79,7 +68,7 @@ def _differences(first: Predictions, other: Predictions) -> dict[str, tuple[Stat
     for path, ours, sizes in _statistics(first):
         if path not in theirs or theirs[path][1] != sizes:
             continue
-        rows = _ROWS.get(path.split("/")[0])
+        rows = VIEWS[path.split("/")[0]].rows
         if rows is not None and not np.array_equal(first[rows], other[rows]):
             continue
         examples = [np.arange(size) for size in sizes] if rows is None else [first[rows]]
@@ -116,31 +105,7 @@ def _places(examples: Sequence[np.ndarray]) -> list[np.ndarray]:
     return np.split(places, np.cumsum([len(array) for array in examples])[:-1])
 
 
-def _statistics(found: Predictions) -> Iterator[tuple[str, Statistic, tuple[int, ...]]]:
-    """Path in a report, statistic of resamples, and how many examples it is of."""
-    correct, confidence = found["predicted"] == found["label"], found["confidence"]
-    n = len(correct)
-    yield "clean/accuracy", _mean(correct), (n,)
-    yield "clean/nll", _mean(found["nll"]), (n,)
-    yield "calibration/ece_15", lambda counts: calibration_errors(confidence, correct, counts), (n,)
-    if "corrupted_accuracy" in found:
-        by_example = found["corrupted_accuracy"]
-        yield "corruptions/mean_accuracy", _mean(by_example), (len(by_example),)
-    for name, values in found.items():
-        if name.startswith("robust/"):
-            path = f"adversarial/{name.removeprefix('robust/')}/robust_accuracy"
-            yield path, _mean(values), (len(values),)
-        elif name in _BETWEEN:
-            yield f"interpolation/{_BETWEEN[name]}", _mean(values), (len(values),)
-    for name, scores in found.items():
-        if name.startswith("msp/"):
-            path = f"ood/{name.removeprefix('msp/')}/msp/auroc"
-            yield path, _auroc(Thresholds(confidence, scores)), (n, len(scores))
-
-
-def _mean(values: np.ndarray) -> Statistic:
-    return lambda counts: counts @ values.astype(np.float64) / counts.sum(1)
-
-
-def _auroc(thresholds: Thresholds) -> Statistic:
-    return lambda *counts: auroc_of_counts(*thresholds.counts_of(*counts))
+def _statistics(predictions: Predictions) -> Statistics:
+    """Yields the statistics of all axes."""
+    for view in VIEWS.values():
+        yield from view.statistics(predictions)

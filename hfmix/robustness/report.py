@@ -79,7 +79,7 @@ class RobustnessReport:
         The CSV has one row a figure, with the columns `CSV_COLUMNS`; the page needs no other file.
         """
         from hfmix.robustness.predictions import PREDICTIONS_FILE, save_predictions
-        from hfmix.robustness.presentation.drawing import draw_report
+        from hfmix.robustness.presentation import draw
         from hfmix.robustness.presentation.html import page
 
         folder = Path(folder)
@@ -94,8 +94,8 @@ class RobustnessReport:
             table.writerow(CSV_COLUMNS)
             for path, found in self.estimates():
                 table.writerow([path.partition("/")[0], path, found["value"], *found["ci95"], found["n"]])
-        drawn = draw_report(self, folder / "figures")
-        (folder / "report.html").write_text(page(self, drawn), encoding="utf-8")
+        drawn = draw(self.axes, folder / "figures")
+        (folder / "report.html").write_text(page(self.content, drawn), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> "RobustnessReport":

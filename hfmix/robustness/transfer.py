@@ -1,6 +1,5 @@
 """Black-box attacks: adversarial examples made on one model and tested on another, for every pair of models."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,14 +15,11 @@ from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import as_labelled
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
 from hfmix.robustness.attacks.perturb import perturbed, random_starts
-from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
+from hfmix.robustness.attacks.threats import Threat, check_threats
 from hfmix.robustness.estimates import proportion
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Outputs, Runner
 from hfmix.robustness.inference.sharding import num_processes
-from hfmix.robustness.names import ATTACK_NAMES, NORM_NAMES
-from hfmix.robustness.presentation.headlines import show
-from hfmix.robustness.presentation.style import STYLE
 from hfmix.robustness.report import SCHEMA_VERSION
 from hfmix.utils.environment import versions
 from hfmix.utils.model_calls import evaluating
@@ -112,29 +108,6 @@ def transfer_matrix(
             for source, rows in right.items()
         },
     }
-
-
-def transfer_table(found: Mapping[str, Any]) -> str:
-    """A result of `transfer_matrix` as Markdown: a row a source, a column a target, the white box in bold."""
-    names = list(found["clean"])
-    rows = [["made on ↓, tested on →", *names], ["---"] * (len(names) + 1)]
-    rows.append(["clean", *(show(found["clean"][name], 100, 1) for name in names)])
-    for source, row in found["accuracy"].items():
-        cells = (show(row[target], 100, 1) for target in names)
-        rows.append([source, *(f"**{c}**" if t == source else c for t, c in zip(names, cells, strict=True))])
-    table = "".join("| " + " | ".join(row) + " |\n" for row in rows)
-    return f"Accuracy in % under {transfer_title(found)}, with 95 % intervals:\n\n{table}"
-
-
-def save_transfer(found: Mapping[str, Any], folder: str | Path) -> None:
-    """Writes ``transfer.json``, ``transfer.md`` and ``transfer.png``."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "transfer.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
-    (folder / "transfer.md").write_text(transfer_table(found), encoding="utf-8")
-    from hfmix.robustness.presentation.transfer import draw_transfer
-
-    draw_transfer(found).savefig(folder / "transfer.png", dpi=STYLE["figure.dpi"])
 
 
 class _Transfer:
@@ -243,11 +216,3 @@ def _check_alike(attacked: Mapping[str, AttackedModel], data: LabelledData) -> N
                 f"{first} takes inputs of {next(sizes)}, {name} of {next(sizes)}: "
                 "examples transfer between models of one input size"
             )
-
-
-def transfer_title(found: Mapping[str, Any]) -> str:
-    """The attack in words, such as "PGD, 10 steps, L∞ ≤ 8/255"."""
-    attack = found["attack"]
-    steps = "" if attack["name"] == "fgsm" else f", {attack['steps']} steps"
-    radius = eps_name(attack["eps"]).replace("_of_", "/")
-    return f"{ATTACK_NAMES[attack['name']]}{steps}, {NORM_NAMES[attack['norm']]} ≤ {radius}"

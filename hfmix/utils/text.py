@@ -23,14 +23,20 @@ def table_line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def unpadded_table(rows: Sequence[Sequence[str]]) -> str:
+    """Returns rows of cells, the head first, as a Markdown table."""
+    head, *others = rows
+    return "".join(table_line(cells) + "\n" for cells in (head, ["---"] * len(head), *others))
+
+
 def markdown_table(rows: Mapping[str, Mapping[str, str]], first: str = "run") -> str:
     """One row a run, one column a figure; cells padded so that the source reads as a table too."""
     titles = list(dict.fromkeys(title for row in rows.values() for title in row))
     cells = [[first, *titles], *([name, *(row.get(title, "–") for title in titles)] for name, row in rows.items())]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     cells.insert(1, ["-" * width for width in widths])
-    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-    return "".join(f"| {line} |\n" for line in lines)
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
+    return "".join(table_line(row) + "\n" for row in padded)
 
 
 def aligned(rows: Sequence[Sequence[object]]) -> str:

@@ -5,31 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from hfmix.robustness.comparison import differing_bases
-from hfmix.robustness.presentation.headlines import headline_estimates, show, show_difference
+from hfmix.robustness.presentation import headline_estimates
 from hfmix.robustness.report import RobustnessReport
-from hfmix.utils.text import plain
 
 BASELINE_FILE = "baseline.json"
-
-
-def set_baseline(run: str | Path, baseline: str | Path) -> None:
-    """Puts a baseline's column into the card of a finished run, as `hfmix train --baseline` does at its end.
-
-    Writes ``baseline.json`` and the card anew, under the title that it had.
-
-    Args:
-        run, baseline: folders of finished runs that were measured on the same data.
-
-    Raises:
-        ValueError: one of them holds no report, or they were measured on different data.
-    """
-    from huggingface_hub import ModelCard
-
-    from hfmix.hub.card.model_card import write_card
-
-    run = Path(run)
-    write_baseline(RobustnessReport.load(run), baseline, run)
-    write_card(run, ModelCard.load(run / "README.md").data.model_name or run.resolve().name)
 
 
 def write_baseline(report: RobustnessReport, baseline: str | Path, folder: Path) -> None:
@@ -59,7 +38,7 @@ def compare_with(report: RobustnessReport, baseline: str | Path) -> dict[str, An
             f"the baseline {name} was measured on different {differing[0]}: their figures don't compare"
         )
     theirs = dict(other.estimates())
-    paths = [how.path for how in headline_estimates(report) if how.path in theirs]
+    paths = [how.path for how in headline_estimates(report.axes) if how.path in theirs]
     paired = {}
     if report.predictions is not None and other.predictions is not None:
         paired = paired_differences(other.predictions, report.predictions, other.content["seed"])
@@ -93,41 +72,6 @@ def load_baseline(run: Path) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{file} is not put together as hfmix writes it: {error}") from error
     return content
-
-
-def robustness_table(
-    report: RobustnessReport, baseline: dict[str, Any] | None, num_examples: str
-) -> list[tuple[str, ...]]:
-    """Head and rows of the card's table: a headline figure each, and the baseline's beside it where there is one.
-
-    Args:
-        report: of the run.
-        baseline: as `load_baseline` gives it.
-        num_examples: what was measured on, such as ``"540 test images"``.
-    """
-    measured_on = f"measured on {num_examples}"
-    if baseline is None:
-        head = (measured_on, "value [95 % interval]")
-    else:
-        label = plain(baseline["policy"] or baseline["name"])
-        head = (measured_on, "this model", f"baseline ({label})", "difference")
-    rows = [head]
-    for how, found in headline_estimates(report).items():
-        row = (plain(how.title), _unbroken(show(found, how.factor, how.digits)))
-        if baseline is not None:
-            theirs, difference = (baseline[part].get(how.path) for part in ("figures", "differences"))
-            # the value alone: with a third interval the table is too wide for a phone
-            row += (
-                "–" if theirs is None else f"{how.factor * theirs['value']:.{how.digits}f}",
-                "–" if difference is None else _unbroken(show_difference(difference, how.factor, how.digits)),
-            )
-        rows.append(row)
-    return rows
-
-
-def _unbroken(text: str) -> str:
-    """The text, its interval on one line."""
-    return text.replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def _policy_of(run: Path) -> str | None:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from hfmix.robustness.axes.base import axis_of_key, same_test
 from hfmix.robustness.estimates import is_estimate
-from hfmix.robustness.presentation.base import CONVENTIONS, convention_of
+from hfmix.robustness.presentation import CONVENTIONS, convention_of
 from hfmix.robustness.report import RobustnessReport
 from hfmix.utils.environment import versions
 

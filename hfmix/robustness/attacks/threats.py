@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hfmix.robustness.attacks.checks import NORMS
-from hfmix.robustness.names import ATTACK_NAMES
+from hfmix.robustness.names import ATTACK_NAMES, eps_name
 
 # from the weakest to the strongest
 ATTACKS = tuple(ATTACK_NAMES)
@@ -157,11 +157,3 @@ def parse_eps(value: float | str) -> float:
     if not 0 <= value < math.inf:
         raise ValueError(f"eps {value!r}: a radius is 0 or more")
     return float(value)
-
-
-def eps_name(eps: float) -> str:
-    """A radius as a key: "0.3", or "8_of_255" for whole and half levels of 8 bits that no short decimal is."""
-    halves = 510 * eps
-    if float(f"{eps:g}") != eps and abs(halves - round(halves)) < 1e-9:
-        return f"{round(halves) / 2:g}_of_255"
-    return f"{eps:g}"

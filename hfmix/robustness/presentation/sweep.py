@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from hfmix.robustness.presentation.base import Headline
+from hfmix.robustness.presentation.style import COLOURS, GREY, STYLE, new_figure, short
 
-from hfmix.robustness.presentation.headlines import Headline
-from hfmix.robustness.presentation.style import COLOURS, GREY, STYLE, short
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLUMNS = 3  # panels abreast
 _TITLE = 28  # letters that a panel is wide
@@ -18,11 +18,13 @@ _TITLE = 28  # letters that a panel is wide
 
 def draw_sweep(found: Mapping[str, Any], shown: Sequence[Headline], path: Path, over: str = "the seeds") -> None:
     """Writes `sweep_figure`."""
+    import matplotlib
+
     with matplotlib.rc_context(STYLE):
         sweep_figure(found, shown, over).savefig(path)
 
 
-def sweep_figure(found: Mapping[str, Any], shown: Sequence[Headline], over: str = "the seeds") -> Figure:
+def sweep_figure(found: Mapping[str, Any], shown: Sequence[Headline], over: str = "the seeds") -> "Figure":
     """A panel a figure, a row a recipe: the mean with its interval over the seeds, and each seed's as a dot.
 
     Args:
@@ -33,7 +35,7 @@ def sweep_figure(found: Mapping[str, Any], shown: Sequence[Headline], over: str 
     rows = max(1, -(-len(shown) // _COLUMNS))
     columns = max(1, min(_COLUMNS, len(shown)))
     height = 0.9 + 0.3 * max(3, len(found))
-    figure = Figure(figsize=(1.8 + 3.1 * columns, 0.4 + height * rows), layout="constrained")
+    figure = new_figure(1.8 + 3.1 * columns, 0.4 + height * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for ax, how in zip(grid, shown, strict=False):
         _panel(ax, found, how)
@@ -43,7 +45,7 @@ def sweep_figure(found: Mapping[str, Any], shown: Sequence[Headline], over: str 
     return figure
 
 
-def _panel(ax: Axes, found: Mapping[str, Any], how: Headline) -> None:
+def _panel(ax: "Axes", found: Mapping[str, Any], how: Headline) -> None:
     for y, (colour, recipe) in enumerate(zip(_colours(found), found.values(), strict=True)):
         figure = recipe["figures"].get(how.path)
         if figure is None:

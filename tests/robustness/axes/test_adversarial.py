@@ -23,8 +23,8 @@ from hfmix.robustness.axes.adversarial import adversarial_axis
 from hfmix.robustness.inference import sharding as shards
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
+from hfmix.robustness.presentation import convention_of
 from hfmix.robustness.presentation.adversarial import draw_adversarial
-from hfmix.robustness.presentation.base import convention_of
 from hfmix.robustness.report import RobustnessReport
 
 N = 24

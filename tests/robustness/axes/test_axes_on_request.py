@@ -19,8 +19,7 @@ from hfmix.robustness.comparison import compare
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.paired import paired_differences
-from hfmix.robustness.presentation.findings import findings
-from hfmix.robustness.presentation.headlines import headlines
+from hfmix.robustness.presentation import headlines, sentences
 from hfmix.robustness.report import RobustnessReport
 
 MORE = ("adversarial", "interpolation", "memorization")
@@ -122,10 +121,10 @@ def test_a_report_with_all_axes_is_saved_read_and_shown(report, tmp_path):
         assert text in page, text
     for axis in MORE:
         assert (tmp_path / "figures" / f"{axis}.png").stat().st_size > 10_000
-    found = headlines(report)
+    found = headlines(report.axes)
     assert {"PGD L∞ 4/255 accuracy, % ↑", "PGD L2 0.5 accuracy, % ↑", "last test error, % ↓"} <= set(found)
     assert found["last test error, % ↓"].startswith("73.3 [")
-    said = " ".join(findings(report))
+    said = " ".join(sentences(report.axes))
     assert "PGD within L∞ 4/255 leaves" in said and "the class of neither" in said and "by heart" in said
     listed = {(result.dataset_config, result.metric_name) for result in eval_results(report, "x", "image")}
     assert ("attacked by pgd, linf 4/255", "robust accuracy") in listed

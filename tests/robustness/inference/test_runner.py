@@ -47,7 +47,7 @@ def test_a_stopped_evaluation_goes_on_from_its_last_piece(backbone, tmp_path, mo
     model, processor = backbone
     monkeypatch.setattr("hfmix.robustness.inference.runner._BATCHES_A_PIECE", 2)
     whole = evaluate_robustness(model, processor, pictures(), **settings())
-    forward, seen = Runner._forward, []
+    forward, seen = Runner.forward, []
 
     def counted(self, inputs, *rest):
         seen.append(len(next(iter(inputs.values()))))
@@ -55,7 +55,7 @@ def test_a_stopped_evaluation_goes_on_from_its_last_piece(backbone, tmp_path, mo
             raise StoppedError
         return forward(self, inputs, *rest)
 
-    monkeypatch.setattr(Runner, "_forward", counted)
+    monkeypatch.setattr(Runner, "forward", counted)
     stop_after = 60
     with pytest.raises(StoppedError):
         evaluate_robustness(model, processor, pictures(), **settings(keep=tmp_path / "pieces"))
