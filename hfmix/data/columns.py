@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 from datasets import Audio, ClassLabel, Dataset, Image, IterableDataset, LargeList, List, Value
 
-from hfmix.data.kinds.audio import SoundCells
+from hfmix.data.kinds import KINDS
 from hfmix.data.kinds.base import Cells
-from hfmix.data.kinds.image import ImageCells
 from hfmix.data.kinds.table import TableCells, is_numeric, is_words
-
-_KINDS = {"image": (ImageCells, Image), "audio": (SoundCells, Audio)}
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,8 @@ def read_cells(dataset: Dataset, columns: Columns, name: str, labelled: bool = T
     kind = kind_of(dataset, columns)
     if kind == "table":
         return TableCells.of(dataset, _table_columns(dataset, columns, name, labelled), name)
-    cells, feature = _KINDS[kind]
-    return cells.of(dataset, find_column(dataset, getattr(columns, kind), kind, feature, name), name)
+    cells = KINDS[kind].cells
+    return cells.of(dataset, find_column(dataset, getattr(columns, kind), kind, type(cells.feature), name), name)
 
 
 def kind_of(dataset: Dataset | IterableDataset, columns: Columns) -> str:

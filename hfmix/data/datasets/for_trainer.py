@@ -11,7 +11,7 @@ from hfmix.data.arguments import DataArguments
 from hfmix.data.datasets.in_memory import InMemoryExamples
 from hfmix.data.datasets.map_style import Examples, transform_for
 from hfmix.data.datasets.streamed import StreamedData, StreamedExamples
-from hfmix.data.kinds import preprocessor_for
+from hfmix.data.kinds import KINDS, preprocessor_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split
 
@@ -86,5 +86,4 @@ def _training_examples(
     transform = transform_for(train, processor, args)
     if isinstance(train, StreamedData):
         return StreamedExamples(train, transform, seed, args.shuffle_buffer)
-    # nothing is drawn for a table's rows
-    return Examples(train, transform, None if train.kind == "table" else seed)
+    return Examples(train, transform, None if KINDS[train.kind].is_constant else seed)

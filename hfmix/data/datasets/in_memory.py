@@ -15,6 +15,7 @@ from hfmix.data.augment.batch import ShiftFlipCut, cut_out_
 from hfmix.data.augment.image import kind_of_augmentation, randaugment_magnitude
 from hfmix.data.augment.randaugment import BatchRandAugment
 from hfmix.data.datasets.decoded_cache import check_memory, decoded
+from hfmix.data.kinds import KINDS
 from hfmix.data.kinds.image import ImagePreprocessor, input_size
 from hfmix.data.labelled import LabelledData
 from hfmix.utils.environment import versions
@@ -57,8 +58,8 @@ class InMemoryExamples(Dataset):
         progress: bool = True,
     ) -> None:
         if data.kind != "image":
-            words = {"audio": "clips of sound", "table": "rows of a table"}
-            raise ValueError(f"data_in_memory is for images, and these are {words[data.kind]}: leave it out")
+            examples = KINDS[data.kind].words.examples
+            raise ValueError(f"data_in_memory is for images, not for {examples}: leave it out")
         self.data, self.seed = data, seed
         self.preprocessor = ImagePreprocessor(processor)
         if not self.preprocessor.separable:

@@ -9,10 +9,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.augment.audio import ToFeatures
-from hfmix.data.augment.image import ToPixels
 from hfmix.data.datasets.streamed import StreamedData
-from hfmix.data.kinds.table import TablePreprocessor
+from hfmix.data.kinds import KINDS
 from hfmix.data.labelled import LabelledData
 from hfmix.utils.randomness import keyed_randomness
 
@@ -38,7 +36,7 @@ class Examples(Dataset):
         self.transform = transform
         self.seed = seed
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
-        self._keeps = data.kind == "table" and seed is None
+        self._keeps = KINDS[data.kind].is_constant and seed is None
         self._kept: dict[str, Tensor] = {}
         self._is_kept = np.zeros(len(data), dtype=bool)
 
@@ -75,8 +73,4 @@ def transform_for(
     data: LabelledData | StreamedData, processor: Any, augment: DataArguments | None = None
 ) -> Callable[[Any], dict[str, Tensor]]:
     """What makes a model's inputs of the examples, changed at random as `augment` says; None for evaluation."""
-    if data.kind == "table":
-        if augment is not None and augment.augmentation not in (None, "none"):
-            raise ValueError(f"augmentation {augment.augmentation} is not for tables: leave it out")
-        return TablePreprocessor(processor).features
-    return (ToFeatures if data.kind == "audio" else ToPixels)(processor, augment)
+    return KINDS[data.kind].transform(processor, augment)

@@ -8,21 +8,19 @@ from typing import Any
 import fsspec
 import numpy as np
 import torch
-from datasets import Audio, ClassLabel, Dataset, Features, Image, IterableDataset, LargeList, List, Value
+from datasets import ClassLabel, Dataset, Features, IterableDataset, LargeList, List, Value
 from torch import Tensor
 from torch.utils.data import IterableDataset as TorchIterableDataset
 from torch.utils.data import get_worker_info
 
 from hfmix.data.arguments import DataArguments
 from hfmix.data.columns import Columns, find_column, kind_of
-from hfmix.data.kinds.audio import SoundCells
-from hfmix.data.kinds.image import ImageCells
+from hfmix.data.kinds import KINDS
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split, open_dataset, open_files
 from hfmix.data.splits import as_labelled, columns_of
 from hfmix.utils.randomness import key_seeds, keyed_randomness
 
-_CELLS = {"image": (ImageCells, Image(decode=False)), "audio": (SoundCells, Audio(decode=False))}
 _STORED = {"bytes": Value("binary"), "path": Value("string")}
 _READ = 32  # rows at a time
 
@@ -62,7 +60,7 @@ class StreamedData:
         if path and cell["bytes"] is None and "://" in path:
             with fsspec.open(path, "rb") as file:
                 cell = {"path": path, "bytes": file.read()}
-        return _CELLS[self.kind][0].decode(cell, where)
+        return KINDS[self.kind].cells.decode(cell, where)
 
     def label(self, value: Any, where: str) -> int | Tensor:
         """A class index, or zeros and ones.
@@ -188,7 +186,7 @@ def as_streamed(stream: IterableDataset, columns: Columns, name: str) -> Streame
             f"column {labels!r} of the {name} set is {feature}, and a stream's classes have to be known before "
             f"its rows: store it as ClassLabel (datasets' class_encode_column), or leave streaming out"
         )
-    raw = stream.select_columns([inputs, labels]).cast_column(inputs, _CELLS[kind][1])
+    raw = stream.select_columns([inputs, labels]).cast_column(inputs, KINDS[kind].cells.feature)
     return StreamedData(raw, inputs, labels, kind, list(feature.names), is_multi_label, name)
 
 
@@ -199,19 +197,19 @@ def _columns(stream: IterableDataset, columns: Columns, name: str) -> tuple[str,
     kind = kind_of(stream, columns)
     if kind == "table":
         raise ValueError(f"the {name} set is a table, which is read as a whole: leave streaming out")
-    inputs = find_column(stream, getattr(columns, kind), kind, type(_CELLS[kind][1]), name)
+    inputs = find_column(stream, getattr(columns, kind), kind, type(KINDS[kind].cells.feature), name)
     return kind, inputs, find_column(stream, columns.label, "label", ClassLabel, name)
 
 
 def _first_rows(stream: IterableDataset, columns: Columns, name: str, limit: int | None) -> Dataset:
     kind, inputs, labels = _columns(stream, columns, name)
-    raw = stream.select_columns([inputs, labels]).cast_column(inputs, _CELLS[kind][1])
+    raw = stream.select_columns([inputs, labels]).cast_column(inputs, KINDS[kind].cells.feature)
     rows = list(raw if limit is None else raw.take(limit))
     if not rows:
         raise ValueError(f"the {name} set is empty")
     # by way of its stored form: encoding an Audio asks for a library, and there is nothing to encode
     stored = Features({inputs: _STORED, labels: raw.features[labels]})
-    return Dataset.from_list(rows, features=stored).cast_column(inputs, _CELLS[kind][1])
+    return Dataset.from_list(rows, features=stored).cast_column(inputs, KINDS[kind].cells.feature)
 
 
 def _shuffled(rows: Iterator[Any], size: int, rng: np.random.Generator) -> Iterator[Any]:

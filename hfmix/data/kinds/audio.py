@@ -5,13 +5,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import soundfile
-from datasets import Audio, Dataset, Value
+from datasets import Audio
 from torch import Tensor
 from torch.utils.data import default_collate
+
+from hfmix.data.kinds.base import FileCells, Kind, imported_on_call
 
 logger = logging.getLogger(__name__)
 
@@ -39,66 +41,36 @@ class Sound:
         return Sound(samples.astype(np.float32), sampling_rate)
 
 
-@dataclass(frozen=True, eq=False)
-class SoundCells:
-    """Clips as they are stored.
+class SoundCells(FileCells):
+    """A column of clips as they are stored."""
 
-    Attributes:
-        cells: a data set with one column, the clips, not decoded yet.
-    """
-
-    cells: Dataset
-    kind: ClassVar[str] = "audio"
-
-    def __len__(self) -> int:
-        return len(self.cells)
-
-    @classmethod
-    def of(cls, dataset: Dataset, column: str, name: str) -> "SoundCells":
-        """A column of `dataset`.
-
-        Raises:
-            ValueError: it does not hold sound, files or bytes; `name` says of which set.
-        """
-        feature = dataset.features[column]
-        is_file = isinstance(feature, Value) and feature.dtype in ("string", "binary")
-        if not (isinstance(feature, Audio) or is_file):
-            raise ValueError(f"column {column!r} of the {name} set does not hold sound but {feature}")
-        return cls(dataset.select_columns([column]).cast_column(column, Audio(decode=False)))
-
-    def read(self, row: int, where: str) -> Sound:
-        """A clip, its channels averaged to one.
-
-        Raises:
-            ValueError: it cannot be read, is empty, or holds values that are not finite; `where` names the row.
-        """
-        (cell,) = self.cells[row].values()
-        return self.decode(cell, where)
+    kind = "audio"
+    feature = Audio(decode=False)
 
     @staticmethod
-    def decode(cell: dict[str, Any], where: str) -> Sound:
-        """A cell, ``{"bytes": …, "path": …}``. Raises: as `read`."""
-        return _decode(cell, where)
+    def decode(cell: dict[str, Any] | None, where: str) -> Sound:
+        """Decodes a cell, ``{"bytes": …, "path": …}``, and averages its channels to one.
+
+        Raises:
+            ValueError: it cannot be read, is empty, or holds values that are not finite; `where` names it.
+        """
+        try:
+            source = io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
+            samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
+        except Exception as error:  # libsndfile's errors, an empty cell, a path that is not there
+            path = f" ({cell['path']})" if cell and cell.get("path") else ""
+            raise ValueError(f"{where}{path} is not sound that can be read: {error}") from error
+        if not len(samples):
+            raise ValueError(f"{where} is a clip without samples")
+        if not np.isfinite(samples).all():
+            raise ValueError(f"{where} holds samples that are not finite")
+        return Sound(samples.mean(axis=1, dtype=np.float32), rate)
 
     @staticmethod
     def content(sound: Sound) -> bytes:
         """What makes the clip this one and no other: its rate and its samples, at 16 bits."""
         levels = np.round(sound.samples * 32768).clip(-32768, 32767).astype("<i2")
         return f"{sound.sampling_rate}".encode() + levels.tobytes()
-
-
-def _decode(cell: dict[str, Any], where: str) -> Sound:
-    try:
-        source = io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
-        samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
-    except Exception as error:  # libsndfile's errors, an empty cell, a path that is not there
-        path = f" ({cell['path']})" if cell and cell.get("path") else ""
-        raise ValueError(f"{where}{path} is not sound that can be read: {error}") from error
-    if not len(samples):
-        raise ValueError(f"{where} is a clip without samples")
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{where} holds samples that are not finite")
-    return Sound(samples.mean(axis=1, dtype=np.float32), rate)
 
 
 class SoundPreprocessor:
@@ -174,3 +146,6 @@ class SoundPreprocessor:
 def clip_seconds(extractor: Any) -> float | None:
     """The length that a feature extractor cuts and pads clips to, where it says so in seconds."""
     return getattr(extractor, "clip_seconds", None) or getattr(extractor, "chunk_length", None)
+
+
+AUDIO = Kind("audio", SoundCells, SoundPreprocessor, imported_on_call("hfmix.data.augment.audio", "ToFeatures"))

@@ -11,6 +11,8 @@ from datasets import Dataset, Value
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from hfmix.data.kinds.base import Kind, imported_on_call
+
 Row = dict[str, float | str | None]
 """One row: numbers (NaN where the cell is missing) and words (None where it is) by the names of their columns."""
 _NUMBERS = re.compile(r"(u?int|float|double|half|decimal|bool|null)")
@@ -64,6 +66,10 @@ class TableCells:
             numeric, numbers, {column: np.array(table[column].to_pylist(), dtype=object) for column in words}
         )
 
+    def stored(self, rows: Sequence[int]) -> list[Row]:
+        """Returns these rows; a table is not encoded."""
+        return [self.read(row, f"row {row}") for row in rows]
+
     def read(self, row: int, where: str) -> Row:
         """A row; all of them can be read."""
         numbers = dict(zip(self.numeric, self.numbers[row].tolist(), strict=True))
@@ -73,22 +79,6 @@ class TableCells:
     def content(row: Row) -> bytes:
         """What makes the row this one and no other: its columns and what they hold."""
         return repr(sorted(row.items())).encode()
-
-
-def is_numeric(feature: Any) -> bool:
-    """Whether a column of this feature holds numbers, booleans, or nothing at all."""
-    return isinstance(feature, Value) and bool(_NUMBERS.match(feature.dtype))
-
-
-def is_words(feature: Any) -> bool:
-    """Whether a column of this feature holds strings."""
-    return isinstance(feature, Value) and feature.dtype in _WORDS
-
-
-def _as_floats(column: pa.ChunkedArray) -> np.ndarray:
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.uint8())
-    return column.cast(pa.float64(), safe=False).to_numpy()
 
 
 class TablePreprocessor:
@@ -115,3 +105,28 @@ class TablePreprocessor:
     def inputs(self, examples: Sequence[Row]) -> dict[str, Tensor]:
         """A batch's."""
         return dict(self.processor(list(examples), return_tensors="pt"))
+
+
+def is_numeric(feature: Any) -> bool:
+    """Whether a column of this feature holds numbers, booleans, or nothing at all."""
+    return isinstance(feature, Value) and bool(_NUMBERS.match(feature.dtype))
+
+
+def is_words(feature: Any) -> bool:
+    """Whether a column of this feature holds strings."""
+    return isinstance(feature, Value) and feature.dtype in _WORDS
+
+
+def _as_floats(column: pa.ChunkedArray) -> np.ndarray:
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    return column.cast(pa.float64(), safe=False).to_numpy()
+
+
+TABLE = Kind(
+    "table",
+    TableCells,
+    TablePreprocessor,
+    imported_on_call("hfmix.data.augment.table", "table_transform"),
+    is_constant=True,
+)

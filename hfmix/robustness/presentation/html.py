@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from hfmix.data.kind_words import words_for
 from hfmix.robustness.axes.ood_scores import SCORES
 from hfmix.robustness.estimates import is_estimate
 from hfmix.robustness.presentation.base import CONVENTIONS, convention_of
@@ -72,6 +73,7 @@ def page(report: RobustnessReport, figures: Mapping[str, Sequence[Path]]) -> str
     corruptions = report.axes.get("corruptions", {})
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         content=report.content,
+        examples=words_for(report.content["data"]["kind"]).examples,
         headlines=headlines(report),
         findings=findings(report),
         sections=[
