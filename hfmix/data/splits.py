@@ -8,7 +8,7 @@ from datasets import Dataset
 from sklearn.model_selection import train_test_split
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.columns import USUAL, Columns, columns_like, read_cells, read_labels
+from hfmix.data.columns import USUAL, Columns, Resolved, read_cells, read_labels, resolve
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split, open_dataset, open_files
 
@@ -35,8 +35,10 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
     if args.test_split == "train":
         raise ValueError("test_split is another split than train: without one, leave it out and set test_fraction")
     columns = columns_of(args)
-    train = as_labelled(opened["train"], columns, name="train")
-    columns = columns_like(opened["train"], columns, "train")
+    resolved = resolve(opened["train"], columns, "train")
+    train = read_split(opened["train"], resolved, "train")
+    if resolved.kind == "table":  # its columns follow from their order: the other splits have to take the same
+        columns = Columns(label=resolved.label, features=resolved.inputs)
     found: dict[Split, str] = {"test": args.test_split}
     if args.test_split != "validation":
         found["validation"] = "validation"
@@ -121,6 +123,13 @@ def as_labelled(
     Raises:
         ValueError: the set is empty, a column is not there or of another kind, or a class is not known.
     """
+    return read_split(dataset, resolve(dataset, columns, name), name, class_names)
+
+
+def read_split(
+    dataset: Dataset, columns: Resolved, name: str, class_names: Sequence[str] | None = None
+) -> LabelledData:
+    """Reads a split whose columns are found already; see `as_labelled`."""
     cells = read_cells(dataset, columns, name)
     labels, own_names = read_labels(dataset, columns, name)
     data = LabelledData(cells, np.arange(len(cells)), labels, own_names, name)
@@ -133,7 +142,7 @@ def as_unlabelled(dataset: Dataset, columns: Columns = USUAL, name: str = "data"
     Raises:
         ValueError: the set is empty, or the column is not there or of another kind.
     """
-    cells = read_cells(dataset, columns, name, labelled=False)
+    cells = read_cells(dataset, resolve(dataset, columns, name, labelled=False), name)
     return LabelledData(cells, np.arange(len(cells)), np.full(len(cells), -1), [], name)
 
 

@@ -14,11 +14,11 @@ from torch.utils.data import IterableDataset as TorchIterableDataset
 from torch.utils.data import get_worker_info
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.columns import Columns, find_column, kind_of
+from hfmix.data.columns import Columns, Resolved, resolve
 from hfmix.data.kinds import KINDS
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split, open_dataset, open_files
-from hfmix.data.splits import as_labelled, columns_of
+from hfmix.data.splits import columns_of, read_split
 from hfmix.utils.randomness import key_seeds, keyed_randomness
 
 _STORED = {"bytes": Value("binary"), "path": Value("string")}
@@ -31,28 +31,30 @@ class StreamedData:
 
     Attributes:
         stream: with the inputs, not decoded, and the classes.
-        inputs, labels: the names of their columns.
-        kind: "image" or "audio".
+        columns: the columns of inputs and classes.
         class_names: in the order of the indices.
         is_multi_label: whether an example has any number of classes.
         name: for messages.
     """
 
     stream: IterableDataset
-    inputs: str
-    labels: str
-    kind: str
+    columns: Resolved
     class_names: list[str]
     is_multi_label: bool
     name: str
     num_changed_labels: int = 0
 
+    @property
+    def kind(self) -> str:
+        """The kind of its inputs, "image" or "audio"."""
+        return self.columns.kind
+
     def shard(self, index: int) -> Iterator[tuple[Any, Any]]:
         """(cell, label) of the rows of a shard (a file of the source), in order."""
         # not iterated itself: in a worker of torch's loader it would be divided once more
         part = self.stream.shard(num_shards=self.stream.num_shards, index=index)
-        for columns in part.iter(batch_size=_READ):
-            yield from zip(columns[self.inputs], columns[self.labels], strict=True)
+        for rows in part.iter(batch_size=_READ):
+            yield from zip(rows[self.columns.inputs], rows[self.columns.label], strict=True)
 
     def example(self, cell: dict[str, Any], where: str) -> Any:
         """An input, decoded."""
@@ -166,8 +168,9 @@ def load_streams(args: DataArguments) -> dict[Split, StreamedData | LabelledData
     if args.test_split != "validation" and "validation" in opened:
         wanted.append(("validation", "validation", args.max_eval_samples))
     for split, name, limit in wanted:
-        rows = _first_rows(opened[name], columns, name, limit)
-        splits[split] = as_labelled(rows, columns, train.class_names, name)
+        resolved = resolve(opened[name], columns, name)
+        rows = _first_rows(opened[name], resolved, name, limit)
+        splits[split] = read_split(rows, resolved, name, train.class_names)
     return splits
 
 
@@ -177,39 +180,32 @@ def as_streamed(stream: IterableDataset, columns: Columns, name: str) -> Streame
     Raises:
         ValueError: a column is not there, or does not name its classes; or the stream is a table.
     """
-    kind, inputs, labels = _columns(stream, columns, name)
-    feature = stream.features[labels]
+    resolved = resolve(stream, columns, name)
+    feature = stream.features[resolved.label]
     is_multi_label = isinstance(feature, List | LargeList)
     feature = feature.feature if is_multi_label else feature
     if not isinstance(feature, ClassLabel):
         raise ValueError(
-            f"column {labels!r} of the {name} set is {feature}, and a stream's classes have to be known before "
-            f"its rows: store it as ClassLabel (datasets' class_encode_column), or leave streaming out"
+            f"column {resolved.label!r} of the {name} set is {feature}, and a stream's classes have to be known "
+            f"before its rows: store it as ClassLabel (datasets' class_encode_column), or leave streaming out"
         )
-    raw = stream.select_columns([inputs, labels]).cast_column(inputs, KINDS[kind].cells.feature)
-    return StreamedData(raw, inputs, labels, kind, list(feature.names), is_multi_label, name)
+    return StreamedData(_undecoded(stream, resolved), resolved, list(feature.names), is_multi_label, name)
 
 
-def _columns(stream: IterableDataset, columns: Columns, name: str) -> tuple[str, str, str]:
-    """Kind, and the names of the columns of inputs and classes."""
-    if stream.features is None:
-        raise ValueError(f"the {name} set does not tell what its columns hold: leave streaming out")
-    kind = kind_of(stream, columns)
-    if kind == "table":
-        raise ValueError(f"the {name} set is a table, which is read as a whole: leave streaming out")
-    inputs = find_column(stream, getattr(columns, kind), kind, type(KINDS[kind].cells.feature), name)
-    return kind, inputs, find_column(stream, columns.label, "label", ClassLabel, name)
-
-
-def _first_rows(stream: IterableDataset, columns: Columns, name: str, limit: int | None) -> Dataset:
-    kind, inputs, labels = _columns(stream, columns, name)
-    raw = stream.select_columns([inputs, labels]).cast_column(inputs, KINDS[kind].cells.feature)
+def _first_rows(stream: IterableDataset, columns: Resolved, name: str, limit: int | None) -> Dataset:
+    raw = _undecoded(stream, columns)
     rows = list(raw if limit is None else raw.take(limit))
     if not rows:
         raise ValueError(f"the {name} set is empty")
     # by way of its stored form: encoding an Audio asks for a library, and there is nothing to encode
-    stored = Features({inputs: _STORED, labels: raw.features[labels]})
-    return Dataset.from_list(rows, features=stored).cast_column(inputs, KINDS[kind].cells.feature)
+    stored = Features({columns.inputs: _STORED, columns.label: raw.features[columns.label]})
+    feature = KINDS[columns.kind].cells.feature
+    return Dataset.from_list(rows, features=stored).cast_column(columns.inputs, feature)
+
+
+def _undecoded(stream: IterableDataset, columns: Resolved) -> IterableDataset:
+    feature = KINDS[columns.kind].cells.feature
+    return stream.select_columns([columns.inputs, columns.label]).cast_column(columns.inputs, feature)
 
 
 def _shuffled(rows: Iterator[Any], size: int, rng: np.random.Generator) -> Iterator[Any]:
