@@ -51,6 +51,10 @@ class LabelledData:
         row = int(self.rows[position])
         return self.cells.read(row, f"{self.name} row {row}")
 
+    def stored(self, positions: Sequence[int]) -> list[Any]:
+        """Returns the inputs at these positions, not decoded."""
+        return self.cells.stored(self.rows[np.asarray(positions)].tolist())
+
     def select(self, positions: np.ndarray) -> "LabelledData":
         """The same data reduced to these positions, in this order."""
         true_labels = None if self.true_labels is None else self.true_labels[positions]

@@ -92,7 +92,7 @@ def _decode(
     rows = images.numpy()
 
     def decode(positions: range) -> int:
-        for i, cell in zip(positions, _stored(data, positions), strict=True):
+        for i, cell in zip(positions, data.stored(positions), strict=True):
             where = f"{data.name} row {data.rows[i]}"
             found = prepare(ImageCells.decode(cell, where))
             if found.shape != shape:
@@ -114,16 +114,11 @@ def _decode(
 def _cache_file(data: LabelledData, recipe: str) -> Path:
     digest = hashlib.sha256(f"{_FORMAT}\n{recipe}\n".encode())
     for positions in _chunks(len(data)):
-        for cell in _stored(data, positions):
+        for cell in data.stored(positions):
             content = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
             digest.update(len(content).to_bytes(8, "little"))
             digest.update(content)
     return Path(datasets.config.HF_DATASETS_CACHE) / "hfmix" / f"{digest.hexdigest()}.safetensors"
-
-
-def _stored(data: LabelledData, positions: range) -> list[dict]:
-    (cells,) = data.cells.cells[data.rows[positions.start : positions.stop].tolist()].values()
-    return cells
 
 
 def _chunks(count: int) -> Iterator[range]:

@@ -101,7 +101,7 @@ class FileCells(ABC):
 
     def stored(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Returns the files of these rows, not decoded."""
-        (cells,) = self.cells[[int(row) for row in rows]].values()
+        (cells,) = self.cells[list(rows)].values()
         return cells
 
     def read(self, row: int, where: str) -> Any:
