@@ -1,4 +1,4 @@
-"""Which columns of a data set hold the inputs and the classes, and what they hold."""
+"""The columns of a data set: finding those with inputs and classes, and reading them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from hfmix.data.kinds.table import is_numeric, is_words
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read.
+    """The columns to read, as far as they are given.
 
     Attributes:
-        image, audio: the column of inputs; where both are None, the column `image` or `audio`, or the only one of
-            such a kind.
-        label: the column of classes; None takes `label`, or the only one with classes, or a table's last.
-        features: a table's columns of inputs; None takes all but the label's, where there is neither an image nor
-            sound but a column of numbers.
+        image, audio: the column of inputs; if both are None, the column `image` or `audio`, or the only column of
+            images or sound.
+        label: the column of classes; None takes `label`, the only column with classes, or a table's last column.
+        features: a table's columns of inputs; None takes all but the label, if there are numbers but neither
+            images nor sound.
     """
 
     image: str | None = None
@@ -46,12 +46,12 @@ USUAL = Columns()
 
 @dataclass(frozen=True)
 class Resolved:
-    """The columns of one split, found.
+    """The columns of one split, as `resolve` found them.
 
     Attributes:
         kind: "image", "audio" or "table".
-        inputs: the column of images or sound; a table's columns of inputs.
-        label: the column of classes; None where the split is read without.
+        inputs: the column of images or sound, or a table's list of columns.
+        label: the column of classes; None for a split that is read without classes.
     """
 
     kind: str
@@ -64,10 +64,10 @@ def resolve(dataset: Dataset | IterableDataset, columns: Columns, name: str, lab
 
     Args:
         dataset: with a column of images or sound, or with a table's columns.
-        columns: the columns to read, where they are known.
-        name: names the split in messages.
-        labelled: whether to find a column of classes. A table without one gives every column that can be an
-            input, and a `TableProcessor` picks those that it knows.
+        columns: the columns that are given.
+        name: the split's name in messages.
+        labelled: whether there is a column of classes. Without one, every column of a table that can be an input
+            is taken, and a `TableProcessor` picks those that it knows.
 
     Raises:
         ValueError: the split is empty, a column is missing, or a stream is a table or does not tell its columns.
@@ -91,7 +91,7 @@ def read_cells(dataset: Dataset, columns: Resolved, name: str) -> Cells:
     """Reads the inputs of a split, not decoded.
 
     Raises:
-        ValueError: a column does not hold what it should.
+        ValueError: a column does not hold inputs of this kind.
     """
     dataset = dataset.with_format(None)  # without a transform that a user has set on it
     return KINDS[columns.kind].cells.of(dataset, columns.inputs, name)
@@ -131,11 +131,11 @@ def read_labels(dataset: Dataset, columns: Resolved, name: str) -> tuple[np.ndar
 
 
 def _multi_hot(feature: Any, values: list[list[Any]], column: str, name: str) -> tuple[np.ndarray, list[str]]:
-    """(N, C) float32 from lists of classes, which may be empty."""
+    """Returns (N, C) float32 labels of lists of classes, which may be empty, and the names of the classes."""
     listed = [label for labels in values for label in labels]
     if None in listed:
         row = next(i for i, labels in enumerate(values) if None in labels)
-        raise ValueError(f"column {column!r} of the {name} set lists no class but nothing in row {row}")
+        raise ValueError(f"column {column!r} of the {name} set lists an empty value as a class in row {row}")
     if isinstance(feature, ClassLabel):
         class_names, index = list(feature.names), {i: i for i in range(feature.num_classes)}
     elif isinstance(feature, Value) and feature.dtype in ("string", "large_string"):
@@ -156,7 +156,7 @@ def _multi_hot(feature: Any, values: list[list[Any]], column: str, name: str) ->
 
 
 def _whole_numbers(feature: Any, values: list[Any]) -> np.ndarray | None:
-    """A table's classes that are numbers or booleans; None where they are words, or no whole numbers."""
+    """Returns a table's classes if they are whole numbers or booleans, else None."""
     if not isinstance(feature, Value) or feature.dtype in ("string", "large_string"):
         return None
     numbers = np.array(values)
@@ -213,7 +213,7 @@ def _find_column(dataset: Dataset | IterableDataset, wanted: str | None, usual: 
     """Returns the name of a column: `wanted`, else `usual`, else the only one whose feature is of a kind.
 
     Raises:
-        ValueError: there is no such column; `name` says in which set.
+        ValueError: there is no such column; the message names the set `name`.
     """
     columns = dataset.column_names
     if wanted is None:
@@ -228,6 +228,6 @@ def _find_column(dataset: Dataset | IterableDataset, wanted: str | None, usual: 
         near = get_close_matches(wanted, columns, n=1)
         option = "feature_column_names" if usual == "feature" else f"{usual}_column_name"
         hint = f"did you mean {near[0]!r}?" if near else f"set {option}"
-        there = ", ".join(columns[:20]) + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")
-        raise ValueError(f"the {name} set has no column {wanted!r}, only {there}: {hint}")
+        present = ", ".join(columns[:20]) + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")
+        raise ValueError(f"the {name} set has no column {wanted!r}, only {present}: {hint}")
     return wanted

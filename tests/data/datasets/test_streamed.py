@@ -203,9 +203,9 @@ def of_files(tmp_path, suffix="parquet", **settings):
             ),
             "the train set is a table, which is read as a whole",
         ),
-        (lambda p: of_files(p, label_noise=0.2), "label_noise needs the rows of the whole set"),
-        (lambda p: of_files(p, max_train_samples=2), "max_train_samples needs the rows of the whole set"),
-        (lambda p: of_files(p, validation_fraction=0.2), "validation_fraction needs the rows of the whole set"),
+        (lambda p: of_files(p, label_noise=0.2), "label_noise needs all rows of the data set"),
+        (lambda p: of_files(p, max_train_samples=2), "max_train_samples needs all rows of the data set"),
+        (lambda p: of_files(p, validation_fraction=0.2), "validation_fraction needs all rows of the data set"),
         (lambda p: of_files(p, shuffle_buffer=0), "shuffle_buffer is a whole number from 1, not 0"),
     ],
 )
