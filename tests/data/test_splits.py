@@ -119,7 +119,7 @@ def test_a_validation_set_is_held_out_from_the_training_data_alone(tmp_path):
     assert sorted([*splits["validation"].rows, *again["train"].rows]) == whole["train"].rows.tolist()
     assert np.bincount(splits["validation"].labels).tolist() == [4, 4] and len(splits["train"]) == 20
     assert len(again["validation"]) == 3 and set(again["validation"].rows) < set(splits["validation"].rows)
-    with pytest.raises(ValueError, match="has a validation set of its own: leave validation_fraction out"):
+    with pytest.raises(ValueError, match="has its own validation set: leave validation_fraction out"):
         load_splits(DataArguments("digits", validation_fraction=0.1), seed=0)
 
 

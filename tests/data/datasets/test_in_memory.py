@@ -194,7 +194,7 @@ class Mute:
 @pytest.mark.parametrize(
     ("processor", "settings", "message"),
     [
-        (None, {"train_crop": "resized"}, "train_crop resized cuts each image anew"),
+        (None, {"train_crop": "resized"}, "train_crop resized needs the original image"),
         (None, {"augmentation": "randaugment"}, "augmentation randaugment turns .* take randaugment_levels"),
         (None, {"augmentation": "specaugment"}, "augmentation specaugment is for sound"),
         (Squared(), None, "Squared does more than resize, crop and normalise"),

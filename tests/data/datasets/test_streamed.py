@@ -195,7 +195,7 @@ def of_files(tmp_path, suffix="parquet", **settings):
         (no_class, "train shard 0 row 0 has no class"),
         (too_many_workers, "worker 3 of 3 finds no rows in the train set: lower dataloader_num_workers"),
         (strings, "column 'label' of the train set is Value('string'), and a stream's classes have to be known"),
-        (of_files, "no split 'test', only train: a stream cannot be held out from, set test_split or test_file"),
+        (of_files, "no split 'test', only train: a stream has no held-out part, set test_split or test_file"),
         (lambda p: of_files(p, "csv"), "train.csv is a table, which is read as a whole: leave streaming out"),
         (
             lambda p: as_streamed(
