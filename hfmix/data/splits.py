@@ -32,10 +32,6 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
         raise ValueError(
             f"there is no split {args.test_split!r} to test on, only {', '.join(opened)}: set test_split"
         )
-    if args.test_split == "train":
-        raise ValueError(
-            "test_split must not be train: if there is no other split, leave it out and set test_fraction"
-        )
     columns = columns_of(args)
     resolved = resolve(opened["train"], columns, "train")
     train = read_split(opened["train"], resolved, "train")
