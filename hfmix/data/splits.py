@@ -35,7 +35,7 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
     columns = columns_of(args)
     resolved = resolve(opened["train"], columns, "train")
     train = read_split(opened["train"], resolved, "train")
-    if resolved.kind == "table":  # the other splits have to take the same columns, in any order
+    if resolved.kind == "table":  # the other splits take the same columns, even if their order differs
         columns = Columns(label=resolved.label, features=resolved.inputs)
     names: dict[Split, str] = {"test": args.test_split}
     if args.test_split != "validation":

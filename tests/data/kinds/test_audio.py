@@ -260,7 +260,7 @@ def test_a_clip_is_changed_by_its_key_alone():
             lambda: ToPixels(None, DataArguments("digits", augmentation="time_shift")),
             "time_shift is for sound; for images: none, crop_flip, randaugment",
         ),
-        (lambda: DataArguments("digits", spec_mask_share=1.5), "spec_mask_share a share below 1"),
+        (lambda: DataArguments("digits", spec_mask_share=1.5), "spec_mask_share at least 0 and below 1"),
         (lambda: DataArguments("digits", time_shift_ms=-1), "time_shift_ms must be 0 or more"),
         (lambda: DataArguments("digits", max_length_seconds=0), "max_length_seconds must be above 0"),
     ],
