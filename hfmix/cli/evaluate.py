@@ -1,9 +1,17 @@
-"""`hfmix evaluate`: how robust a model is."""
+"""`hfmix evaluate`: measures how robust a model is, in one process or in several."""
 
 from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from hfmix.cli.parsing import Commands, add_test_set, count, launched, named
+from hfmix.cli.parsing import Commands, add_test_set, count, launched, named, named_columns
 from hfmix.robustness.names import ATTACK_NAMES, AXES, DEFAULT_AXES, NORM_NAMES
+from hfmix.utils.errors import UsageError
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
+
+    from hfmix.robustness.attacks.threats import Threat
 
 
 def add(commands: Commands) -> None:
@@ -76,6 +84,77 @@ def add(commands: Commands) -> None:
 def _run(arguments: Namespace) -> None:
     if launched(arguments):
         return
-    from hfmix.evaluate import evaluate
+    from hfmix.cli.evaluation import processes_for
 
-    evaluate(arguments)
+    if arguments.label_noise is not None and arguments.reference is None:
+        raise UsageError("--label_noise says which labels of --reference were wrong: give it too")
+    threats = _threats(arguments)
+    with processes_for(arguments.out) as state:
+        _evaluate(arguments, threats, state)
+
+
+def _evaluate(arguments: Namespace, threats: Sequence["Threat"], state: "PartialState") -> None:
+    """Measures a model and prints the headline on the main process.
+
+    Raises:
+        ValueError, OSError: the model or the data cannot be used; the message says why.
+    """
+    from hfmix.cli.evaluation import load_models, load_test_set, partial_results, with_classes_of
+    from hfmix.data.splits import load_part
+    from hfmix.robustness.evaluate import evaluate_robustness
+    from hfmix.robustness.presentation.headlines import headline
+
+    columns = named_columns(arguments)
+    with state.main_process_first():  # what one process downloads, the others find
+        test = load_test_set(arguments)
+        models = load_models({arguments.model: arguments.model}, state)
+        validation, reference = (
+            None if source is None else load_part(source, split, columns).with_classes(test.class_names)
+            for source, split in ((arguments.validation, "validation"), (arguments.reference, "train"))
+        )
+    if arguments.label_noise is not None:
+        reference = reference.with_label_noise(arguments.label_noise, arguments.label_noise_seed)
+    test, validation, reference = with_classes_of(models, test, validation, reference, state=state)
+    report = evaluate_robustness(
+        *models[arguments.model],
+        test.sample(arguments.max_samples, arguments.seed),
+        axes=arguments.axes or DEFAULT_AXES,
+        ood=dict(arguments.ood),
+        shift=dict(arguments.shift),
+        validation=validation,
+        reference=reference,
+        groups={name: sets for name, sets in (("near", arguments.near), ("far", arguments.far)) if sets},
+        corruptions=arguments.corruptions,
+        corruption_samples=arguments.corruption_samples,
+        mode=arguments.mode,
+        corrupted=arguments.corrupted,
+        threats=threats,
+        attack_samples=arguments.attack_samples,
+        pairs=arguments.pairs,
+        batch_size=arguments.batch_size,
+        seed=arguments.seed,
+        skip_unreadable=arguments.skip_unreadable,
+        name=arguments.model,
+        keep=partial_results(arguments.out),
+        progress=state.is_main_process,
+    )
+    if state.is_main_process:
+        print(headline(report))
+        if arguments.out:
+            report.save(arguments.out)
+            print(f"{arguments.out}/report.html is the report, {arguments.out}/robustness.json has every figure")
+
+
+def _threats(arguments: Namespace) -> list["Threat"]:
+    """Returns one threat a norm.
+
+    Raises:
+        UsageError: a radius is not a number.
+    """
+    from hfmix.robustness.attacks.threats import Threat
+
+    steps = {"steps": arguments.attack_steps, "restarts": arguments.restarts}
+    try:
+        return [Threat(norm, arguments.eps, arguments.attacks, **steps) for norm in arguments.norms]
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -3,9 +3,12 @@
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from hfmix.utils.errors import UsageError
+
+if TYPE_CHECKING:
+    from hfmix.data.columns import Columns
 
 
 class Parser(ArgumentParser):
@@ -43,6 +46,13 @@ def add_columns(parser: ArgumentParser) -> None:
     parser.add_argument("--image_column_name", help="the column of images [the only one]")
     parser.add_argument("--audio_column_name", help="the column of sound [the only one]")
     parser.add_argument("--label_column_name", help="the column of classes [the only one]")
+
+
+def named_columns(arguments: Namespace) -> "Columns":
+    """Returns the columns that the options of `add_columns` name."""
+    from hfmix.data.columns import Columns
+
+    return Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
 
 
 def launched(arguments: Namespace) -> bool:

@@ -1,8 +1,15 @@
 """`hfmix transfer`: adversarial examples made on one model, tested on the others."""
 
 from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hfmix.cli.parsing import Commands, add_test_set, count, launched
+from hfmix.utils.errors import UsageError
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 
 def add(commands: Commands) -> None:
@@ -31,6 +38,52 @@ def add(commands: Commands) -> None:
 def _run(arguments: Namespace) -> None:
     if launched(arguments):
         return
-    from hfmix.transfer import transfer
+    from hfmix.cli.evaluation import processes_for
+    from hfmix.robustness.attacks.threats import parse_eps
 
-    transfer(arguments)
+    try:
+        eps = parse_eps(arguments.eps)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    with processes_for(arguments.out) as state:
+        _transfer(arguments, eps, state)
+
+
+def _transfer(arguments: Namespace, eps: float, state: "PartialState") -> None:
+    """Attacks the models and prints the table on the main process.
+
+    Raises:
+        ValueError, OSError: a model or the data cannot be used; the message says why.
+    """
+    from hfmix.cli.evaluation import load_models, load_test_set, partial_results, with_classes_of
+    from hfmix.robustness.transfer import save_transfer, transfer_matrix, transfer_table
+
+    with state.main_process_first():  # what one process downloads, the others find
+        test = load_test_set(arguments)
+        models = load_models(_named(arguments.models), state)
+    (test,) = with_classes_of(models, test, state=state)
+    matrix = transfer_matrix(
+        models,
+        test.sample(arguments.max_samples, arguments.seed),
+        attack=arguments.attack,
+        eps=eps,
+        norm=arguments.norm,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        batch_size=arguments.batch_size,
+        keep=partial_results(arguments.out),
+        progress=state.is_main_process,
+    )
+    if state.is_main_process:
+        print(transfer_table(matrix), end="")
+        if arguments.out:
+            save_transfer(matrix, arguments.out)
+            print(f"\n{arguments.out}/transfer.md holds this, {arguments.out}/transfer.png the figure")
+
+
+def _named(paths: Sequence[str]) -> dict[str, str]:
+    """Maps a name to each path: its last part, or the whole path where two models share their last part."""
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"{next(path for path in paths if paths.count(path) > 1)} is given twice")
+    short = [Path(path).name for path in paths]
+    return dict(zip(short if len(set(short)) == len(paths) else paths, paths, strict=True))

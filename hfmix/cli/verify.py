@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from hfmix.cli.parsing import Commands, add_columns, count, named
+from hfmix.cli.parsing import Commands, add_columns, count, named, named_columns
 
 
 def add(commands: Commands) -> None:
@@ -39,7 +39,6 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: Namespace) -> None:
-    from hfmix.data.columns import Columns
     from hfmix.hub.verification.verify import claims_table, verify
     from hfmix.utils.text import printable
 
@@ -52,7 +51,7 @@ def _run(arguments: Namespace) -> None:
         validation=arguments.validation,
         reference=arguments.reference,
         corrupted=arguments.corrupted,
-        columns=Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name),
+        columns=named_columns(arguments),
         max_samples=arguments.max_samples,
         batch_size=arguments.batch_size,
     )
