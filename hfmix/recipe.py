@@ -1,7 +1,7 @@
 """A recipe: a YAML file and the options after it, read into arguments that have been checked."""
 
 import json
-from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, Action, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,7 +15,7 @@ from transformers import HfArgumentParser
 from hfmix.data.arguments import DataArguments
 from hfmix.robustness.arguments import EvaluationArguments
 from hfmix.training.arguments import MixTrainingArguments
-from hfmix.utils.arguments import as_mapping, check_positive
+from hfmix.utils.arguments import as_declared, as_mapping, check_positive
 from hfmix.utils.errors import UsageError
 
 
@@ -226,6 +226,11 @@ class _Parser(HfArgumentParser):
             formatter_class=_Help,
             allow_abbrev=False,
         )
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        return super().parse_known_args(as_declared(list(args or ()), self._option_string_actions), namespace)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)

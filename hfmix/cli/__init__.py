@@ -1,6 +1,5 @@
 """The command line. Parsing is cheap: a command's own imports happen when it runs."""
 
-import argparse
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -46,13 +45,7 @@ def _run(argv: list[str]) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = Parser(
-        prog="hfmix",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="hfmix", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"hfmix {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for command in _COMMANDS:

@@ -9,9 +9,8 @@ def add(commands: Commands) -> None:
     """Adds the command. Its options are those of the training script, which `hfmix.recipe.parse` reads."""
     parser = commands.add_parser(
         "train",
-        help="train from a recipe and measure the result (RECIPE [--num_processes N] ...)",
+        help="train from a recipe and measure the result",
         add_help=False,
-        allow_abbrev=False,
     )
     parser.set_defaults(command=_run, training_options=[])
 

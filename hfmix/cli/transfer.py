@@ -13,25 +13,36 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> None:
-    """Its options."""
+    """Adds the command and its options."""
     parser = commands.add_parser(
-        "transfer", help="attack each model with examples made on each other", allow_abbrev=False
+        "transfer",
+        help="attack each model with examples made on each other",
+        description="Make adversarial examples on each model, and test every model on them.",
     )
     parser.add_argument("models", metavar="MODEL", nargs="+", help="two or more runs' folders or Hub ids")
     add_test_set(parser)
-    parser.add_argument("--attack", choices=("pgd", "ifgsm", "fgsm"), default="pgd", help="with what [pgd]")
+    parser.add_argument("--attack", choices=("pgd", "ifgsm", "fgsm"), default="pgd", help="attack to use [pgd]")
     parser.add_argument(
         "--eps",
+        metavar="RADIUS",
         default="8/255",
-        help="radius, in the input's own range: [0, 1] of images, [-1, 1] of sound [8/255]",
+        help="radius, in the input's own range: [0, 1] for images, [-1, 1] for sound [8/255]",
     )
-    parser.add_argument("--norm", choices=("linf", "l2"), default="linf", help="what the radius is of [linf]")
-    parser.add_argument("--steps", type=count, default=10, help="of pgd and ifgsm [10]")
-    parser.add_argument("--max_samples", type=count, help="measure on so many examples [all]")
-    parser.add_argument("--batch_size", type=count, default=128, help="examples a forward pass [128]")
-    parser.add_argument("--seed", type=int, default=0, help="of random starts and draws [0]")
-    parser.add_argument("--num_processes", type=count, default=1, help="share the work among so many [1]")
-    parser.add_argument("--out", help="a folder for table and figure; started again, it goes on from where it was")
+    parser.add_argument("--norm", choices=("linf", "l2"), default="linf", help="norm of the radius [linf]")
+    parser.add_argument(
+        "--steps", type=count, metavar="N", default=10, help="gradient steps of pgd and ifgsm [10]"
+    )
+    parser.add_argument("--max_samples", type=count, metavar="N", help="test examples to measure on [all]")
+    parser.add_argument("--batch_size", type=count, metavar="N", default=128, help="examples a forward pass [128]")
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="seed of samples and random starts [0]")
+    parser.add_argument(
+        "--num_processes", type=count, metavar="N", default=1, help="number of processes that share the work [1]"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="folder for table and figure; a measurement that was interrupted resumes from it",
+    )
     parser.set_defaults(command=_run)
 
 
