@@ -16,7 +16,7 @@ from hfmix.data.arguments import DataArguments
 from hfmix.robustness.arguments import EvaluationArguments
 from hfmix.training.arguments import MixTrainingArguments
 from hfmix.utils.arguments import as_declared, as_mapping, check_positive
-from hfmix.utils.errors import UsageError
+from hfmix.utils.errors import UsageError, one_line
 
 
 @dataclass
@@ -275,7 +275,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read the recipe {str(path)!r}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path} is not YAML: {one_line(error)}") from error
     if not isinstance(recipe, dict):
         raise UsageError(f"{path} is not a recipe: it should hold lines of `key: value`")
     return recipe

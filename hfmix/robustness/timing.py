@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 from hfmix.robustness.context import Asked, EvaluationSets, passes
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
+from hfmix.utils.text import duration
 
 
 def say_how_long(runner: Runner, sets: EvaluationSets, asked: Asked) -> None:
@@ -40,9 +41,4 @@ def say_how_long(runner: Runner, sets: EvaluationSets, asked: Asked) -> None:
             seconds += (time.perf_counter() - start) / len(one) * len(sets.corrupted)
     if seconds > 60:
         about = "at most about" if sets.attacked is not None else "about"  # nothing is attacked that is broken
-        print(f"robustness: this takes {about} {_duration(seconds)}", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+        print(f"robustness: this takes {about} {duration(seconds)}", file=sys.stderr, flush=True)
