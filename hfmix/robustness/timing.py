@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hfmix.robustness.axes.base import Axis, Context
+from hfmix.utils.text import duration
 
 
 def say_how_long(axes: Sequence[Axis], context: Context) -> None:
@@ -20,9 +21,4 @@ def say_how_long(axes: Sequence[Axis], context: Context) -> None:
     seconds = one_pass * len(context.test) + sum(axis.seconds(trial, one_pass) for axis in axes)
     if seconds > 60:
         about = "at most about" if any(axis.stops_early for axis in axes) else "about"
-        print(f"robustness: this takes {about} {_duration(seconds)}", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+        print(f"robustness: this takes {about} {duration(seconds)}", file=sys.stderr, flush=True)

@@ -28,6 +28,7 @@ from hfmix.robustness.evaluate import measure_axes
 from hfmix.robustness.names import AXES
 from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import RUN_FILES
+from hfmix.utils.errors import one_line
 from hfmix.utils.text import aligned
 
 Data = Dataset | LabelledData
@@ -321,7 +322,7 @@ def _predictions(report: RobustnessReport, measured: RobustnessReport) -> list[C
     try:
         ours, theirs = report.predictions["predicted"], measured.predictions["predicted"]
     except (ValueError, KeyError, OSError) as error:
-        return [Claim(name, None, None, None, "failed", " ".join(str(error).split()))]
+        return [Claim(name, None, None, None, "failed", one_line(error))]
     if report.content["data"]["fingerprint_sha256"] != measured.content["data"]["fingerprint_sha256"]:
         return [Claim(name, None, None, None, "not checked", "it is of other data")]
     others = int((ours != theirs).sum()) if ours.shape == theirs.shape else len(theirs)
