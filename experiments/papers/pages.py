@@ -1,17 +1,25 @@
-"""Shows every file that `collect.py` beside this one wrote: a page, a picture, and the README's block of results.
+"""Pages and pictures of all results that `collect.py` wrote, their index, and README.md's table of the claims.
 
 python -m experiments.papers.pages
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.papers import RESULTS
-from experiments.papers.paper_claims import ACCURACY, CONTRARY, NO_INTERVAL, PUBLISHED, REPRODUCED, UNTOLD
+from experiments.papers.paper_claims import (
+    ACCURACY,
+    CONTRARY,
+    FOR_IMAGES,
+    NO_INTERVAL,
+    PUBLISHED,
+    REPRODUCED,
+    UNTOLD,
+)
 from experiments.papers.run_statistics import MIN_SEEDS, difference_of, load, means, methods, tested_claims
 from experiments.papers.shown_metrics import headline_of, headlines_of
-from experiments.papers.update_readme import put
+from experiments.papers.update_readme import README, put
 from hfmix.robustness.across_seeds import show_mean
 from hfmix.robustness.presentation.headlines import Headline, show, show_difference
 from hfmix.robustness.presentation.sweep import draw_sweep
@@ -67,13 +75,29 @@ POOLED = (
 )
 
 
-def readme_block(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """What stands in the README, of what `load` gives."""
+def results_block(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Writes the results that stand in ``experiments/results/README.md``, from what `load` returns."""
     return "\n".join(_section(name, content) for name, content in results.items())
 
 
+def claims_block(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Writes README.md's table of the claims, with a column of verdicts for each file that `load` returns."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, content in results.items():
+        tested = tested_claims(content)
+        column = f"[{content['title']}](experiments/results/{name}.md), {_seeds(tested)}"
+        verdicts: dict[str, dict[str, list[str]]] = {}
+        for row in tested:
+            words = row["claim"].words.removesuffix(FOR_IMAGES)
+            verdicts.setdefault(words, {}).setdefault(row["verdict"], []).append(_which(content, row))
+        for words, details in verdicts.items():
+            rows.setdefault(words, {})[column] = _verdicts_in_words(details)
+    columns = {column: "–" for row in rows.values() for column in row}
+    return markdown_table({words: {**columns, **row} for words, row in rows.items()}, "claim")
+
+
 def page(name: str, content: Mapping[str, Any]) -> str:
-    """``experiments/results/NAME.md``."""
+    """Writes ``experiments/results/NAME.md``."""
     return PAGE.format(
         name=name,
         title=content["title"],
@@ -150,8 +174,15 @@ def _unfinished(content: Mapping[str, Any]) -> str:
     return f"\n\n**Not finished, and not in these figures:** {'; '.join(content['unfinished'])}."
 
 
+def _verdicts_in_words(details: Mapping[str, list[str]]) -> str:
+    """Joins a claim's verdicts; the radii or sets are named where they differ."""
+    if len(details) == 1:
+        return next(iter(details))
+    return "; ".join(f"{verdict} ({', '.join(which)})" for verdict, which in details.items())
+
+
 def _section(name: str, content: Mapping[str, Any]) -> str:
-    """Of the README."""
+    """Writes one data set's section of the results."""
     tested = tested_claims(content)
     lines = []
     for which, words in (
@@ -168,14 +199,18 @@ def _section(name: str, content: Mapping[str, Any]) -> str:
             words + (f" ({'; '.join(filter(None, of))})" if any(of) else "") for words, of in by_claim.items()
         ]
         lines += [f"- **{words}:** {'; '.join(items)}.\n"] if items else []
-    counts = [str(count) for count in sorted({len(row["difference"]["values"]) for row in tested})]
-    seeds = f"{' or '.join(counts)} seed{'' if counts == ['1'] else 's'}"
-    summary = f"\nOf what the papers claim, under {seeds}:\n\n{''.join(lines)}" if lines else ""
+    summary = f"\nOf what the papers claim, under {_seeds(tested)}:\n\n{''.join(lines)}" if lines else ""
     return (
         f"**{content['title']}**\n\n{_main_table(content)}\n{_intervals(content)}{_unfinished(content)}\n{summary}\n"
-        f"![{content['title']}: the main figures by method](experiments/results/{name}.png)\n\n"
-        f"All figures, commands and versions: [experiments/results/{name}.md](experiments/results/{name}.md).\n"
+        f"![{content['title']}: the main figures by method]({name}.png)\n\n"
+        f"All figures, commands and versions: [{name}.md]({name}.md).\n"
     )
+
+
+def _seeds(tested: Sequence[Mapping[str, Any]]) -> str:
+    """Writes how many seeds the tested claims have: "2 seeds", or "2 or 5 seeds"."""
+    counts = [str(count) for count in sorted({len(row["difference"]["values"]) for row in tested})]
+    return f"{' or '.join(counts)} seed{'' if counts == ['1'] else 's'}"
 
 
 def _which(content: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -291,7 +326,8 @@ def main() -> None:
     for name, content in results.items():
         (RESULTS / f"{name}.md").write_text(page(name, content), encoding="utf-8")
         draw(content, RESULTS / f"{name}.png")
-    put("results", readme_block(results))
+    put("results", results_block(results), RESULTS / "README.md")
+    put("claims", claims_block(results), README)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 MIXUP, REGMIXUP = "mixup, 1710.09412", "RegMixup, 2206.14502"
 IMAGES, SOUND = ("image",), ("audio",)
+FOR_IMAGES = " (claimed for images)"  # of a claim that is tested on sound as well
 
 
 class Claim(NamedTuple):
@@ -62,7 +63,7 @@ CLAIMS = (
     Claim(REGMIXUP, "RegMixup is more accurate than mixup", "regmixup", "mixup", "clean/accuracy", 1),
     Claim(
         REGMIXUP,
-        "RegMixup is more accurate than ERM (claimed for images)",
+        "RegMixup is more accurate than ERM" + FOR_IMAGES,
         "regmixup",
         "erm",
         "clean/accuracy",
@@ -71,7 +72,7 @@ CLAIMS = (
     ),
     Claim(
         REGMIXUP,
-        "RegMixup is more accurate than mixup (claimed for images)",
+        "RegMixup is more accurate than mixup" + FOR_IMAGES,
         "regmixup",
         "mixup",
         "clean/accuracy",
