@@ -61,7 +61,7 @@ def test_two_processes_print_and_write_once(finished_run, tmp_path, capsys):
     [
         (["--near", "c"], "group 'near' names 'c'"),
         (["--corruptions", "fogg"], "unknown corruption 'fogg'"),
-        (["--corrupted", "nowhere"], "labels.npy is not there"),
+        (["--corrupted", "nowhere"], "labels.npy is missing"),
         (["--reference", "photo_patches"], "has unknown classes"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Residual nets for 32-pixel images, registered with timm: ResNet-20 as in He et al., and ResNet-50 with a small stem."""
+"""ResNet-20 of He et al. and a ResNet-50 with a small stem, for 32-pixel images; registered with timm."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Forward passes over a data set: in batches, decoded ahead, shared among processes, kept piece by piece."""
+"""Forward passes over a data set: batched, decoded ahead, shared among processes, and cached piece by piece."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,18 +17,18 @@ from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.sharding import gather_rows, own_batches
 from hfmix.utils.model_calls import call_model, evaluating
 
-# what is kept when an evaluation stops half way
+# an interrupted evaluation loses at most this many batches
 _BATCHES_A_PIECE = 16
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says of a data set.
+    """A model's outputs on a data set.
 
     Attributes:
-        logits: (N, C) float64.
-        features: (N, F) float32, what its last linear layer is given; None where they were not asked for.
-        fingerprint: SHA-256 of the decoded examples and their labels in order.
+        logits: the logits, (N, C) float64.
+        features: the last linear layer's inputs, (N, F) float32; None if not requested.
+        fingerprint: SHA-256 of the decoded examples and their labels, in order.
     """
 
     logits: np.ndarray
@@ -37,14 +37,14 @@ class Outputs:
 
 
 class Runner:
-    """A model with what feeds it.
+    """A model with its preprocessor, batch size and cache.
 
     Args:
         model: gives logits, or an output with `.logits`; used on its own device, in evaluation mode.
-        preprocessor: makes its inputs.
-        batch_size: examples a forward pass.
-        cache: where finished parts are kept.
-        alone: take all batches, whatever other processes do.
+        preprocessor: makes the model's inputs.
+        batch_size: examples per forward pass.
+        cache: keeps finished parts.
+        alone: compute all batches here, without sharing them among processes.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Runner:
         self.alone = alone
 
     def outputs(self, data: LabelledData, bar: tqdm, with_features: bool = False) -> Outputs:
-        """Logits of all examples on every process, each computed once.
+        """Computes the logits of all examples, each once, and returns them on every process.
 
         Raises:
-            ValueError: features are asked for, and the model ends in no linear layer of its number of classes.
+            ValueError: features are requested, and the model ends in no linear layer.
         """
 
         def batch(start: int, examples: Sequence[Any], inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -76,8 +76,8 @@ class Runner:
                 for example, label in zip(examples, labels, strict=True)
             ]
             logits, features = self.forward(inputs, with_features)
-            found = {"logits": logits, "digest": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)}
-            return found if features is None else {**found, "features": features}
+            rows = {"logits": logits, "digest": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)}
+            return rows if features is None else {**rows, "features": features}
 
         name = "features" if with_features else "logits"
         rows = self.rows(data, name, lambda _, examples: self.preprocessor.inputs(examples), batch, bar)
@@ -93,19 +93,20 @@ class Runner:
         bar: tqdm,
         count: bool = True,
     ) -> dict[str, np.ndarray]:
-        """Rows by name, of the whole set, from this process's pieces and the others'.
+        """Computes named rows for the whole data set, from the pieces of all processes.
 
         Args:
-            data: N examples.
-            name: of what is computed, with all settings that it depends on: pieces of another name are not taken.
-            prepare: of a batch, from the position of its first example and its examples, while the model works on
+            data: the N examples.
+            name: names the computation and all settings that it depends on: pieces of other names are ignored.
+            prepare: prepares a batch from its first example's position and its examples, while the model works on
                 the batch before.
-            batch: the batch's rows, from the same and what was prepared.
-            bar: goes on by an example each, or, without `count`, as `batch` says.
+            batch: computes the batch's rows from the same two and the prepared batch.
+            bar: progress bar, advanced once per example; with `count` False, by `batch` itself.
+            count: advance `bar` here.
         """
         starts = list(range(0, len(data), self.batch_size))
         mine = starts if self.alone else own_batches(starts)
-        found: list[dict[str, np.ndarray]] = []
+        pieces: list[dict[str, np.ndarray]] = []
         for first in range(0, len(mine), _BATCHES_A_PIECE):
             group = mine[first : first + _BATCHES_A_PIECE]
 
@@ -117,14 +118,14 @@ class Runner:
                         bar.update(len(examples))
                 return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
-            found.append(self.cache.of(f"{name}-{group[0]}-{len(group)}-{self.batch_size}", data, compute))
-        own = {key: np.concatenate([piece[key] for piece in found]) for key in found[0]} if found else {}
+            pieces.append(self.cache.of(f"{name}-{group[0]}-{len(group)}-{self.batch_size}", data, compute))
+        own = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]} if pieces else {}
         return own if self.alone else gather_rows(own, len(data), self.batch_size)
 
     def _ahead(
         self, data: LabelledData, starts: Sequence[int], prepare: Callable[[int, Sequence[Any]], Any]
     ) -> Iterator[tuple[int, list[Any], Any]]:
-        """Batches; the next one is decoded and prepared while the model is at work on this one."""
+        """Yields batches; the next one is decoded and prepared while the model works on this one."""
 
         def load(start: int) -> tuple[int, list[Any], Any]:
             examples = [data.example(i) for i in range(start, min(start + self.batch_size, len(data)))]
@@ -146,13 +147,13 @@ class Runner:
         if not with_features:
             return logits, None
         if not seen:
-            raise ValueError("the model ends in no linear layer: its features cannot be told")
+            raise ValueError("the model ends in no linear layer, whose inputs would be its features")
         return logits, seen[-1].float().cpu().numpy()
 
 
 @contextmanager
 def _features_of(model: nn.Module, wanted: bool) -> Iterator[list[Tensor]]:
-    """What the model's last linear layer is given, within the block; nothing where it is not wanted."""
+    """Collects the inputs of the model's last linear layer within the block, if wanted."""
     seen: list[Tensor] = []
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not wanted or not linear:

@@ -1,4 +1,4 @@
-"""An evaluation in pieces and in several processes gives what one that is never stopped gives, in one."""
+"""An evaluation that is interrupted, or shared among processes, gives the same as one in a single go."""
 
 import json
 from contextlib import nullcontext
