@@ -17,6 +17,7 @@ def modules_after(statement: str) -> set[str]:
     [
         ("import hfmix; dir(hfmix)", {"torch", "numpy", "timm", "transformers"}),
         ("import hfmix.cli", {"torch", "numpy", "timm", "transformers", "huggingface_hub"}),
+        ("import hfmix.metrics", {"torch", "sklearn", "scipy.stats"}),
         ("import hfmix.mixing, hfmix.metrics, hfmix.losses", {"timm", "transformers", "datasets", "sklearn"}),
         ("import hfmix.robustness.evaluate", {"transformers", "hfmix.training.trainer", "scipy.signal"}),
     ],
