@@ -1,6 +1,5 @@
-"""Is it true what a card claims? Everything in it is measured again."""
+"""Verification of a model card: everything that it claims is measured again."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -26,6 +25,7 @@ from hfmix.robustness.axes.base import Axis, axis_class, axis_of_key, labelled
 from hfmix.robustness.axes.ood_scores import SCORES
 from hfmix.robustness.evaluate import measure_axes
 from hfmix.robustness.names import AXES
+from hfmix.robustness.presentation import stands_on_card
 from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import RUN_FILES
 from hfmix.utils.errors import one_line
@@ -33,14 +33,6 @@ from hfmix.utils.text import aligned
 
 Data = Dataset | LabelledData
 Source = Data | str | Path
-_ON_CARD = {
-    "clean/accuracy",
-    "clean/mean_average_precision",
-    "clean/nll",
-    "calibration/ece_15",
-    "corruptions/mean_accuracy",
-}
-_DETECTION = "ood/.+/msp/(auroc|fpr95_ood_positive)"
 
 
 def verify(
@@ -58,34 +50,34 @@ def verify(
     batch_size: int | None = None,
     progress: bool = True,
 ) -> list[Claim]:
-    """Measures again what a model's card and its ``robustness.json`` claim, under the conventions that they name.
+    """Measures again what a model's card and its ``robustness.json`` claim, by the conventions that they name.
 
-    Three things are looked at. Does the card (its table, its findings, its model-index, its text) say what
-    ``robustness.json`` says? Are the figures of ``robustness.json`` found again: the same ones on the same data,
-    which their fingerprints tell, or on other data figures that they can be drawn beside (see
-    `hfmix.hub.verification.claims`)? What could not be measured with what was given is listed as "not checked",
-    never as holding. The drawn figures and ``report.html`` are not looked at.
+    Two things are checked: that the card (its table, its findings, its model-index, its text) agrees with
+    ``robustness.json``, and that a new measurement agrees with the values in ``robustness.json``: closely on the
+    same data, recognised by its fingerprint, and within the intervals on other data (see
+    `hfmix.hub.verification.claims`). A claim that cannot be measured with the data given is listed as "not
+    checked", never as holding. Pictures and ``report.html`` are not checked.
 
     Args:
-        name: a run's folder or a Hub id, as for `hfmix.load_pretrained`.
-        dataset: the test set, or what `hfmix evaluate --dataset` takes. None takes what ``recipe.yaml`` names. Of
-            more examples than the report has, as many are drawn by its seed.
-        split: of a `dataset` that is given by name.
-        ood, shift: the sets that the report names; an OOD set that is not given is looked for in the recipe.
-        validation, reference: data for the temperature, and for k-NN and Mahalanobis; as `ood`.
-        corrupted: the folder of images corrupted before, where the report read them from one.
-        columns: of the data sets that are given by name.
-        max_samples: measure on so many examples, and on OOD sets in proportion; they are other data than those of
-            the claims.
-        batch_size: examples a forward pass; None takes the report's.
+        name: the folder of a run or a Hub id, see `hfmix.load_pretrained`.
+        dataset: the test set, or what `hfmix evaluate --dataset` takes. None takes what ``recipe.yaml`` names. If
+            it has more examples than the report, as many are drawn by the report's seed.
+        split: the split of a `dataset` that is given by name.
+        ood, shift: the sets that the report names, by name; OOD sets that are not given are taken from the recipe.
+        validation, reference: data for the temperature, and for k-NN and Mahalanobis; by default the recipe's.
+        corrupted: the folder of corrupted images, if the report read them from one.
+        columns: the columns of data sets that are given by name.
+        max_samples: number of test examples to measure on, with OOD sets in proportion; they count as other data
+            than that of the claims.
+        batch_size: examples per forward pass; None takes the report's.
         progress: show a bar.
 
     Returns:
-        Claim by claim: the card's, then the figures'.
+        The claims of the card, then those of the report.
 
     Raises:
-        ValueError, ConnectionError: the model cannot be loaded; there is no report, or none as hfmix writes it;
-            there is no data to measure on; a set is given that the report does not name.
+        ValueError, ConnectionError: the model cannot be loaded; there is no report, or it is not one that hfmix
+            writes; there is no data to measure on; or a set is given that the report does not name.
     """
     folder = run_folder(name, (*LOADED_FILES, *RUN_FILES))
     model, processor, report = load_run(folder, str(name))
@@ -116,7 +108,7 @@ def verify(
 
 @contextmanager
 def _well_formed(name: str) -> Iterator[None]:
-    """A report that others wrote can have any shape: what trips over it is one line."""
+    """Turns errors over a report that is not put together as hfmix writes it into one line."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -140,14 +132,14 @@ class _Given:
 
 
 class _RepeatedClaim:
-    """A report to be measured again (`hfmix.robustness.axes.base.Claim`) on the data given, or else the recipe's.
+    """A `hfmix.robustness.axes.base.ClaimedReport`, measured again on the data given, or else on the recipe's.
 
     Args:
-        folder: the run's.
-        report: what it claims.
-        class_names: the model's, in the order of its logits.
-        given: the data that `verify` was given.
-        corrupted: a folder of images that were corrupted before.
+        folder: the folder of the run.
+        report: its claims.
+        class_names: the model's classes in the order of its logits.
+        given: the data passed to `verify`.
+        corrupted: a folder of corrupted images.
 
     Raises:
         ValueError: a set is given that the report does not name.
@@ -184,7 +176,7 @@ class _RepeatedClaim:
 
     @cached_property
     def test(self) -> LabelledData:
-        """As many examples as the report has, or fewer; the same ones, if it is the same set."""
+        """The test set: as many examples as in the report, or fewer, and the same ones if it is the same set."""
         source, seed = self.given.dataset, self.content["seed"]
         if source is None:
             try:
@@ -315,23 +307,25 @@ def _paths_to(node: Any, keys: Sequence[str], path: str = "") -> list[str]:
 
 
 def _predictions(report: RobustnessReport, measured: RobustnessReport) -> list[Claim]:
-    """Whether ``predictions.safetensors`` holds what the model says of each example."""
+    """Checks that ``predictions.safetensors`` holds the model's prediction for each example."""
     name = "predictions.safetensors"
     if report.kept is None or measured.predictions is None:
         return []
     try:
-        ours, theirs = report.predictions["predicted"], measured.predictions["predicted"]
+        claimed, repeated = report.predictions["predicted"], measured.predictions["predicted"]
     except (ValueError, KeyError, OSError) as error:
         return [Claim(name, None, None, None, "failed", one_line(error))]
     if report.content["data"]["fingerprint_sha256"] != measured.content["data"]["fingerprint_sha256"]:
         return [Claim(name, None, None, None, "not checked", "it is of other data")]
-    others = int((ours != theirs).sum()) if ours.shape == theirs.shape else len(theirs)
-    verdict = "holds" if others <= max(2, 0.002 * len(theirs)) else "failed"
-    return [Claim(name, None, None, None, verdict, f"{others} of {len(theirs)} examples are told otherwise")]
+    others = int((claimed != repeated).sum()) if claimed.shape == repeated.shape else len(repeated)
+    verdict = "holds" if others <= max(2, 0.002 * len(repeated)) else "failed"
+    return [
+        Claim(name, None, None, None, verdict, f"{others} of {len(repeated)} examples have another prediction")
+    ]
 
 
 def claims_table(claims: Sequence[Claim], everything: bool = False) -> str:
-    """Claims as a table for a terminal: what stands on the card, what failed or was not checked; or all."""
+    """Formats claims as a table for a terminal: those on the card, failed and unchecked ones; or all of them."""
     shown = [claim for claim in claims if everything or claim.verdict != "holds" or _stands_on_card(claim)]
     rows = [["claim", "claimed", "measured", "95 % interval", "verdict"]]
     for claim in shown:
@@ -343,7 +337,7 @@ def claims_table(claims: Sequence[Claim], everything: bool = False) -> str:
 
 
 def _stands_on_card(claim: Claim) -> bool:
-    return claim.interval is None or claim.name in _ON_CARD or re.fullmatch(_DETECTION, claim.name) is not None
+    return claim.interval is None or stands_on_card(claim.name)
 
 
 def _number(value: Any) -> str:

@@ -15,7 +15,7 @@ from hfmix.metrics import mean_interval
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
 from hfmix.robustness.attacks.perturb import perturbed, random_starts
 from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name, passes
-from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request, positions
+from hfmix.robustness.axes.base import Axis, ClaimedReport, Context, Measured, Request, positions
 from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.predictions import Predictions
@@ -63,7 +63,7 @@ class Adversarial(Axis):
         )
 
     @classmethod
-    def repeat(cls, claim: Claim) -> Self:
+    def repeat(cls, claim: ClaimedReport) -> Self:
         attacked = claim.axes["adversarial"]
         threats = [Threat.from_settings(norm, settings) for norm, settings in attacked["settings"].items()]
         return cls(threats, claim.test.sample(attacked["num_samples"], claim.content["seed"]))

@@ -84,7 +84,7 @@ class Axis(ABC):
 
     @classmethod
     @abstractmethod
-    def repeat(cls, claim: "Claim") -> Self | None:
+    def repeat(cls, claim: "ClaimedReport") -> Self | None:
         """Returns the axis that measures again what a report claims; None where that cannot be done here.
 
         Notes in ``claim.unknown`` which paths cannot be measured, and why.
@@ -233,7 +233,7 @@ class Request:
         return sets
 
 
-class Claim(Protocol):
+class ClaimedReport(Protocol):
     """A report whose figures are measured again, with the data that is there for it.
 
     Attributes:

@@ -14,7 +14,7 @@ from hfmix.metrics.classification import brier_terms
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.robustness.axes.base import (
     Axis,
-    Claim,
+    ClaimedReport,
     Context,
     Measured,
     ReportContent,
@@ -54,7 +54,7 @@ class Calibration(Axis):
         return Measured(content, fingerprints={"validation": outputs.fingerprint})
 
     @classmethod
-    def repeat(cls, claim: Claim) -> Self:
+    def repeat(cls, claim: ClaimedReport) -> Self:
         return cls(claim.validation() if "temperature_scaled" in claim.axes["calibration"] else None)
 
     @classmethod

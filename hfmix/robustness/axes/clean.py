@@ -11,7 +11,7 @@ from hfmix.metrics import (
     wilson_interval,
 )
 from hfmix.metrics.classification import in_top_k
-from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request
+from hfmix.robustness.axes.base import Axis, ClaimedReport, Context, Measured, Request
 from hfmix.robustness.axes.ood_scores import max_probability
 from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.predictions import Predictions
@@ -34,7 +34,7 @@ class Clean(Axis):
         return Measured(clean_axis(context.log_prob, labels, context.seed))
 
     @classmethod
-    def repeat(cls, claim: Claim) -> Self:
+    def repeat(cls, claim: ClaimedReport) -> Self:
         return cls()
 
 

@@ -16,7 +16,16 @@ from hfmix.metrics import bootstrap_interval, mean_interval, reliability_bins
 from hfmix.metrics.calibration import calibration_errors
 from hfmix.metrics.corruption_error import mean_corruption_error, relative_mean_corruption_error
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
-from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, ReportContent, Request, positions, same_test
+from hfmix.robustness.axes.base import (
+    Axis,
+    ClaimedReport,
+    Context,
+    Measured,
+    ReportContent,
+    Request,
+    positions,
+    same_test,
+)
 from hfmix.robustness.axes.calibration import NUM_BINS
 from hfmix.robustness.corruptions import corruption_names
 from hfmix.robustness.corruptions.applied import check_names, corrupter, how_applied, reader
@@ -83,7 +92,7 @@ class Corruptions(Axis):
         return Measured(content, corrupted_predictions(corrupted.correct, places))
 
     @classmethod
-    def repeat(cls, claim: Claim) -> Self | None:
+    def repeat(cls, claim: ClaimedReport) -> Self | None:
         claimed = claim.axes["corruptions"]
         known = corruption_names(claim.test.kind, extra=True)
         if "read from" in claimed["applied"] and claim.corrupted is None:

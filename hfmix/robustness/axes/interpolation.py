@@ -19,7 +19,7 @@ from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.mixing import MixPlan
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.policies.pairs import to_weights
-from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request
+from hfmix.robustness.axes.base import Axis, ClaimedReport, Context, Measured, Request
 from hfmix.robustness.axes.jacobian import MAX_DIRECTIONS, directions_of, jacobian_norm
 from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.inference.runner import Runner
@@ -66,7 +66,7 @@ class Interpolation(Axis):
         return Measured(*interpolation_axis(context.runner, self.data, self.pairs, context.seed, context.bar))
 
     @classmethod
-    def repeat(cls, claim: Claim) -> Self | None:
+    def repeat(cls, claim: ClaimedReport) -> Self | None:
         claimed = claim.axes["interpolation"]
         if claimed.get("data", "test") == "test":
             return cls(claimed["num_pairs"], claim.test)

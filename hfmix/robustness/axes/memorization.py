@@ -8,7 +8,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hfmix.data.labelled import LabelledData
-from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request
+from hfmix.robustness.axes.base import Axis, ClaimedReport, Context, Measured, Request
 from hfmix.robustness.estimates import proportion, proportion_of_count
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.predictions import Predictions
@@ -73,7 +73,7 @@ class Memorization(Axis):
         return Measured(*measure_memorization(context.runner, self.train, context.bar, self.curve))
 
     @classmethod
-    def repeat(cls, claim: Claim) -> Self | None:
+    def repeat(cls, claim: ClaimedReport) -> Self | None:
         for name in ("best_test_error", "best_epoch", "last_test_error", "test_error_by_epoch"):
             claim.unknown[f"memorization/{name}"] = "measured in the course of the training"
         train = claim.reference()

@@ -18,7 +18,7 @@ from hfmix.metrics.detection import (
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.robustness.axes.base import (
     Axis,
-    Claim,
+    ClaimedReport,
     Context,
     Measured,
     ReportContent,
@@ -95,7 +95,7 @@ class Ood(Axis):
         return Measured(content, ood_predictions(outside), fingerprints, further)
 
     @classmethod
-    def repeat(cls, claim: Claim) -> Self | None:
+    def repeat(cls, claim: ClaimedReport) -> Self | None:
         sets = claim.ood()
         groups = {}
         for group, content in claim.axes.get("ood_groups", {}).items():

@@ -7,7 +7,7 @@ import numpy as np
 
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.metrics.selective import covered, risks_of_groups, tied
-from hfmix.robustness.axes.base import Axis, Claim, Context, Measured, Request
+from hfmix.robustness.axes.base import Axis, ClaimedReport, Context, Measured, Request
 from hfmix.robustness.estimates import estimate
 
 COVERAGES = (80, 90, 95)  # per cent
@@ -26,7 +26,7 @@ class Selective(Axis):
         return Measured(selective_axis(context.log_prob, context.test.labels, context.seed))
 
     @classmethod
-    def repeat(cls, claim: Claim) -> Self:
+    def repeat(cls, claim: ClaimedReport) -> Self:
         return cls()
 
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from hfmix.data.labelled import LabelledData
 from hfmix.robustness.axes.base import (
     Axis,
-    Claim,
+    ClaimedReport,
     Context,
     Measured,
     ReportContent,
@@ -51,7 +51,7 @@ class Shift(Axis):
         )
 
     @classmethod
-    def repeat(cls, claim: Claim) -> Self | None:
+    def repeat(cls, claim: ClaimedReport) -> Self | None:
         return cls(claim.shift())
 
     @classmethod
