@@ -1,4 +1,4 @@
-"""Residual nets for 32-pixel images, registered with timm: ResNet-20 as in He et al., and ResNet-50 with a small stem."""
+"""Residual nets for 32-pixel images, registered with timm: He et al.'s ResNet-20, ResNet-50 with a small stem."""
 
 from typing import Any
 
