@@ -34,12 +34,12 @@ class LabelledData:
 
     @property
     def is_multi_label(self) -> bool:
-        """Whether an example can have any number of classes instead of exactly one."""
+        """Tells whether an example can have any number of classes instead of exactly one."""
         return self.labels.ndim == 2
 
     @property
     def kind(self) -> str:
-        """The kind of input: "image", "audio" or "table"."""
+        """Returns the kind of input: "image", "audio" or "table"."""
         return self.cells.kind
 
     def example(self, position: int) -> Any:
@@ -107,7 +107,7 @@ class LabelledData:
 
     @property
     def num_changed_labels(self) -> int:
-        """Number of labels that label noise changed."""
+        """Counts the labels that label noise changed."""
         return 0 if self.true_labels is None else int((self.labels != self.true_labels).sum())
 
     def readable(self) -> "LabelledData":

@@ -46,7 +46,7 @@ class StreamedData:
 
     @property
     def kind(self) -> str:
-        """The kind of input: "image" or "audio"."""
+        """Returns the kind of input: "image" or "audio"."""
         return self.columns.kind
 
     def shard(self, index: int) -> Iterator[tuple[Any, Any]]:

@@ -98,17 +98,17 @@ class SoundPreprocessor:
 
     @property
     def wants_mask(self) -> bool:
-        """Whether the model takes a mask of the padding."""
+        """Tells whether the model takes a mask of the padding."""
         return bool(getattr(self._extractor, "return_attention_mask", False))
 
     @property
     def max_batch_size(self) -> int | None:
-        """Largest batch that the model can take; see the class."""
+        """Returns the largest batch that the model can take; see the class."""
         return 1 if self._lengths_vary and not self.wants_mask else None
 
     @property
     def _lengths_vary(self) -> bool:
-        """Whether features are as long as their clip, not a spectrogram of a fixed length."""
+        """Tells whether features are as long as their clip, not a spectrogram of a fixed length."""
         extractor = self._extractor
         return extractor is not None and clip_seconds(extractor) is None and not hasattr(extractor, "max_length")
 

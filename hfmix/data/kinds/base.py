@@ -33,7 +33,7 @@ class Kind:
 
     @property
     def words(self) -> KindWords:
-        """The words for it in messages, reports and cards."""
+        """Returns the words for it in messages, reports and cards."""
         return KIND_WORDS[self.name]
 
 

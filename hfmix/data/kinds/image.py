@@ -55,7 +55,7 @@ class ImagePreprocessor:
 
     @property
     def separable(self) -> bool:
-        """Whether normalisation can be undone; if not, corruptions are applied before the processor."""
+        """Tells whether normalisation can be undone; if not, corruptions are applied before the processor."""
         return self.statistics is not None
 
     def features(self, example: PILImage.Image) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""ResNet-20 of He et al. and a ResNet-50 with a small stem, for 32-pixel images; registered with timm."""
+"""Residual nets for 32-pixel images, registered with timm: He et al.'s ResNet-20, ResNet-50 with a small stem."""
 
 from typing import Any
 

@@ -85,7 +85,7 @@ class LogMelFeatureExtractor(SequenceFeatureExtractor):
 
     @property
     def num_frames(self) -> int:
-        """Number of frames of a spectrogram."""
+        """Returns the number of frames of a spectrogram."""
         return 1 + round(self.clip_seconds * self.sampling_rate) // round(self.hop_seconds * self.sampling_rate)
 
     def __call__(

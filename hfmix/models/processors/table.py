@@ -75,7 +75,7 @@ class TableProcessor(FeatureExtractionMixin):
 
     @property
     def num_features(self) -> int:
-        """Number of features F; 0 before the processor is fitted."""
+        """Returns the number of features F; 0 before the processor is fitted."""
         return len(self.numbers) + sum(map(len, self.words.values()))
 
     def check(self, data: LabelledData) -> None:

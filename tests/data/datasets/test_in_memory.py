@@ -195,10 +195,10 @@ class Mute:
     ("processor", "settings", "message"),
     [
         (None, {"train_crop": "resized"}, "train_crop resized needs the original image"),
-        (None, {"augmentation": "randaugment"}, "augmentation randaugment turns .* take randaugment_levels"),
+        (None, {"augmentation": "randaugment"}, "augmentation randaugment rotates .* set randaugment_levels"),
         (None, {"augmentation": "specaugment"}, "augmentation specaugment is for sound"),
         (Squared(), None, "Squared does more than resize, crop and normalise"),
-        (Mute(), None, "Mute does not tell its mean"),
+        (Mute(), None, "Mute does not state its mean"),
     ],
     ids=["resized", "randaugment", "sound", "more", "mute"],
 )
