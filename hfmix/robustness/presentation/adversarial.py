@@ -1,4 +1,4 @@
-"""The adversarial axis, shown: what is left of the accuracy as the ball grows."""
+"""The view of the adversarial axis: the accuracy that is left as the ball grows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle

@@ -1,4 +1,4 @@
-"""The calibration axis, shown: how far the model's confidence can be believed."""
+"""The view of the calibration axis: how far the model's confidence can be trusted."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING

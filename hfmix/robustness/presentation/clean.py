@@ -1,4 +1,4 @@
-"""The clean axis, shown: accuracy and likelihood on the test set as it is."""
+"""The view of the clean axis: accuracy and likelihood on the test set as it is."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The corruptions axis, shown: accuracy under corruption by name and severity."""
+"""The view of the corruptions axis: accuracy by corruption and severity."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,7 @@ class CorruptionsView(View):
             )
 
     def definition(self, content: Content, escape: Callable[[str], str]) -> str:
-        """Says how the input was corrupted: what that follows, what of it is known to be off, and whose frost."""
+        """Returns how the input was corrupted: the source that is followed, its known faults, and the frost."""
         texts = [
             f"corrupted accuracy is the mean over {len(content['accuracy'])} corruptions at 5 severities, "
             f"applied {escape(content['applied'])}"
@@ -128,7 +128,7 @@ VIEW = CorruptionsView(
 
 
 def _quirk(name: str) -> str:
-    """Returns a key of ``quirks`` as it is read; that of all corruptions is about how they round grey levels."""
+    """Returns a key of ``quirks`` as it is read; the one of all corruptions is about rounding grey levels."""
     return "grey levels" if name == "all" else words(name)
 
 

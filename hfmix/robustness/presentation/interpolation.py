@@ -1,4 +1,4 @@
-"""The interpolation axis, shown: what the model predicts in between two examples."""
+"""The view of the interpolation axis: predictions in between two examples."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle

@@ -1,4 +1,4 @@
-"""The memorization axis, shown: what was learnt of wrong labels, and the test error in the course of training."""
+"""The view of the memorization axis: errors on wrong labels, and the test error in the course of training."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The OOD axis, shown: how well out-of-distribution input is told from the test set."""
+"""The view of the OOD axis: how well out-of-distribution input is told from the test set."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle

@@ -1,4 +1,4 @@
-"""The selective axis, shown: the error rate among the examples that the model is most confident of."""
+"""The view of the selective axis: the error rate among the examples that the model is most confident of."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The shift axis, shown: accuracy on further labelled sets."""
+"""The view of the shift axis: accuracy on further labelled sets."""
 
 from typing import TYPE_CHECKING
 

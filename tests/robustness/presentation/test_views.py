@@ -1,4 +1,4 @@
-"""Each axis has a view, which is all that lists of axes are made from."""
+"""Each axis has a view, and whatever is shown of all axes is made from the views."""
 
 import subprocess
 import sys
