@@ -15,8 +15,8 @@ from hfmix.utils.text import markdown_table
 ReportsBySeed = Mapping[int, RobustnessReport]
 
 MEANS = (
-    "Mean over the seeds ± half of its 95 % t-interval, which is over the seeds: what another seed changes is in "
-    "it, that the test set is finite is not."
+    "Mean over the seeds ± half of its 95 % t-interval over the seeds, which accounts for what another seed would "
+    "change, not for the finite test set."
 )
 DIFFERENCES = (
     "Difference to the first recipe that was measured on the same data, seed by seed: mean ± half of its 95 % "

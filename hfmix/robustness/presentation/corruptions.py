@@ -67,24 +67,23 @@ class CorruptionsView(View):
 
     def notes(self, content: Content) -> Iterator[Note]:
         mode, frost = content.get("mode"), content.get("frost")
-        text = Markup("")
+        parts = []
         if applied := content.get("applied"):
-            text += f"Applied {applied}. "
+            parts.append(f"Applied {applied}.")
         if mode:
-            text += f"Mode: {mode}. "
+            parts.append(f"Mode: {mode}.")
         if frost == "procedural":
-            text += Markup("The frost is drawn; the photographs come with <code>hfmix[frost]</code>. ")
+            parts.append(Markup("The frost is drawn; the photographs come with <code>hfmix[frost]</code>."))
         elif frost:
-            text += f"The frost is photographed ({frost}). "
-        yield Note(text)
+            parts.append(f"The frost is photographed ({frost}).")
+        yield Note(Markup(" ").join(parts))
         if quirks := {_quirk(name): text for name, text in content.get("quirks", {}).items()}:
             followed = {
-                "parity": ", and this measurement with it",
-                "corrected": ", which this measurement does not follow",
+                "parity": ", and this measurement follows the code",
+                "corrected": ", and this measurement does not follow the code",
             }
             yield Note(
-                "Where the code that made ImageNet-C does something else than its paper says"
-                f"{followed.get(mode, '')}:",
+                f"Where the code that made ImageNet-C departs from its paper{followed.get(mode, '')}:",
                 quirks,
             )
 
@@ -113,11 +112,11 @@ VIEW = CorruptionsView(
     conventions={
         "mean_accuracy": (
             "%",
-            "accuracy, the mean over all corruptions and severities; examples resampled whole",
+            "accuracy averaged over all corruptions and severities; the bootstrap resamples whole examples",
         ),
-        "mean_ece_15": ("%", "calibration error of each corruption and severity, averaged"),
-        "mean_nll": ("", "negative log-likelihood in nats, the mean over all corruptions and severities"),
-        "mean_accuracy_by_severity": ("%", "accuracy, the mean over all corruptions"),
+        "mean_ece_15": ("%", "calibration error averaged over all corruptions and severities"),
+        "mean_nll": ("", "negative log-likelihood in nats, averaged over all corruptions and severities"),
+        "mean_accuracy_by_severity": ("%", "accuracy averaged over all corruptions"),
         "mce_alexnet": ("%", "mean corruption error: errors over AlexNet's, by corruption, averaged"),
         "relative_mce_alexnet": ("%", "the same for what corruption adds to the clean error"),
     },

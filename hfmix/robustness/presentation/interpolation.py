@@ -81,8 +81,8 @@ VIEW = InterpolationView(
     conventions={
         "miss_rate": (
             "%",
-            "share of the mixtures λx + (1−λ)x' of two examples that are predicted as neither's class, the mean "
-            "over pairs and the λ between 0 and 1; pairs resampled",
+            "share of the mixtures λx + (1−λ)x' of two examples that are predicted as neither's class, "
+            "averaged over pairs and the λ between 0 and 1; the bootstrap resamples pairs",
         ),
         "miss_rate_at_half": ("%", "the same at λ = 1/2; Wilson's interval"),
         "miss_rate_of_different_classes": ("%", "miss rate of the pairs of two classes"),

@@ -35,7 +35,7 @@ class MemorizationView(View):
 
 
 VIEW = MemorizationView(
-    title="Wrong labels, and what was learnt of them",
+    title="Wrong labels, and how far they were learnt",
     conventions={
         "train_error_true_labels": (
             "%",

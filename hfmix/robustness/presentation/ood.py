@@ -59,8 +59,8 @@ class OodView(View):
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         for name, of_set in axes["ood"].items():
             yield (
-                f"To notice 95 % of {escape(name)} by low confidence, it would flag "
-                f"{show(of_set['msp']['fpr95_ood_positive'], 100, 1)} % of the proper input too."
+                f"To notice 95 % of {escape(name)} by low confidence, it would also flag "
+                f"{show(of_set['msp']['fpr95_ood_positive'], 100, 1)} % of in-distribution input."
             )
 
     def draw(self, axes: Axes) -> dict[str, "Figure"]:
@@ -99,15 +99,15 @@ class OodView(View):
         }
 
     def definition(self, content: Content, escape: Callable[[str], str]) -> str:
-        return "OOD detection is by the largest probability, FPR95 takes out-of-distribution input as positive"
+        return "OOD detection is by the largest probability, and FPR95 takes out-of-distribution input as positive"
 
 
 class _GroupsView(View):
     """How means over several OOD sets are shown."""
 
     def notes(self, content: Content) -> Iterator[Note]:
-        means = (f"{name}: the mean over {', '.join(group['sets'])}. " for name, group in content.items())
-        yield Note("".join(means))
+        means = (f"{name}: the mean over {', '.join(group['sets'])}." for name, group in content.items())
+        yield Note(" ".join(means))
 
 
 VIEW = OodView(
@@ -124,8 +124,8 @@ VIEW = OodView(
         "fpr95_id_positive": ("%", "share of the OOD input that is accepted when 95 % of the test set is"),
     },
     figures={
-        "ood": "Confidence on proper and on out-of-distribution input",
-        "roc": "ROC curves of telling out-of-distribution input",
+        "ood": "Confidence on in-distribution and on out-of-distribution input",
+        "roc": "ROC curves of detecting out-of-distribution input",
     },
 )
 

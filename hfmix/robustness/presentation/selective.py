@@ -18,8 +18,8 @@ class SelectiveView(View):
         if "clean" in axes:
             answered = show(axes["selective"]["risk_at_coverage_80"], 100, 1)
             yield (
-                f"On the 80 % of the input that it is most confident of it errs {answered} % of the time, "
-                f"on all of it {100 * (1 - axes['clean']['accuracy']['value']):.1f} %."
+                f"On the 80 % of the input that it is most confident of, it errs {answered} % of the time; "
+                f"on all of it, {100 * (1 - axes['clean']['accuracy']['value']):.1f} %."
             )
 
     def draw(self, axes: Axes) -> dict[str, "Figure"]:
@@ -37,12 +37,12 @@ VIEW = SelectiveView(
     title="Selective prediction",
     conventions={
         "aurc": ("%", "area under the risk–coverage curve: the error rate, averaged over all coverages"),
-        "e_aurc": ("%", "what AURC exceeds that of a perfect ranking with as many errors by"),
+        "e_aurc": ("%", "excess of AURC over that of a perfect ranking with as many errors"),
         "risk_at_coverage_80": ("%", "error rate among the 80 % most confident examples"),
         "risk_at_coverage_90": ("%", "error rate among the 90 % most confident examples"),
         "risk_at_coverage_95": ("%", "error rate among the 95 % most confident examples"),
     },
-    figures={"risk_coverage": "Error over the share of input that is answered"},
+    figures={"risk_coverage": "Error rate over the share of input that is answered"},
 )
 
 
