@@ -1,7 +1,7 @@
 """A recipe: a YAML file and the options after it, read into arguments that have been checked."""
 
 import json
-from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, Action, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,8 +15,8 @@ from transformers import HfArgumentParser
 from hfmix.data.arguments import DataArguments
 from hfmix.robustness.arguments import EvaluationArguments
 from hfmix.training.arguments import MixTrainingArguments
-from hfmix.utils.arguments import as_mapping, check_positive
-from hfmix.utils.errors import UsageError
+from hfmix.utils.arguments import as_declared, as_mapping, check_positive
+from hfmix.utils.errors import UsageError, one_line
 
 
 @dataclass
@@ -227,6 +227,11 @@ class _Parser(HfArgumentParser):
             allow_abbrev=False,
         )
 
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        return super().parse_known_args(as_declared(list(args or ()), self._option_string_actions), namespace)
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
 
@@ -270,7 +275,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read the recipe {str(path)!r}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path} is not YAML: {one_line(error)}") from error
     if not isinstance(recipe, dict):
         raise UsageError(f"{path} is not a recipe: it should hold lines of `key: value`")
     return recipe

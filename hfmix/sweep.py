@@ -22,7 +22,8 @@ from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import begin, is_begun, is_finished
 from hfmix.train import train
 from hfmix.utils.environment import hardware, versions
-from hfmix.utils.errors import UsageError
+from hfmix.utils.errors import UsageError, one_line
+from hfmix.utils.text import duration
 
 # what a sweep sets itself, and what to do instead
 _REFUSED = {
@@ -165,7 +166,7 @@ def _train_all(runs: Sequence[Run], num_finished: int) -> dict[tuple[str, int], 
     failures, start = {}, time.monotonic()
     for i, run in enumerate(runs):
         left = (time.monotonic() - start) / i * (len(runs) - i) if i else None
-        remaining = "" if left is None else f"; about {_duration(left)} left"
+        remaining = "" if left is None else f"; about {duration(left)} left"
         before = f", {num_finished} finished before" if num_finished else ""
         _say(f"run {i + 1} of {len(runs)}{before}: {run.name}, seed {run.seed}{remaining}")
         message = _train_one(run)
@@ -191,7 +192,7 @@ def _train_one(run: Run) -> str | None:
     except Exception as error:
         if os.environ.get("HFMIX_DEBUG"):
             traceback.print_exception(error)
-        return " ".join(str(error).split()) or type(error).__name__
+        return one_line(error)
     return None
 
 
@@ -249,13 +250,6 @@ def _write_tables(runs: Sequence[Run], out: Path, failures: dict[tuple[str, int]
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings as a file gives them back, so that both can be compared."""
     return yaml.safe_load(yaml.safe_dump(settings))
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _say(message: str) -> None:

@@ -22,6 +22,7 @@ from transformers.utils import logging
 from hfmix.data.datasets.for_trainer import TrainerDatasets, datasets_for_trainer
 from hfmix.data.datasets.in_memory import InMemoryExamples
 from hfmix.data.datasets.streamed import StreamedData, load_streams
+from hfmix.data.kind_words import words_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split
 from hfmix.data.splits import load_splits, open_ood
@@ -156,8 +157,7 @@ def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedDat
         model_args=model_args,
     )
     if train.kind != (kind := kind_of(model.config)):
-        words = {"image": "images", "audio": "sound", "table": "tables"}
-        raise ValueError(f"{name} takes {words[kind]}, the data is {words[train.kind]}")
+        raise ValueError(f"{name} takes {words_for(kind).plural}, the data is {words_for(train.kind).plural}")
     if kind == "table":
         processor = table or processor  # a trained model keeps the statistics that it was trained with
         in_chans = model.config.model_args["in_chans"]

@@ -16,7 +16,10 @@ def modules_after(statement: str) -> set[str]:
     ("statement", "forbidden"),
     [
         ("import hfmix; dir(hfmix)", {"torch", "numpy", "timm", "transformers"}),
-        ("import hfmix.cli", {"torch", "numpy", "timm", "transformers", "huggingface_hub"}),
+        ("import hfmix.cli", {"torch", "numpy", "timm", "transformers", "huggingface_hub", "yaml", "accelerate"}),
+        ("import hfmix.robustness.presentation", {"torch", "transformers"}),
+        ("import hfmix.mixing, hfmix.metrics", {"scipy"}),
+        ("import hfmix.metrics", {"torch", "sklearn"}),
         ("import hfmix.mixing, hfmix.metrics, hfmix.losses", {"timm", "transformers", "datasets", "sklearn"}),
         ("import hfmix.robustness.evaluate", {"transformers", "hfmix.training.trainer", "scipy.signal"}),
     ],

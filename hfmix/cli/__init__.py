@@ -1,15 +1,17 @@
 """The command line. Parsing is cheap: a command's own imports happen when it runs."""
 
-import argparse
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from hfmix import __version__
-from hfmix.cli import compare, corrupt, evaluate, figure, models, pull, push, sweep, transfer, verify
+from hfmix.cli import compare, corrupt, evaluate, figure, models, pull, push, sweep, train, transfer, verify
 from hfmix.cli.parsing import Parser
 from hfmix.utils.errors import report_errors
 from hfmix.utils.malloc import keep_freed_memory
+
+# in the order in which `hfmix --help` lists them
+_COMMANDS = (train, evaluate, compare, sweep, transfer, corrupt, figure, push, pull, verify, models)
 
 DESCRIPTION = """\
 mixup, RegMixup and their family for timm and Hugging Face classifiers,
@@ -34,40 +36,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> None:
-    if argv[:1] == ["train"]:  # its options are those of the training script
-        return _train(argv[1:])
     parser = _parser()
     arguments, others = parser.parse_known_args(argv)
     if others and "training_options" not in arguments:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.training_options = others
-    return arguments.command(arguments)
-
-
-def _train(argv: list[str]) -> None:
-    if not argv or argv[0] in ("-h", "--help"):
-        from hfmix.recipe import parse
-
-        parse(["--help"])
-    from hfmix.cli.launch import launch_training
-
-    launch_training(argv)
+    arguments.command(arguments)
 
 
 def _parser() -> ArgumentParser:
-    parser = Parser(
-        prog="hfmix",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="hfmix", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"hfmix {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    commands.add_parser(
-        "train", help="train from a recipe and measure the result (RECIPE [--num_processes N] ...)"
-    )
-    for command in (evaluate, compare, sweep, transfer, corrupt, figure, push, pull, verify, models):
+    for command in _COMMANDS:
         command.add(commands)
     return parser
 

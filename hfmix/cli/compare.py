@@ -6,12 +6,14 @@ from hfmix.cli.parsing import Commands
 
 
 def add(commands: Commands) -> None:
-    """Its options."""
+    """Adds the command and its options."""
     parser = commands.add_parser(
-        "compare", help="put runs side by side: one table, one figure", allow_abbrev=False
+        "compare",
+        help="put runs side by side: one table, one figure",
+        description="Put runs side by side, with paired differences to the first.",
     )
     parser.add_argument("runs", metavar="RUN", nargs="+", help="folders with a robustness.json")
-    parser.add_argument("--out", help="a folder for the table and the figure")
+    parser.add_argument("--out", metavar="FOLDER", help="folder for the table and the figure")
     parser.set_defaults(command=_run)
 
 

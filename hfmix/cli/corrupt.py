@@ -7,18 +7,27 @@ from hfmix.utils.errors import UsageError
 
 
 def add(commands: Commands) -> None:
-    """Its options."""
-    parser = commands.add_parser("corrupt", help="corrupt a folder of images or sound", allow_abbrev=False)
-    parser.add_argument("source", metavar="IN", help="a folder of images or sound; for cifar-c any data set")
-    parser.add_argument("out", metavar="OUT", help="a folder for the corrupted files, under the same names")
-    parser.add_argument("--name", help="which corruption, such as fog; for cifar-c all where there is none")
-    parser.add_argument("--severity", type=int, default=3, choices=range(1, 6), help="1 to 5 [3]")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise [0]")
+    """Adds the command and its options."""
+    parser = commands.add_parser(
+        "corrupt",
+        help="corrupt a folder of images or sound",
+        description="Write corrupted copies of images or sound.",
+    )
+    parser.add_argument(
+        "source", metavar="IN", help="a folder of images or sound; with --layout cifar-c any data set"
+    )
+    parser.add_argument("out", metavar="OUT", help="a folder for the corrupted copies")
+    parser.add_argument("--name", help="corruption to apply, such as fog [with --layout cifar-c: all]")
+    parser.add_argument(
+        "--severity", type=int, default=3, choices=range(1, 6), help="strength, with --layout folder [3]"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", default=0, help="seed of the noise [0]")
     parser.add_argument(
         "--layout",
         choices=("folder", "cifar-c"),
         default="folder",
-        help="files under the same names, or as CIFAR-10-C: a NumPy file a corruption, all severities [folder]",
+        help="folder: files under their own names; cifar-c: as CIFAR-10-C, one NumPy file a corruption with all "
+        "severities [folder]",
     )
     parser.set_defaults(command=_run)
 

@@ -1,6 +1,5 @@
-"""`hfmix figure`: the toy figures of the papers, drawn anew."""
+"""`hfmix figure`: the papers' toy figures."""
 
-import argparse
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from hfmix.cli.parsing import Commands, Parser, count
@@ -20,14 +19,12 @@ for example:
 
 
 def add(commands: Commands) -> None:
-    """Its options: those of each figure."""
+    """Adds the command and, for each figure, a sub-command with its options."""
     parser = commands.add_parser(
         "figure",
         help="draw the papers' toy figures: decision-surface, gan",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     names = parser.add_subparsers(title="figures", metavar="NAME", required=True, parser_class=Parser)
     _add_surface(names)
@@ -35,73 +32,94 @@ def add(commands: Commands) -> None:
 
 
 def _add_surface(names: Commands) -> None:
-    parser = names.add_parser(
-        "decision-surface",
-        help="two classes in the plane: p(y = 1 | x) and its entropy under ERM, mixup and RegMixup",
-        allow_abbrev=False,
+    text = "two classes in the plane: p(y = 1 | x) and its entropy under ERM, mixup and RegMixup"
+    parser = names.add_parser("decision-surface", help=text, description=f"Draw {text}.")
+    parser.add_argument("--data", metavar="NAME", default="moons", help="moons, circles or blobs [moons]")
+    parser.add_argument("--examples", type=count, metavar="N", default=300, help="number of training points [300]")
+    parser.add_argument("--noise", type=_positive, metavar="SD", help="spread of the points [the data's own]")
+    parser.add_argument(
+        "--alpha", type=_positive, metavar="A", default=1.0, help="mixup's α [1, as in the paper's figure]"
     )
-    parser.add_argument("--data", default="moons", help="moons, circles or blobs [moons]")
-    parser.add_argument("--examples", type=count, default=300, help="training points [300]")
-    parser.add_argument("--noise", type=_positive, help="spread of the points [the set's own]")
-    parser.add_argument("--alpha", type=_positive, default=1.0, help="mixup's α [1, as in the paper's figure]")
-    parser.add_argument("--regmixup_alpha", type=_positive, default=20.0, help="RegMixup's α [20]")
-    parser.add_argument("--steps", type=count, default=1000, help="of training [1000]")
-    parser.add_argument("--hidden", type=count, default=64, help="units in each of the two hidden layers [64]")
+    parser.add_argument("--regmixup_alpha", type=_positive, metavar="A", default=20.0, help="RegMixup's α [20]")
+    parser.add_argument("--steps", type=count, metavar="N", default=1000, help="training steps [1000]")
+    parser.add_argument(
+        "--hidden", type=count, metavar="N", default=64, help="units in each of the two hidden layers [64]"
+    )
     _add_common(parser, "decision_surface.png", seeds=3)
     parser.set_defaults(command=_draw_surface)
 
 
 def _add_gan(names: Commands) -> None:
-    parser = names.add_parser(
-        "gan",
-        help="GANs whose discriminator sees real and generated samples, or mixtures of them",
-        allow_abbrev=False,
+    text = "GANs whose discriminator sees real and generated samples, or mixtures of them"
+    parser = names.add_parser("gan", help=text, description=f"Draw {text}.")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        metavar="NAME",
+        default=["grid", "ring"],
+        help="any of grid, ring, spiral [grid ring, the paper's]",
     )
     parser.add_argument(
-        "--data", nargs="+", default=["grid", "ring"], help="any of grid, ring, spiral [grid ring, the paper's]"
+        "--noise", type=_positive, metavar="SD", default=0.01, help="spread of the data around its shape [0.01]"
     )
-    parser.add_argument("--noise", type=_positive, default=0.01, help="spread of the data around it [0.01]")
-    parser.add_argument("--alpha", type=_positive, default=0.2, help="mixup's α [0.2, as in the paper]")
-    parser.add_argument("--steps", type=count, default=1000, help="of the generator [1000; the paper's: 20000]")
+    parser.add_argument(
+        "--alpha", type=_positive, metavar="A", default=0.2, help="mixup's α [0.2, as in the paper]"
+    )
+    parser.add_argument(
+        "--steps", type=count, metavar="N", default=1000, help="generator steps [1000; the paper's: 20000]"
+    )
     parser.add_argument(
         "--snapshots",
         type=count,
         nargs="+",
         metavar="STEP",
-        help="when to look [five times, on a logarithmic scale]",
+        help="generator steps to draw [five, on a logarithmic scale]",
     )
     parser.add_argument(
         "--hidden",
         type=count,
+        metavar="N",
         default=128,
         help="units in each of the three hidden layers [128; the paper's: 512]",
     )
     parser.add_argument(
-        "--discriminator_steps", type=count, default=5, help="to one of the generator [5, as in the paper's code]"
+        "--discriminator_steps",
+        type=count,
+        metavar="N",
+        default=5,
+        help="discriminator steps per generator step [5, as in the paper's code]",
     )
     parser.add_argument(
-        "--generator_loss", default="minimax", help="minimax, as in the paper, or non-saturating [minimax]"
+        "--generator_loss",
+        metavar="NAME",
+        default="minimax",
+        help="minimax, as in the paper, or non-saturating [minimax]",
     )
     _add_common(parser, "gan.png", seeds=1)
     parser.set_defaults(command=_draw_gan)
 
 
 def _add_common(parser: ArgumentParser, out: str, seeds: int) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="of the data, the weights and the batches [0]")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", default=0, help="first seed, of data, weights and batches [0]"
+    )
     parser.add_argument(
         "--seeds",
         type=count,
-        default=seeds,
         metavar="N",
-        help=f"run N seeds from --seed on: all go into the numbers, the first is drawn [{seeds}]",
+        default=seeds,
+        help=f"number of seeds, from --seed on: all enter the numbers, the first is drawn [{seeds}]",
     )
     parser.add_argument(
-        "--out", default=out, metavar="FILE.png", help=f"where to; the JSON goes beside it [{out}]"
+        "--out",
+        metavar="FILE.png",
+        default=out,
+        help=f"image file; a JSON file is written beside it [{out}]",
     )
 
 
 def _positive(text: str) -> float:
-    """A finite number above 0."""
+    """Converts an option's value to a finite number above 0."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Commands in several processes, through accelerate's launcher."""
+"""accelerate's launcher: runs a command in several processes."""
 
 import os
 import signal
@@ -13,12 +13,12 @@ def launch_training(argv: list[str]) -> None:
 
     Raises:
         UsageError: a wrong option, recipe key or value.
-        SystemExit: the script failed; it has said why.
+        SystemExit: the script failed; it has printed the reason.
     """
     from hfmix.recipe import parse
 
     num_processes, options = take_num_processes(argv)
-    # here and not in the workers only: a wrong recipe should be one line, not one a process and the launcher's
+    # also here, not in the workers alone: else each process and the launcher would report a wrong recipe
     on_cpu = parse(options).training.device.type == "cpu"
     if num_processes > 1 and on_cpu:
         options += ["--use_cpu", "true"]
@@ -26,10 +26,10 @@ def launch_training(argv: list[str]) -> None:
 
 
 def launch(module: str, options: list[str], num_processes: int, on_cpu: bool) -> None:
-    """Runs ``python -m module`` with these options in so many processes and waits.
+    """Runs ``python -m module`` with these options in `num_processes` processes and waits.
 
     Raises:
-        SystemExit: it failed; it has said why.
+        SystemExit: the module failed; it has printed the reason.
     """
     environment = dict(os.environ)
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={num_processes}"]
@@ -38,10 +38,10 @@ def launch(module: str, options: list[str], num_processes: int, on_cpu: bool) ->
         # a free port: with the launcher's fixed one, two commands started at once on a machine can meet
         launcher += ["--multi_gpu", "--main_process_port=0"]
         if on_cpu:
-            # with --cpu the launcher starts a single process, whatever the number asked for
+            # with --cpu the launcher starts one process even if --num_processes asks for several
             environment["ACCELERATE_USE_CPU"] = "true"
     with subprocess.Popen([*launcher, "-m", module, *options], env=environment) as script:
-        # else a command that is stopped would leave its workers writing
+        # otherwise a command that is stopped would leave its workers running
         signal.signal(signal.SIGTERM, lambda *_: script.terminate())
         status = script.wait()
     if status:
@@ -49,15 +49,15 @@ def launch(module: str, options: list[str], num_processes: int, on_cpu: bool) ->
 
 
 def take_num_processes(argv: list[str]) -> tuple[int, list[str]]:
-    """The launcher's own option, and what is left for the command.
+    """Splits a command line into the number of processes (1 by default) and the command's own options.
 
     Raises:
-        UsageError: it is not a number from 1.
+        UsageError: ``--num_processes`` is not a number from 1.
     """
     count, rest, arguments = "1", [], iter(argv)
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        if name in ("--num_processes", "--num-processes"):
+        if name.replace("-", "_") == "__num_processes":
             count = value if equals else next(arguments, "")
         else:
             rest.append(argument)

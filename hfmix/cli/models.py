@@ -7,13 +7,15 @@ from hfmix.hub.download.listing import FIGURES
 
 
 def add(commands: Commands) -> None:
-    """Its options."""
+    """Adds the command and its options."""
     parser = commands.add_parser(
-        "models", help="list the robust models on the Hub that carry hfmix's tag", allow_abbrev=False
+        "models",
+        help="list the robust models on the Hub that carry hfmix's tag",
+        description="List the robust models on the Hub that carry hfmix's tag, as their cards claim.",
     )
-    parser.add_argument("--best", choices=tuple(FIGURES), help="sort by this figure, best first")
-    parser.add_argument("--dataset", help="only what was measured on it, such as cifar10")
-    parser.add_argument("--limit", type=count, default=20, help="list so many [20]")
+    parser.add_argument("--best", choices=tuple(FIGURES), help="measure to sort by, best first [the Hub's order]")
+    parser.add_argument("--dataset", metavar="NAME", help="only models measured on it, such as cifar10 [any]")
+    parser.add_argument("--limit", type=count, metavar="N", default=20, help="most models to list [20]")
     parser.set_defaults(command=_run)
 
 

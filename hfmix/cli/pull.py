@@ -6,12 +6,14 @@ from hfmix.cli.parsing import Commands
 
 
 def add(commands: Commands) -> None:
-    """Its options."""
+    """Adds the command and its options."""
     parser = commands.add_parser(
-        "pull", help="bring a finished run from the Hub, every file checked", allow_abbrev=False
+        "pull",
+        help="bring a finished run from the Hub, every file checked",
+        description="Download a finished run from the Hub, every file checked against its hash.",
     )
     parser.add_argument("name", metavar="NAME", help="org/name, or org/name@revision")
-    parser.add_argument("--out", help="the folder [the repository's name, here]")
+    parser.add_argument("--out", metavar="FOLDER", help="folder for the run [./name]")
     parser.set_defaults(command=_run)
 
 

@@ -6,22 +6,25 @@ from hfmix.cli.parsing import Commands
 
 
 def add(commands: Commands) -> None:
-    """Its options."""
+    """Adds the command and its options."""
     parser = commands.add_parser(
-        "push", help="publish a finished run on the Hub, in one commit", allow_abbrev=False
+        "push",
+        help="publish a finished run on the Hub, in one commit",
+        description="Publish a finished run on the Hub, in one commit, and print its URL.",
     )
     parser.add_argument("run", metavar="RUN", help="the run's folder")
-    parser.add_argument("--repo-id", required=True, help="where to: org/name")
-    parser.add_argument("--private", action="store_true", help="make a new repository private")
-    parser.add_argument("--revision", help="a branch other than main")
-    parser.add_argument("--create-pr", action="store_true", help="propose it as a pull request")
-    parser.add_argument("--commit-message", help="the commit's [Add the run NAME]")
-    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
+    parser.add_argument("--repo-id", metavar="ORG/NAME", required=True, help="repository to push to")
+    parser.add_argument("--private", action="store_true", help="make the repository private if it is new")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch to push to [main]")
+    parser.add_argument("--create-pr", action="store_true", help="open a pull request instead of pushing directly")
+    parser.add_argument("--commit-message", metavar="TEXT", help="message of the commit [Add the run NAME]")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be sent, and send nothing")
     parser.add_argument(
         "--patience",
         type=float,
         metavar="SECONDS",
-        help="how long to go on while the Hub or the network fails, not counting what goes well [300]",
+        help="how long to retry while the Hub or the network fails, not counting what succeeds; "
+        "0 tries once [300]",
     )
     parser.set_defaults(command=_run)
 

@@ -1,6 +1,6 @@
 """`hfmix sweep`: recipes under several seeds."""
 
-from argparse import Namespace, RawDescriptionHelpFormatter
+from argparse import Namespace
 
 from hfmix.cli.parsing import Commands
 
@@ -18,38 +18,39 @@ examples:
   hfmix sweep recipes/alternatives/*.yaml --seeds 0 1 2 --out runs/alternatives --num_train_epochs 30
   hfmix sweep recipes/uci/*.yaml --vary_split --out runs/uci
 
-The runs are OUT/RECIPE/seedK, the table is OUT/sweep.md, with sweep.json and
-sweep.png beside it. A sweep that was stopped goes on when it is started again:
-what is finished with the same settings is left as it is, and a run that
-stopped half way continues from its last checkpoint. A run that fails does not
-stop the others; the exit status is 1 then. More seeds or recipes can be added
-to a sweep later.
+The runs are OUT/RECIPE/seedN, the table is OUT/sweep.md, with sweep.json and
+sweep.png beside it. A sweep that was interrupted resumes when it is started
+again: runs that are finished with the same settings are left as they are, and
+a run that was interrupted continues from its last checkpoint. A run that fails
+does not stop the others; the exit status is 1 then. More seeds or recipes can
+be added to a sweep later.
 
-The intervals are over the seeds. With one test set for all, they say what the
-training's randomness does; with --vary_split also what the choice of the test
-set does, where the data has none of its own.
+The intervals are over the seeds. With one test set for all runs, they cover
+the randomness of training; with --vary_split also the choice of the test set,
+if the data has none of its own.
 """
 
 
 def add(commands: Commands) -> None:
-    """Its options."""
+    """Adds the command and its options."""
     parser = commands.add_parser(
         "sweep",
         help="train recipes under several seeds: one table of means and differences",
-        usage="hfmix sweep RECIPE [RECIPE ...] --out OUT [--seeds K ...] [--any_training_argument value ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("recipes", metavar="RECIPE", nargs="+", help="YAML files, before all options")
-    parser.add_argument("--out", required=True, help="the folder for the runs and the table")
-    parser.add_argument("--seeds", metavar="K", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="[0 1 2 3 4]")
+    parser.add_argument("--out", metavar="OUT", required=True, help="folder for the runs and the table")
+    parser.add_argument(
+        "--seeds", metavar="N", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds of training [0 1 2 3 4]"
+    )
     parser.add_argument(
         "--vary_split", action="store_true", help="hold out another part of the training data for each seed"
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="train again what OUT has with other settings than now"
+        "--overwrite",
+        action="store_true",
+        help="train again the runs in OUT that were begun with other settings",
     )
     parser.set_defaults(command=_run, training_options=[])
 

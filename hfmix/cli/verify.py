@@ -2,15 +2,23 @@
 
 from argparse import Namespace
 
-from hfmix.cli.parsing import Commands, add_columns, count, named
+from hfmix.cli.parsing import Commands, add_columns, count, named, named_columns
 
 
 def add(commands: Commands) -> None:
-    """Its options."""
-    parser = commands.add_parser("verify", help="measure again what a model's card claims", allow_abbrev=False)
+    """Adds the command and its options."""
+    parser = commands.add_parser(
+        "verify",
+        help="measure again what a model's card claims",
+        description="Measure again what a model's card claims. The exit status is 1 if a claim fails.",
+    )
     parser.add_argument("name", metavar="NAME", help="org/name, org/name@revision, or a run's folder")
-    parser.add_argument("--dataset", help="the test set: a Hub id, a folder, a file, or `digits` [the recipe's]")
-    parser.add_argument("--split", default="test", help="which split of it [test]")
+    parser.add_argument(
+        "--dataset",
+        metavar="SOURCE",
+        help="test set: a Hub id, a folder, a Parquet file, or `digits` [the recipe's]",
+    )
+    parser.add_argument("--split", metavar="NAME", default="test", help="split of the data set [test]")
     add_columns(parser)
     parser.add_argument(
         "--ood",
@@ -18,28 +26,45 @@ def add(commands: Commands) -> None:
         type=named,
         default=[],
         metavar="NAME=SOURCE",
-        help="out-of-distribution data, under the report's names [the recipe's]",
+        help="out-of-distribution data; NAME is that of the report [the recipe's]",
     )
     parser.add_argument(
-        "--shift", nargs="+", type=named, default=[], metavar="NAME=SOURCE", help="further labelled data"
+        "--shift",
+        nargs="+",
+        type=named,
+        default=[],
+        metavar="NAME=SOURCE",
+        help="further labelled test sets; NAME is that of the report",
     )
-    parser.add_argument("--validation", metavar="SOURCE", help="what the temperature was fitted on [the recipe's]")
     parser.add_argument(
-        "--reference", metavar="SOURCE", help="what k-NN and Mahalanobis compare with [the recipe's]"
+        "--validation", metavar="SOURCE", help="data that the temperature was fitted on [the recipe's]"
     )
-    parser.add_argument("--corrupted", metavar="FOLDER", help="the images that were corrupted before, if any were")
+    parser.add_argument(
+        "--reference",
+        metavar="SOURCE",
+        help="training data, for the OOD scores k-NN and Mahalanobis [the recipe's]",
+    )
+    parser.add_argument(
+        "--corrupted",
+        metavar="FOLDER",
+        help="corrupted test images that the report was measured on, if they came from a folder",
+    )
     parser.add_argument(
         "--max_samples",
         type=count,
-        help="measure on so many examples, OOD sets in proportion [as many as the report]",
+        metavar="N",
+        help="number of test examples to measure on, of OOD sets in proportion [as many as the report]",
     )
-    parser.add_argument("--batch_size", type=count, help="examples a forward pass [the report's]")
-    parser.add_argument("--all", action="store_true", help="print every figure [what stands on the card or fails]")
+    parser.add_argument("--batch_size", type=count, metavar="N", help="examples a forward pass [the report's]")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="print every claim [those on the card, failed or not checked]",
+    )
     parser.set_defaults(command=_run)
 
 
 def _run(arguments: Namespace) -> None:
-    from hfmix.data.columns import Columns
     from hfmix.hub.verification.verify import claims_table, verify
     from hfmix.utils.text import printable
 
@@ -52,7 +77,7 @@ def _run(arguments: Namespace) -> None:
         validation=arguments.validation,
         reference=arguments.reference,
         corrupted=arguments.corrupted,
-        columns=Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name),
+        columns=named_columns(arguments),
         max_samples=arguments.max_samples,
         batch_size=arguments.batch_size,
     )

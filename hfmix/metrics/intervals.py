@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-from scipy.special import stdtrit
 
 Z95 = 1.959963984540054
 _BLOCK_ELEMENTS = 2**20  # of counts: 8 MiB
@@ -29,6 +28,8 @@ def t_interval(values: np.ndarray) -> tuple[float, float]:
     """Student's interval of the mean of (N,) independent normal values, for few of them; infinite for one."""
     if len(values) < 2:
         return -np.inf, np.inf
+    from scipy.special import stdtrit
+
     half = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
     return float(values.mean() - half), float(values.mean() + half)
 

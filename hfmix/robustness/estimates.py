@@ -23,9 +23,14 @@ def estimate(value: float, interval: tuple[float, float], n: int) -> Estimate:
 
 def proportion(hits: "np.ndarray") -> Estimate:
     """Returns the share of (N,) booleans that are true, with Wilson's interval."""
+    return proportion_of_count(int(hits.sum()), len(hits))
+
+
+def proportion_of_count(hits: int, n: int) -> Estimate:
+    """Returns the proportion ``hits / n`` with Wilson's interval."""
     from hfmix.metrics.intervals import wilson_interval  # brings NumPy, which `hfmix push` need not wait for
 
-    return estimate(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
+    return estimate(hits / n, wilson_interval(hits, n), n)
 
 
 def is_estimate(node: Any) -> bool:

@@ -19,6 +19,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import has_length
 from transformers.utils import logging as transformers_logging
 
+from hfmix.utils.errors import one_line
+
 logger = logging.getLogger(__name__)
 
 # what a checkpoint's data order and draws follow from, as MixTrainer writes it
@@ -97,7 +99,7 @@ def what_is_broken(checkpoint: str | Path) -> str | None:
             with safe_open(file, "pt"):
                 pass
         except (OSError, SafetensorError) as error:
-            return f"{file.name}: {_in_one_line(error)}"
+            return f"{file.name}: {one_line(error)}"
     for file in sorted([*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")]):
         if not zipfile.is_zipfile(file):
             return f"{file.name} is cut off"
@@ -173,7 +175,7 @@ def _read(model: PreTrainedModel, checkpoint: Path) -> dict[str, Tensor]:
                 local_files_only=True,
             )
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise ValueError(_in_one_line(error)) from error
+        raise ValueError(one_line(error)) from error
     if found["missing_keys"]:
         raise ValueError(f"it lacks {_first(found['missing_keys'])}")
     if found["mismatched_keys"]:
@@ -219,7 +221,3 @@ def _first(names: Iterable[str], count: int = 3) -> str:
     names = sorted(names)
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return f"{', '.join(names[:count])}{more}"
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

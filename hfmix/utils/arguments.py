@@ -1,11 +1,27 @@
-"""Settings that are mappings: YAML has them as such, the command line as JSON."""
+"""Command-line options and settings: their spelling, and checks of their values."""
 
 import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
+def as_declared(argv: Sequence[str], options: Iterable[str]) -> list[str]:
+    """Returns the command line with options spelled as in `options`: `-` and `_` within their names are alike.
+
+    Values are left alone, as are unknown options and everything after a bare ``--``.
+    """
+    declared = {option.replace("_", "-"): option for option in options}
+    end = argv.index("--") if "--" in argv else len(argv)
+    spelled = []
+    for argument in argv[:end]:
+        name, equals, value = argument.partition("=")
+        known = argument.startswith("--") and declared.get(name.replace("_", "-"))
+        spelled.append(f"{known}{equals}{value}" if known else argument)
+    return [*spelled, *argv[end:]]
+
+
 def check_positive(arguments: Any, *names: str) -> None:
-    """Raises a ValueError for the first of these settings that is given and below 1."""
+    """Raises a ValueError if one of these settings is given and below 1; it names the first."""
     for name in names:
         value = getattr(arguments, name)
         if value is not None and value < 1:
@@ -13,10 +29,10 @@ def check_positive(arguments: Any, *names: str) -> None:
 
 
 def as_mapping(name: str, value: dict | str | None) -> dict[str, Any] | None:
-    """The mapping, read from JSON where it is a string; None where it is not set.
+    """Returns a setting's mapping, read from JSON if it is a string (as on the command line); None if it is unset.
 
     Raises:
-        ValueError: it is no mapping; `name` says of what setting.
+        ValueError: the value is not a mapping; the message calls the setting `name`.
     """
     if isinstance(value, str):
         try:

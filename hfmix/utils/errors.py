@@ -10,6 +10,11 @@ class UsageError(ValueError):
     """A wrong option, or a recipe with a wrong key or value: exit status 2."""
 
 
+def one_line(error: BaseException) -> str:
+    """Returns the error's message in one line, or its type's name if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def report_errors(command: Callable[[list[str]], None], argv: list[str]) -> int:
     """Runs `command` on `argv` and turns what goes wrong into one line; the traceback comes with a bare `--debug`.
 
@@ -50,6 +55,5 @@ def _print(error: Exception, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
     expected = isinstance(error, ValueError | OSError | RuntimeError)
-    message = " ".join(str(error).split()) or type(error).__name__
     hint = "" if expected or debug else f" ({type(error).__name__}; --debug shows where)"
-    print(f"hfmix: error: {message}{hint}", file=sys.stderr, flush=True)
+    print(f"hfmix: error: {one_line(error)}{hint}", file=sys.stderr, flush=True)

@@ -50,6 +50,14 @@ def aligned(rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def duration(seconds: float) -> str:
+    """Returns a duration in seconds below two minutes, in minutes below two hours, and in hours from there."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
 def printable(text: object) -> str:
     """Text in one line in which control characters, and those that turn text around, are written out."""
     return "".join(

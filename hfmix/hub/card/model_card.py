@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from hfmix.data.kind_words import words_for
 from hfmix.hub.card.baseline import load_baseline
 from hfmix.hub.card.citations import arxiv_ids, citations
 from hfmix.mixing import policy_from_dict
@@ -51,17 +52,17 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         else None
     )
     kind = report.content["data"]["kind"]
-    task = f"{'tabular' if kind == 'table' else kind}-classification"
+    words = words_for(kind)
     is_multi_label = config.get("problem_type") == "multi_label_classification"
     data = ModelCardData(
         library_name="timm" if is_timm else "transformers",
-        pipeline_tag=task,
-        tags=["hfmix", policy["name"], task, "robustness"],
+        pipeline_tag=words.task,
+        tags=["hfmix", policy["name"], words.task, "robustness"],
         datasets=[dataset] if is_hub_dataset(recipe) else None,
         base_model=hub_base,
         metrics=["mean_average_precision" if is_multi_label else "accuracy"],
         model_name=for_metadata(title),
-        eval_results=eval_results(report, dataset, task),
+        eval_results=eval_results(report, dataset, words.task),
     )
     return ModelCard.from_template(
         data,
@@ -70,8 +71,8 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         architecture=plain(architecture),
         is_timm=is_timm,
         kind=kind,
-        task=task,
-        examples=_examples(kind),
+        task=words.task,
+        examples=words.examples,
         row=_example_row(run) if kind == "table" else None,
         is_multi_label=is_multi_label,
         sampling_rate=_sampling_rate(run),
@@ -105,7 +106,7 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
 def card_table(report: RobustnessReport, baseline: dict[str, Any] | None) -> list[tuple[str, ...]]:
     """Returns the card's `robustness_table`."""
     data = report.content["data"]
-    return robustness_table(report, baseline, f"{data['num_samples']} test {_examples(data['kind'])}")
+    return robustness_table(report, baseline, f"{data['num_samples']} test {words_for(data['kind']).examples}")
 
 
 def robustness_table(
@@ -164,10 +165,6 @@ def is_hub_dataset(recipe: dict[str, Any]) -> bool:
     """Returns whether a recipe names its data by a Hub id."""
     name = recipe.get("dataset_name") or ""
     return "/" in name and not recipe.get("train_file") and not Path(name).is_dir()
-
-
-def _examples(kind: str) -> str:
-    return {"audio": "clips", "table": "rows"}.get(kind, "images")
 
 
 def _figures(run: Path) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from transformers import AutoConfig, PreTrainedModel, TimmWrapperConfig
 from hfmix.hub.download.snapshot import run_folder
 from hfmix.models.loading import auto_class, load_processor
 from hfmix.robustness.report import RobustnessReport
+from hfmix.utils.errors import one_line
 
 
 def load_pretrained(name: str | Path) -> tuple[PreTrainedModel, Any, RobustnessReport | None]:
@@ -59,5 +60,5 @@ def load_run(folder: Path, name: str) -> tuple[PreTrainedModel, Any, RobustnessR
 
 
 def _first_lines(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(error)
     return text if len(text) <= 300 else f"{text[:297]}..."

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hfmix.run_folder import PICKLES, RUN_FILES, is_finished
+from hfmix.utils.errors import one_line
 from hfmix.utils.hub_connection import hub_error, hub_reachable, no_connection
 from hfmix.utils.text import printable
 
@@ -81,7 +82,7 @@ def snapshot(name: str, patterns: Sequence[str] = LOADED_FILES) -> Path:
         except HfHubHTTPError as error:
             if error.response.status_code < 500 and error.response.status_code != 429:
                 raise hub_error(error, what) from error
-            failure = ConnectionError(f"the Hub failed to give {what}: {_one_line(error)}")
+            failure = ConnectionError(f"the Hub failed to give {what}: {printable(one_line(error))}")
         except (HTTPError, OfflineModeIsEnabled):
             pass
         else:
@@ -190,7 +191,9 @@ def _downloaded(
             )
         )
     except (HTTPError, OSError) as error:
-        raise ConnectionError(f"{repo_id} did not come whole from the Hub: {_one_line(error)}") from error
+        raise ConnectionError(
+            f"{repo_id} did not come whole from the Hub: {printable(one_line(error))}"
+        ) from error
     if folder.name != commit:
         raise ValueError(f"{repo_id} changed while it was read: try again")
     for path in wanted:
@@ -305,7 +308,3 @@ def _holds(target: Path, source: Path, files: Sequence[str]) -> bool:
 def _check_free(target: Path) -> None:
     if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
         raise FileExistsError(f"{target} is there already, and is not this run: choose another --out")
-
-
-def _one_line(error: BaseException) -> str:
-    return printable(" ".join(str(error).split()))

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCard
 
+from hfmix.data.kind_words import words_for
 from hfmix.hub.card.baseline import BASELINE_FILE, load_baseline
 from hfmix.hub.card.model_card import card_findings, card_table, dataset_name, eval_results, make_card
 from hfmix.hub.upload.dataset_card import EVAL_FOLDER
@@ -113,8 +114,7 @@ def _model_index(card: ModelCard, report: RobustnessReport, run: Path) -> Claim:
     data = _dataset_name(card, run)
     if data is None and results:
         return _failed(name, f"it is of {_short(results[0].dataset_type)!r}, which recipe.yaml does not name")
-    kind = {"table": "tabular"}.get(report.content["data"]["kind"], report.content["data"]["kind"])
-    expected = eval_results(report, data or "", f"{kind}-classification")
+    expected = eval_results(report, data or "", words_for(report.content["data"]["kind"]).task)
     claimed, supported = (Counter(map(_entry, entries)) for entries in (results, expected))
     for entries, why in ((claimed - supported, "says"), (supported - claimed, "lacks")):
         for *_, config, _, _, metric, value in entries:

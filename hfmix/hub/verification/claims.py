@@ -12,11 +12,12 @@ detection on the share that is out of distribution, and a calibration error on h
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
+from hfmix.robustness.axes.base import axis_of_key, same_test
 from hfmix.robustness.estimates import is_estimate
 from hfmix.robustness.presentation import CONVENTIONS, convention_of
 from hfmix.robustness.report import RobustnessReport
@@ -24,7 +25,6 @@ from hfmix.utils.environment import versions
 
 Verdict = Literal["holds", "failed", "not checked"]
 _EXAMPLES, _POINTS, _SHARE = 2, 0.002, 0.01
-_OTHER_SHARE = 0.01  # of examples out of distribution: more moves a precision
 _OTHER_COUNT = 1.25  # times as many examples: what noise adds to a calibration error falls with 1/√n
 _BINNED = ("ece_15", "adaptive_ece_15", "classwise_ece_15", "mean_ece_15")
 # said of how the figures came about, in words that may change from one version to the next
@@ -91,11 +91,11 @@ def compare_reports(
         elif theirs is None:
             claims.append(_of_nothing(name, ours, claimed))
         elif _same_data(path, claimed, measured):
-            claims.append(_on_same_data(name, ours, theirs, _fewest(path, measured)))
-        elif why := _of_other_bins(name, ours, theirs) or _of_another_share(path, ours, theirs, claimed, measured):
+            claims.append(_on_same_data(name, ours, theirs, _smallest_set(path, measured)))
+        elif why := _incomparable(path, ours, theirs, claimed, measured):
             claims.append(Claim(name, ours["value"], None, None, "not checked", why))
         else:
-            claims.append(_on_other_data(name, ours, theirs, _fewest(path, measured), others))
+            claims.append(_on_other_data(name, ours, theirs, _smallest_set(path, measured), others))
     for axis in claimed.axes:
         claims += _of_lists(axis, claimed, measured, unknown)
     return claims
@@ -147,23 +147,6 @@ def _of_other_bins(name: str, ours: dict, theirs: dict) -> str:
     return f"a calibration error grows as its bins hold less: {ours['n']} examples there, {theirs['n']} here"
 
 
-def _of_another_share(
-    path: tuple[str, ...], ours: dict, theirs: dict, claimed: RobustnessReport, measured: RobustnessReport
-) -> str:
-    """Why a precision of detection cannot be compared; empty where it can, and for any other figure."""
-    if not path[-1].startswith("aupr"):
-        return ""
-    shares = []
-    for found, report in ((ours, claimed), (theirs, measured)):
-        sets = report.axes.get("ood", {})
-        shares.append(sum(sets.get(name, {}).get("n_ood", 0) for name in _ood_names(path, report)) / found["n"])
-    if abs(shares[0] - shares[1]) <= _OTHER_SHARE:
-        return ""
-    return "a precision depends on the share of examples out of distribution: {:.1%} there, {:.1%} here".format(
-        *shares
-    )
-
-
 def _of_nothing(name: str, ours: dict, claimed: RobustnessReport) -> Claim:
     """A figure that the axis does not have when it is measured: made up, unless another version had it."""
     theirs, own = claimed.content.get("versions", {}).get("hfmix"), versions()["hfmix"]
@@ -179,7 +162,7 @@ def _of_identity(claimed: RobustnessReport, measured: RobustnessReport) -> Claim
     size = [content.get("model", {}).get("num_parameters") for content in (ours, theirs)]
     if size[0] != size[1]:
         return Claim("model", size[0], size[1], None, "failed", "another number of parameters")
-    if _same_test(claimed, measured):
+    if same_test(claimed.content, measured.content):
         for key in ("kind", "num_samples", "class_names"):
             if ours["data"].get(key) != theirs["data"][key]:
                 return Claim(
@@ -197,7 +180,7 @@ def _of_lists(
         if _reason(path, unknown) is not None or theirs is None or not _same_data(path, claimed, measured):
             continue
         checked += 1
-        if not _alike(ours, theirs, path[-1], _examples(beside, theirs, _fewest(path, measured))):
+        if not _alike(ours, theirs, path[-1], _examples(beside, theirs, _smallest_set(path, measured))):
             yield Claim(name, None, None, None, "failed", f"{'/'.join(path)} is not what is found")
             return
     if checked:
@@ -249,61 +232,38 @@ def _allowance(path: str, value: float, n: int) -> float:
     return max(_SHARE * abs(value), 1e-6)
 
 
-def _fewest(path: tuple[str, ...], report: RobustnessReport) -> int:
-    """How many examples the smallest set has that a figure rests on."""
-    n = report.content["data"]["num_samples"]
-    sets = report.axes.get("ood", {})
-    if path[0].startswith("ood"):
-        names = _ood_names(path, report)
-        counts = [sets[name].get("n_ood") for name in names if isinstance(sets.get(name), dict)]
-        return min([n, *filter(_is_count, counts)])
+def _smallest_set(path: tuple[str, ...], report: RobustnessReport) -> int:
+    """Returns the number of examples in the smallest set behind an estimate or a list of a report."""
+    axis = axis_of_key(path[0])
+    smallest = None if axis is None else axis.smallest_set(path, report.content)
+    if smallest is not None:
+        return smallest
     node: Any = report.axes
     for key in path:
         node = node.get(key) if isinstance(node, dict) else None
-    return node["n"] if is_estimate(node) else n
-
-
-def _ood_names(path: tuple[str, ...], report: RobustnessReport) -> Sequence[str]:
-    """The OOD sets that a figure below an axis of detection is of: one, or those of a group."""
-    axis, *rest = path
-    return report.axes[axis].get(rest[0], {}).get("sets", rest[:1]) if rest else []
-
-
-def _same_test(claimed: RobustnessReport, measured: RobustnessReport) -> bool:
-    return claimed.content["data"]["fingerprint_sha256"] == measured.content["data"]["fingerprint_sha256"]
+    return node["n"] if is_estimate(node) else report.content["data"]["num_samples"]
 
 
 def _same_data(path: tuple[str, ...], claimed: RobustnessReport, measured: RobustnessReport) -> bool:
-    """Whether what is at this path was measured on the very data of the claim."""
-    axis, *rest = path
+    """Returns whether what is at this path was measured on the very data of the claim."""
+    axis = axis_of_key(path[0])
+    if axis is None:
+        return same_test(claimed.content, measured.content)
+    return axis.same_data(path, claimed.content, measured.content)
 
-    def same(axis: str, name: str) -> bool:
-        prints = [
-            report.axes.get(axis, {}).get(name, {}).get("fingerprint_sha256") for report in (claimed, measured)
-        ]
-        return prints[0] is not None and prints[0] == prints[1]
 
-    def same_aid(name: str) -> bool:
-        aids = [
-            report.content.get("settings", {}).get("fingerprints_sha256", {}) for report in (claimed, measured)
-        ]
-        return aids[0].get(name) is not None and aids[0].get(name) == aids[1].get(name)
-
-    if axis == "shift":
-        return bool(rest) and same("shift", rest[0])
-    if not _same_test(claimed, measured):
-        return False
-    if axis == "calibration" and "temperature_scaled" in rest:
-        return same_aid("validation")
-    if axis == "corruptions":
-        counts = [report.axes[axis].get("mean_accuracy", {}).get("n") for report in (claimed, measured)]
-        return counts[0] == counts[1]
-    if axis.startswith("ood") and rest:
-        names = _ood_names(path, claimed)
-        shifts = claimed.axes.get("shift", {}) if axis == "ood_full_spectrum" else ()
-        aided = not {"knn", "mahalanobis"} & set(rest) or same_aid("reference")
-        return aided and all(same("ood", name) for name in names) and all(same("shift", name) for name in shifts)
-    return True
+def _incomparable(
+    path: tuple[str, ...], ours: dict, theirs: dict, claimed: RobustnessReport, measured: RobustnessReport
+) -> str:
+    """Returns why two estimates on different data cannot be compared; empty where they can."""
+    axis = axis_of_key(path[0])
+    if why := _of_other_bins("/".join(path), ours, theirs):
+        return why
+    return (
+        ""
+        if axis is None
+        else axis.incomparable(path, claimed.content, measured.content, (ours["n"], theirs["n"]))
+    )
 
 
 def _reason(path: tuple[str, ...], unknown: Mapping[str, str]) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from hfmix.data.kind_words import words_for
 from hfmix.robustness.estimates import Estimate, is_estimate, iter_estimates
 from hfmix.robustness.presentation import CONVENTIONS, VIEWS, convention_of, headlines, sections, sentences
 from hfmix.robustness.presentation.base import View, words
@@ -54,6 +55,7 @@ def page(content: Mapping[str, Any], figures: Mapping[str, Sequence[Path]]) -> s
     views = {axis: view for axis, view in VIEWS.items() if axis in axes}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         content=content,
+        examples=words_for(data["kind"]).examples,
         headlines=headlines(axes),
         sentences=sentences(axes),
         sections=[_section(axis, axes[axis], figures.get(axis, ()), data["class_names"]) for axis in axes],

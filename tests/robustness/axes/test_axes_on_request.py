@@ -84,7 +84,7 @@ def test_what_cannot_be_measured_says_why(model, sets):
 
     report = evaluate_robustness(net, plain, sets[0], MORE, pairs=4, progress=False)
     left_out = report.content["left_out"]
-    assert "does not tell the mean and standard deviation" in left_out["adversarial"]
+    assert "does not state the mean and standard deviation" in left_out["adversarial"]
     assert left_out["memorization"] == "no training data given (reference=)"
     assert "clean" in left_out and set(report.axes) == {"interpolation"}
     assert report.axes["interpolation"]["data"] == "test"
