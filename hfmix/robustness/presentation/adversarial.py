@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 class AdversarialView(View):
+    """Accuracy under attack as it is shown."""
+
     def headlines(self, content: Content) -> Iterator[tuple[Headline, Estimate]]:
         """Yields the accuracy under the strongest attack in each norm, by radius."""
         for norm, setting in content.get("settings", {}).items():

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 
 class CalibrationView(View):
+    """Calibration errors and reliability diagrams as they are shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         calibration = axes["calibration"]
         if "clean" in axes:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 
 class CleanView(View):
+    """Accuracy, average precision and likelihood as they are shown."""
+
     def panels(self, runs: Runs) -> Iterator[DrawPanel]:
         """Yields accuracy, where no run has it by severity of corruption, and average precision."""
         by_severity = any("corruptions" in axes for axes in runs.values())

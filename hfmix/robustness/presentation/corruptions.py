@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 class CorruptionsView(View):
+    """Accuracy under corruption as it is shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         accuracy = axes["corruptions"]["accuracy"]
         means = {

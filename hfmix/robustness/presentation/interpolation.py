@@ -43,6 +43,8 @@ _STATISTICS = {
 
 
 class InterpolationView(View):
+    """Predictions in between examples as they are shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         if content := axes["interpolation"]:
             yield (

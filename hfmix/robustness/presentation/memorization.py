@@ -18,6 +18,8 @@ _BARS = {
 
 
 class MemorizationView(View):
+    """Errors on wrong labels as they are shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         content = axes["memorization"]
         if "train_error_wrong_labels" in content:

@@ -47,6 +47,8 @@ _LISTED = {(score, metric) for score in ("msp", "energy") for metric in ("auroc"
 
 
 class OodView(View):
+    """OOD detection as it is shown, by the largest probability in headlines and sentences."""
+
     def headlines(self, content: Content) -> Iterator[tuple[Headline, Estimate]]:
         for name, of_set in content.items():
             for title, metric, better in _HEADLINES:
@@ -103,7 +105,7 @@ class OodView(View):
 
 
 class _GroupsView(View):
-    """How means over several OOD sets are shown."""
+    """Means over several OOD sets as they are shown."""
 
     def notes(self, content: Content) -> Iterator[Note]:
         means = (f"{name}: the mean over {', '.join(group['sets'])}." for name, group in content.items())

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 class SelectiveView(View):
+    """Risk and coverage as they are shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         if "clean" in axes:
             answered = show(axes["selective"]["risk_at_coverage_80"], 100, 1)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 
 class ShiftView(View):
+    """Accuracy on shifted sets as it is shown."""
+
     def draw(self, axes: Axes) -> dict[str, "Figure"]:
         return {"shift": draw_shift(axes)}
 
