@@ -16,7 +16,7 @@ def estimate(value: float, interval: tuple[float, float], n: int) -> Estimate:
     Args:
         value: the number itself.
         interval: the ends of its 95 % interval.
-        n: how many examples it rests on.
+        n: the number of examples behind it.
     """
     return {"value": float(value), "ci95": [float(bound) for bound in interval], "n": int(n)}
 

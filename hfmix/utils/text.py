@@ -1,4 +1,4 @@
-"""Text from users and data sets in Markdown."""
+"""Text from users and data sets in Markdown and in a terminal, and tables for both."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,18 +8,18 @@ _ACTIVE = re.compile(r"([\\`*\[\]<>|#~&$]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def plain(text: str) -> str:
-    """The text on one line, so that Markdown and HTML show it as it is; an underscore within a word stays one."""
+    """Returns text on one line, escaped so that Markdown and HTML show it as it is; underscores in words stay."""
     one_line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     return _ACTIVE.sub(r"\\\1", one_line)
 
 
 def for_metadata(text: str) -> str:
-    """The text with spaces for Unicode's own line breaks, which PyYAML writes as they are and reads as others."""
+    """Returns text with spaces for Unicode's own line breaks, which PyYAML does not read back as it wrote them."""
     return re.sub("[\N{NEXT LINE}\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]", " ", text)
 
 
 def table_line(cells: Iterable[str]) -> str:
-    """A line of a table."""
+    """Returns a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -30,7 +30,12 @@ def unpadded_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown_table(rows: Mapping[str, Mapping[str, str]], first: str = "run") -> str:
-    """One row a run, one column a figure; cells padded so that the source reads as a table too."""
+    """Returns a Markdown table with a row for each name, padded so that the source reads as a table too.
+
+    Args:
+        rows: name of each row to its cells by column; a missing cell is shown as –.
+        first: the head of the column of names.
+    """
     titles = list(dict.fromkeys(title for row in rows.values() for title in row))
     cells = [[first, *titles], *([name, *(row.get(title, "–") for title in titles)] for name, row in rows.items())]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
@@ -40,7 +45,7 @@ def markdown_table(rows: Mapping[str, Mapping[str, str]], first: str = "run") ->
 
 
 def aligned(rows: Sequence[Sequence[object]]) -> str:
-    """Rows of cells as lines, with the columns under each other; the last one is not padded."""
+    """Returns rows of cells as lines with aligned columns, for a terminal; the last column is not padded."""
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]) - 1)]
     lines = [
@@ -59,7 +64,7 @@ def duration(seconds: float) -> str:
 
 
 def printable(text: object) -> str:
-    """Text in one line in which control characters, and those that turn text around, are written out."""
+    """Returns text on one line, with control characters and those that reverse its direction written out."""
     return "".join(
         char if char.isprintable() else " " if char.isspace() else ascii(char)[1:-1] for char in str(text)
     )

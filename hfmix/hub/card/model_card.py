@@ -27,13 +27,13 @@ def write_card(run: Path, title: str) -> None:
 
 
 def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
-    """The card that follows from config, recipe, results and report in `run`.
+    """Returns the card that follows from the config, recipe, results and report of a run.
 
     Args:
         run: holds ``config.json``, ``recipe.yaml``, ``train_results.json``, ``environment.json`` and
-            ``robustness.json``; what is in ``baseline.json``, if it is there, stands beside its figures.
+            ``robustness.json``; the table has a column for the baseline where there is a ``baseline.json``.
         title: the card's heading.
-        dataset: what to call the data; None takes `dataset_name`, which follows paths of this machine.
+        dataset: the name of the data; None takes `dataset_name`, which depends on the folders of this machine.
     """
     report = RobustnessReport.load(run)
     config, results, environment = (
@@ -104,7 +104,7 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
 
 
 def card_table(report: RobustnessReport, baseline: dict[str, Any] | None) -> list[tuple[str, ...]]:
-    """The card's `robustness_table`."""
+    """Returns the card's `robustness_table`."""
     data = report.content["data"]
     return robustness_table(report, baseline, f"{data['num_samples']} test {words_for(data['kind']).examples}")
 
@@ -112,12 +112,12 @@ def card_table(report: RobustnessReport, baseline: dict[str, Any] | None) -> lis
 def robustness_table(
     report: RobustnessReport, baseline: dict[str, Any] | None, num_examples: str
 ) -> list[tuple[str, ...]]:
-    """Head and rows of the card's table: a headline figure each, and the baseline's beside it where there is one.
+    """Returns head and rows of the card's table: a row per headline, and columns for the baseline if there is one.
 
     Args:
-        report: of the run.
-        baseline: as `load_baseline` gives it.
-        num_examples: what was measured on, such as ``"540 test images"``.
+        report: the run's report.
+        baseline: the result of `load_baseline`.
+        num_examples: the size of the test set, such as ``"540 test images"``.
     """
     measured_on = f"measured on {num_examples}"
     if baseline is None:
@@ -126,26 +126,26 @@ def robustness_table(
         label = plain(baseline["policy"] or baseline["name"])
         head = (measured_on, "this model", f"baseline ({label})", "difference")
     rows = [head]
-    for how, found in headline_estimates(report.axes).items():
-        row = (plain(how.title), _unbroken(show(found, how.factor, how.digits)))
+    for (title, path, factor, digits), estimate in headline_estimates(report.axes).items():
+        row = (plain(title), _unbroken(show(estimate, factor, digits)))
         if baseline is not None:
-            theirs, difference = (baseline[part].get(how.path) for part in ("figures", "differences"))
+            beside, difference = (baseline[part].get(path) for part in ("figures", "differences"))
             # the value alone: with a third interval the table is too wide for a phone
             row += (
-                "–" if theirs is None else f"{how.factor * theirs['value']:.{how.digits}f}",
-                "–" if difference is None else _unbroken(show_difference(difference, how.factor, how.digits)),
+                "–" if beside is None else f"{factor * beside['value']:.{digits}f}",
+                "–" if difference is None else _unbroken(show_difference(difference, factor, digits)),
             )
         rows.append(row)
     return rows
 
 
 def _unbroken(text: str) -> str:
-    """The text, its interval on one line."""
+    """Returns an estimate as text that keeps its interval on one line."""
     return text.replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def card_findings(report: RobustnessReport) -> list[str]:
-    """The card's limits: what was found, then what was not measured."""
+    """Returns the card's limits: what the evaluation found, then what was not measured."""
     by_reason: dict[str, list[str]] = {}
     for axis, why in report.content.get("left_out", {}).items():
         by_reason.setdefault(why, []).append(axis)
@@ -154,7 +154,7 @@ def card_findings(report: RobustnessReport) -> list[str]:
 
 
 def dataset_name(recipe: dict[str, Any]) -> str:
-    """What to call the data of a recipe: its Hub id or embedded name, else the name of its folder."""
+    """Returns the name of a recipe's data: its Hub id or embedded name, else the name of its folder."""
     if recipe.get("train_file"):
         return for_metadata(Path(recipe["train_file"][0]).resolve().parent.name)
     name = recipe["dataset_name"]
@@ -162,7 +162,7 @@ def dataset_name(recipe: dict[str, Any]) -> str:
 
 
 def is_hub_dataset(recipe: dict[str, Any]) -> bool:
-    """Whether a recipe's data is named by a Hub id."""
+    """Returns whether a recipe names its data by a Hub id."""
     name = recipe.get("dataset_name") or ""
     return "/" in name and not recipe.get("train_file") and not Path(name).is_dir()
 
@@ -180,9 +180,9 @@ def _is_ours(architecture: str) -> bool:
 
 
 def _example_row(run: Path) -> str:
-    """A row as the model's processor takes it, in Python, of at most six columns."""
+    """Returns a row of at most six columns as the model's processor takes it, in Python."""
     processor = json.loads((run / "preprocessor_config.json").read_text())
-    row = {column: float(f"{found['median']:.4g}") for column, found in processor["numbers"].items()}
+    row = {column: float(f"{numbers['median']:.4g}") for column, numbers in processor["numbers"].items()}
     row |= {column: categories[0] for column, categories in processor["words"].items() if categories}
     cells = [f"{column!r}: {value!r}" for column, value in row.items()]
     return "{" + ", ".join(cells[:6]) + ("}" if len(cells) <= 6 else f", ...}}  # {len(cells)} columns")
@@ -194,7 +194,7 @@ def _sampling_rate(run: Path) -> int | None:
 
 
 def eval_results(report: RobustnessReport, dataset: str, task: str) -> list[EvalResult]:
-    """Figures for the model-index, the others being in ``robustness.json``; each has a name of its own."""
+    """Returns the estimates for the model-index, each under a name of its own; all are in ``robustness.json``."""
     results = []
     for path, estimate in report.estimates():
         axis, *rest = path.split("/")

@@ -1,4 +1,4 @@
-"""What a report, a comparison and a card show, from the report's plain JSON alone: a `View` for each axis."""
+"""The presentation of reports, from their plain JSON alone: a `View` per axis, and functions over all views."""
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -11,7 +11,7 @@ from hfmix.robustness.presentation.base import Axes, Headline, View, show
 VIEWS: dict[str, View] = {axis: import_module(f"hfmix.robustness.presentation.{axis}").VIEW for axis in AXES}
 """The view of each axis, in the order of `AXES`."""
 
-# where the order is another than that of `AXES`
+# where the order differs from that of `AXES`
 _HEADLINES_LAST = ("ood", "adversarial")
 _SENTENCES_FIRST, _SENTENCES_LAST = ("corruptions",), ("ood",)
 _CONVENTIONS_LAST = ("adversarial", "memorization")
@@ -36,7 +36,10 @@ def headline_estimates(axes: Axes) -> dict[Headline, Estimate]:
 
 def headlines(axes: Axes) -> dict[str, str]:
     """Returns title to text, such as ``{"accuracy, % ↑": "98.9 [97.6, 99.5]"}``, for what was measured."""
-    return {how.title: show(found, how.factor, how.digits) for how, found in headline_estimates(axes).items()}
+    return {
+        title: show(estimate, factor, digits)
+        for (title, _, factor, digits), estimate in headline_estimates(axes).items()
+    }
 
 
 def headline(axes: Axes) -> str:
@@ -51,18 +54,18 @@ def stands_on_card(path: str) -> bool:
 
 
 def sentences(axes: Axes, escape: Callable[[str], str] = str) -> list[str]:
-    """Says what hurts the model most, how far to believe it, what declining gains, what it misses, in sentences.
+    """Returns sentences on what hurts the model most, how far to trust it, what declining gains, what it misses.
 
     Args:
         axes: `RobustnessReport.axes`.
-        escape: makes a data set's name fit for Markdown, say.
+        escape: makes names of data sets fit for Markdown, for example.
     """
     views = ordered(_SENTENCES_FIRST, _SENTENCES_LAST)
     return [text for axis, view in views.items() if axis in axes for text in view.sentences(axes, escape)]
 
 
 def sections() -> Iterator[tuple[str, View]]:
-    """Yields each key that `RobustnessReport.axes` can have with its view, those beside an axis after it."""
+    """Yields each key that `RobustnessReport.axes` can have, with its view; those beside an axis follow it."""
     for axis, view in VIEWS.items():
         yield axis, view
         yield from view.beside.items()
@@ -87,9 +90,7 @@ def captions() -> dict[str, str]:
 
 
 def draw(axes: Axes, folder: Path) -> dict[str, list[Path]]:
-    """Writes the pictures of the axes that a report has, as PNG, and returns their paths by axis; those of an
-    earlier report go.
-    """
+    """Writes the pictures of a report as PNG, removes those of an earlier one, and returns their paths by axis."""
     import matplotlib
 
     from hfmix.robustness.presentation.style import STYLE

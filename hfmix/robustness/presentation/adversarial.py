@@ -1,4 +1,4 @@
-"""The adversarial axis, shown: what is left of the accuracy as the ball grows."""
+"""The view of the adversarial axis: the accuracy that is left as the ball grows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 class AdversarialView(View):
+    """Accuracy under attack as it is shown."""
+
     def headlines(self, content: Content) -> Iterator[tuple[Headline, Estimate]]:
         """Yields the accuracy under the strongest attack in each norm, by radius."""
         for norm, setting in content.get("settings", {}).items():
@@ -72,7 +74,7 @@ class AdversarialView(View):
                 yield path, mean_of(values), (len(values),)
 
     def notes(self, content: Content) -> Iterator[Note]:
-        text = f"Attacks come in {content['applied']}. "
+        text = f"Attacks are applied {content['applied']}. "
         for norm, setting in content["settings"].items():
             text += f"{norm}: {', '.join(setting['attacks'])}"
             if "steps" in setting:
@@ -83,8 +85,8 @@ class AdversarialView(View):
                 text += f"; AutoAttack is not the standard one here: {setting['autoattack']['why_not_standard']}"
             text += ". "
         yield Note(
-            f"{text}What is broken within a radius, or by a weaker attack, counts as broken within larger ones "
-            "and by stronger ones."
+            f"{text}An example that is broken within a radius or by a weaker attack counts as broken within "
+            "larger radii and by stronger attacks."
         )
 
 
@@ -93,10 +95,13 @@ VIEW = AdversarialView(
     conventions={
         "robust_accuracy": (
             "%",
-            "share of the examples that are right and stay so under this attack within this radius, a weaker "
-            "attack or a smaller radius; Wilson's interval",
+            "share of the examples that are classified correctly and stay so under this attack within this "
+            "radius, under weaker attacks and within smaller radii; Wilson's interval",
         ),
-        "snr_db": ("dB", "how far below the clip the perturbation lies: mean over the clips attacked so"),
+        "snr_db": (
+            "dB",
+            "how far the perturbation lies below the clip, averaged over the clips that are attacked in this way",
+        ),
     },
     figures={"adversarial": "Accuracy under attack over the attack's strength"},
     rows="attacked_row",

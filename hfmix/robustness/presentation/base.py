@@ -29,12 +29,12 @@ Statistics = Iterator[tuple[str, Statistic, tuple[int, ...]]]
 
 
 class Headline(NamedTuple):
-    """How a headline estimate is shown.
+    """A headline estimate's title and form.
 
     Attributes:
         title: with the unit, and an arrow that says which way is better.
         path: of the estimate, as in `RobustnessReport.estimates`.
-        factor, digits: of the estimate as text.
+        factor, digits: the factor and the number of decimals for the estimate as text.
     """
 
     title: str
@@ -44,7 +44,7 @@ class Headline(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A paragraph of the page, above an axis' pictures and tables, and a list of definitions below it."""
+    """A paragraph above an axis' pictures and tables on the page, and a list of definitions below it."""
 
     text: str
     definitions: Mapping[str, str] = MappingProxyType({})
@@ -52,15 +52,15 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """How one axis is shown. A subclass says what differs from an axis of which nothing but its tables is shown.
+    """The presentation of one axis; as it stands, of an axis with nothing but tables on the page.
 
     Attributes:
-        title: of its section on the page.
-        beside: views of the further sections that the axis gives a report, by their keys.
-        conventions: name of an estimate to unit ("%" for what lies in [0, 1]) and convention.
-        figures: file stem of each picture to its caption on the card.
-        fixed_headlines: headline estimates whose path does not depend on the content.
-        rows: the array of predictions that says which examples `statistics` are of; None for the whole test set.
+        title: the title of the axis' section on the page.
+        beside: views of the further sections that the axis adds to a report, by their keys.
+        conventions: unit ("%" for what lies in [0, 1]) and convention of each estimate, by its name.
+        figures: caption on the card of each picture, by its file stem.
+        fixed_headlines: the headline estimates whose paths do not depend on the content.
+        rows: name of the predictions that identify the examples of `statistics`; None for the whole test set.
     """
 
     title: str = ""
@@ -71,7 +71,7 @@ class View:
     rows: str | None = None
 
     def headlines(self, content: Content) -> Iterator[tuple[Headline, Estimate]]:
-        """Yields the handful of estimates that the axis comes down to."""
+        """Yields the few estimates that sum up the axis."""
         for headline in self.fixed_headlines:
             key = headline.path.partition("/")[2]
             if key in content:
@@ -82,7 +82,7 @@ class View:
         return any(path == headline.path for headline in self.fixed_headlines)
 
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterable[str]:
-        """Says in plain sentences what the estimates mean; `escape` makes names of data sets fit for Markdown."""
+        """Yields plain sentences on what the estimates mean; `escape` makes names fit for Markdown, say."""
         return ()
 
     def draw(self, axes: Axes) -> Mapping[str, "Figure"]:
@@ -90,11 +90,11 @@ class View:
         return {}
 
     def panels(self, runs: Runs) -> Iterable[DrawPanel]:
-        """Yields what draws each panel of a comparison; nothing where none of the runs has anything to show."""
+        """Yields a function that draws each panel of a comparison; none where no run has anything to show."""
         return ()
 
     def basis(self, content: Content, seed: int) -> Mapping[str, Any]:
-        """Returns what has to be equal for two runs to compare, by the words for it."""
+        """Returns what has to be the same in two runs that are compared, by the words for it."""
         return {}
 
     def listed(self, path: Sequence[str]) -> tuple[str, str] | None:
@@ -104,15 +104,15 @@ class View:
         return None
 
     def statistics(self, predictions: Predictions) -> Statistics:
-        """Yields what paired differences are taken of."""
+        """Yields the statistics whose paired differences are taken."""
         yield from ()
 
     def notes(self, content: Content) -> Iterable[Note]:
-        """Says on the page how the axis was measured."""
+        """Yields what the page says on how the axis was measured."""
         return ()
 
     def terms(self, content: Content) -> Mapping[str, str]:
-        """Explains further names on the page, beside the conventions."""
+        """Returns explanations of further names on the page, beside the conventions."""
         return {}
 
     def fingerprints(self, content: Content) -> Mapping[str, str]:
@@ -124,7 +124,7 @@ class View:
         return {}
 
     def definition(self, content: Content, escape: Callable[[str], str]) -> str:
-        """Says on the card how the axis' headlines are defined, as a part of a sentence."""
+        """Returns how the axis' headlines are defined, as a part of a sentence on the card."""
         return ""
 
 

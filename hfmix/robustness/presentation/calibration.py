@@ -1,4 +1,4 @@
-"""The calibration axis, shown: how far the model's confidence can be believed."""
+"""The view of the calibration axis: how far the model's confidence can be trusted."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 
 class CalibrationView(View):
+    """Calibration errors and reliability diagrams as they are shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         calibration = axes["calibration"]
         if "clean" in axes:

@@ -1,4 +1,4 @@
-"""The clean axis, shown: accuracy and likelihood on the test set as it is."""
+"""The view of the clean axis: accuracy and likelihood on the test set as it is."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 
 class CleanView(View):
+    """Accuracy, average precision and likelihood as they are shown."""
+
     def panels(self, runs: Runs) -> Iterator[DrawPanel]:
         """Yields accuracy, where no run has it by severity of corruption, and average precision."""
         by_severity = any("corruptions" in axes for axes in runs.values())

@@ -1,4 +1,4 @@
-"""The corruptions axis, shown: accuracy under corruption by name and severity."""
+"""The view of the corruptions axis: accuracy by corruption and severity."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 class CorruptionsView(View):
+    """Accuracy under corruption as it is shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         accuracy = axes["corruptions"]["accuracy"]
         means = {
@@ -67,29 +69,28 @@ class CorruptionsView(View):
 
     def notes(self, content: Content) -> Iterator[Note]:
         mode, frost = content.get("mode"), content.get("frost")
-        text = Markup("")
+        parts = []
         if applied := content.get("applied"):
-            text += f"Applied {applied}. "
+            parts.append(f"Applied {applied}.")
         if mode:
-            text += f"Mode: {mode}. "
+            parts.append(f"Mode: {mode}.")
         if frost == "procedural":
-            text += Markup("The frost is drawn; the photographs come with <code>hfmix[frost]</code>. ")
+            parts.append(Markup("The frost is drawn; the photographs come with <code>hfmix[frost]</code>."))
         elif frost:
-            text += f"The frost is photographed ({frost}). "
-        yield Note(text)
+            parts.append(f"The frost is photographed ({frost}).")
+        yield Note(Markup(" ").join(parts))
         if quirks := {_quirk(name): text for name, text in content.get("quirks", {}).items()}:
             followed = {
-                "parity": ", and this measurement with it",
-                "corrected": ", which this measurement does not follow",
+                "parity": ", and this measurement follows the code",
+                "corrected": ", and this measurement does not follow the code",
             }
             yield Note(
-                "Where the code that made ImageNet-C does something else than its paper says"
-                f"{followed.get(mode, '')}:",
+                f"Where the code that made ImageNet-C departs from its paper{followed.get(mode, '')}:",
                 quirks,
             )
 
     def definition(self, content: Content, escape: Callable[[str], str]) -> str:
-        """Says how the input was corrupted: what that follows, what of it is known to be off, and whose frost."""
+        """Returns how the input was corrupted: the source that is followed, its known faults, and the frost."""
         texts = [
             f"corrupted accuracy is the mean over {len(content['accuracy'])} corruptions at 5 severities, "
             f"applied {escape(content['applied'])}"
@@ -113,11 +114,11 @@ VIEW = CorruptionsView(
     conventions={
         "mean_accuracy": (
             "%",
-            "accuracy, the mean over all corruptions and severities; examples resampled whole",
+            "accuracy averaged over all corruptions and severities; the bootstrap resamples whole examples",
         ),
-        "mean_ece_15": ("%", "calibration error of each corruption and severity, averaged"),
-        "mean_nll": ("", "negative log-likelihood in nats, the mean over all corruptions and severities"),
-        "mean_accuracy_by_severity": ("%", "accuracy, the mean over all corruptions"),
+        "mean_ece_15": ("%", "calibration error averaged over all corruptions and severities"),
+        "mean_nll": ("", "negative log-likelihood in nats, averaged over all corruptions and severities"),
+        "mean_accuracy_by_severity": ("%", "accuracy averaged over all corruptions"),
         "mce_alexnet": ("%", "mean corruption error: errors over AlexNet's, by corruption, averaged"),
         "relative_mce_alexnet": ("%", "the same for what corruption adds to the clean error"),
     },
@@ -128,7 +129,7 @@ VIEW = CorruptionsView(
 
 
 def _quirk(name: str) -> str:
-    """Returns a key of ``quirks`` as it is read; that of all corruptions is about how they round grey levels."""
+    """Returns a key of ``quirks`` as it is read; the one of all corruptions is about rounding grey levels."""
     return "grey levels" if name == "all" else words(name)
 
 

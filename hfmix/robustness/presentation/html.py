@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs no other file and no script."""
+"""The HTML page of a report, which needs no other file and no script."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -9,22 +9,22 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from hfmix.data.kind_words import words_for
-from hfmix.robustness.estimates import is_estimate, iter_estimates
+from hfmix.robustness.estimates import Estimate, is_estimate, iter_estimates
 from hfmix.robustness.presentation import CONVENTIONS, VIEWS, convention_of, headlines, sections, sentences
 from hfmix.robustness.presentation.base import View, words
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
-_MAX_CLASSES = 50  # more rows than these nobody reads
+_MAX_CLASSES = 50  # nobody reads more rows
 
 
 @dataclass(frozen=True)
 class Table:
-    """Figures by row and column; a cell is None where there is no figure.
+    """Estimates by row and column; a cell is None where there is no estimate.
 
     Attributes:
-        title: what its rows are; empty where the section's title says it.
-        columns: above the cells; a single empty one has no head.
-        rows: name and cells.
+        title: describes the rows; empty where the section's title does.
+        columns: heads of the columns; a single empty one is not shown.
+        rows: name and cells of each row.
     """
 
     title: str
@@ -34,7 +34,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure as it is shown, with its full value."""
+    """An estimate as it is shown, with its full value."""
 
     value: float
     shown: str
@@ -87,18 +87,18 @@ def _section(
 
 
 def tables(node: Mapping[str, Any], path: str, title: str = "") -> list[Table]:
-    """All figures under a node of a report: those beside each other as rows, families of them as a grid.
+    """Returns tables of all estimates under a node of a report: siblings as rows, families of them as a grid.
 
     Args:
-        node: of `RobustnessReport.axes`.
-        path: of the node, with slashes, which says the figures' units.
-        title: of its tables.
+        node: a node of `RobustnessReport.axes`.
+        path: the node's path, with slashes, from which the estimates' units follow.
+        title: the title of the tables.
     """
     own = {key: child for key, child in node.items() if is_estimate(child)}
-    found = []
+    result = []
     if own:
         rows = [(words(key), [_cell(child, f"{path}/{key}")]) for key, child in own.items()]
-        found.append(Table(title, [""], rows))
+        result.append(Table(title, [""], rows))
     families: dict[tuple[str, ...], dict[str, Mapping[str, Any]]] = {}
     deeper = []
     for key, child in node.items():
@@ -112,38 +112,38 @@ def tables(node: Mapping[str, Any], path: str, title: str = "") -> list[Table]:
         if len(rows_by_name) == 1:
             ((name, row),) = rows_by_name.items()
             own = {column: row[column] for column in columns}
-            found += tables(own, f"{path}/{name}", f"{title}: {words(name)}" if title else words(name))
+            result += tables(own, f"{path}/{name}", f"{title}: {words(name)}" if title else words(name))
             continue
         rows = [
             (words(name), [_cell(row[column], f"{path}/{name}/{column}") for column in columns])
             for name, row in rows_by_name.items()
         ]
-        found.append(Table(title, [words(column) for column in columns], rows))
+        result.append(Table(title, [words(column) for column in columns], rows))
     for key, child in deeper:
         # what the grid above holds already is not shown again
         rest = {name: grandchild for name, grandchild in child.items() if not is_estimate(grandchild)}
-        found += tables(rest, f"{path}/{key}", f"{title}: {words(key)}" if title else words(key))
-    return found
+        result += tables(rest, f"{path}/{key}", f"{title}: {words(key)}" if title else words(key))
+    return result
 
 
 def _holds_estimates(node: Any) -> bool:
-    """Whether there are figures below, and not the node itself."""
+    """Returns whether there are estimates below a node that is none itself."""
     return isinstance(node, dict) and any(is_estimate(child) or _holds_estimates(child) for child in node.values())
 
 
-def _cell(found: Mapping[str, Any], path: str) -> Cell:
+def _cell(estimate: Estimate, path: str) -> Cell:
     percent = CONVENTIONS.get(convention_of(path) or "", ("",))[0] == "%"
 
     def show(value: float) -> str:
         return f"{100 * value:.2f}" if percent else f"{value:.4g}"
 
-    low, high = found["ci95"]
+    low, high = estimate["ci95"]
     unit = " %" if percent else ""
-    return Cell(found["value"], show(found["value"]) + unit, f"[{show(low)}, {show(high)}]", found["n"])
+    return Cell(estimate["value"], show(estimate["value"]) + unit, f"[{show(low)}, {show(high)}]", estimate["n"])
 
 
 def _by_class(content: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, Cell]]:
-    """The accuracy of each class, lowest first; only the lowest where there are very many."""
+    """Returns the accuracy of each class, lowest first; where there are very many classes, only the lowest."""
     by_class = content.get("accuracy_by_class")
     if by_class is None:
         return []

@@ -1,4 +1,4 @@
-"""The interpolation axis, shown: what the model predicts in between two examples."""
+"""The view of the interpolation axis: predictions in between two examples."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import cycle
@@ -43,6 +43,8 @@ _STATISTICS = {
 
 
 class InterpolationView(View):
+    """Predictions in between examples as they are shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         if content := axes["interpolation"]:
             yield (
@@ -81,8 +83,8 @@ VIEW = InterpolationView(
     conventions={
         "miss_rate": (
             "%",
-            "share of the mixtures λx + (1−λ)x' of two examples that are predicted as neither's class, the mean "
-            "over pairs and the λ between 0 and 1; pairs resampled",
+            "share of the mixtures λx + (1−λ)x' of two examples that are predicted as neither's class, "
+            "averaged over pairs and the λ between 0 and 1; the bootstrap resamples pairs",
         ),
         "miss_rate_at_half": ("%", "the same at λ = 1/2; Wilson's interval"),
         "miss_rate_of_different_classes": ("%", "miss rate of the pairs of two classes"),

@@ -1,4 +1,4 @@
-"""The memorization axis, shown: what was learnt of wrong labels, and the test error in the course of training."""
+"""The view of the memorization axis: errors on wrong labels, and the test error in the course of training."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ _BARS = {
 
 
 class MemorizationView(View):
+    """Errors on wrong labels as they are shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         content = axes["memorization"]
         if "train_error_wrong_labels" in content:
@@ -35,7 +37,7 @@ class MemorizationView(View):
 
 
 VIEW = MemorizationView(
-    title="Wrong labels, and what was learnt of them",
+    title="Wrong labels, and how far they were learnt",
     conventions={
         "train_error_true_labels": (
             "%",

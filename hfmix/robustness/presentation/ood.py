@@ -1,4 +1,4 @@
-"""The OOD axis, shown: how well out-of-distribution input is told from the test set."""
+"""The view of the OOD axis: how well out-of-distribution input is told from the test set."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
@@ -47,6 +47,8 @@ _LISTED = {(score, metric) for score in ("msp", "energy") for metric in ("auroc"
 
 
 class OodView(View):
+    """OOD detection as it is shown, by the largest probability in headlines and sentences."""
+
     def headlines(self, content: Content) -> Iterator[tuple[Headline, Estimate]]:
         for name, of_set in content.items():
             for title, metric, better in _HEADLINES:
@@ -59,8 +61,8 @@ class OodView(View):
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         for name, of_set in axes["ood"].items():
             yield (
-                f"To notice 95 % of {escape(name)} by low confidence, it would flag "
-                f"{show(of_set['msp']['fpr95_ood_positive'], 100, 1)} % of the proper input too."
+                f"To notice 95 % of {escape(name)} by low confidence, it would also flag "
+                f"{show(of_set['msp']['fpr95_ood_positive'], 100, 1)} % of in-distribution input."
             )
 
     def draw(self, axes: Axes) -> dict[str, "Figure"]:
@@ -99,15 +101,15 @@ class OodView(View):
         }
 
     def definition(self, content: Content, escape: Callable[[str], str]) -> str:
-        return "OOD detection is by the largest probability, FPR95 takes out-of-distribution input as positive"
+        return "OOD detection is by the largest probability, and FPR95 takes out-of-distribution input as positive"
 
 
 class _GroupsView(View):
-    """How means over several OOD sets are shown."""
+    """Means over several OOD sets as they are shown."""
 
     def notes(self, content: Content) -> Iterator[Note]:
-        means = (f"{name}: the mean over {', '.join(group['sets'])}. " for name, group in content.items())
-        yield Note("".join(means))
+        means = (f"{name}: the mean over {', '.join(group['sets'])}." for name, group in content.items())
+        yield Note(" ".join(means))
 
 
 VIEW = OodView(
@@ -124,8 +126,8 @@ VIEW = OodView(
         "fpr95_id_positive": ("%", "share of the OOD input that is accepted when 95 % of the test set is"),
     },
     figures={
-        "ood": "Confidence on proper and on out-of-distribution input",
-        "roc": "ROC curves of telling out-of-distribution input",
+        "ood": "Confidence on in-distribution and on out-of-distribution input",
+        "roc": "ROC curves of detecting out-of-distribution input",
     },
 )
 

@@ -1,4 +1,4 @@
-"""The selective axis, shown: the error rate among the examples that the model is most confident of."""
+"""The view of the selective axis: the error rate among the examples that the model is most confident of."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 
 class SelectiveView(View):
+    """Risk and coverage as they are shown."""
+
     def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterator[str]:
         if "clean" in axes:
             answered = show(axes["selective"]["risk_at_coverage_80"], 100, 1)
             yield (
-                f"On the 80 % of the input that it is most confident of it errs {answered} % of the time, "
-                f"on all of it {100 * (1 - axes['clean']['accuracy']['value']):.1f} %."
+                f"On the 80 % of the input that it is most confident of, it errs {answered} % of the time; "
+                f"on all of it, {100 * (1 - axes['clean']['accuracy']['value']):.1f} %."
             )
 
     def draw(self, axes: Axes) -> dict[str, "Figure"]:
@@ -37,12 +39,12 @@ VIEW = SelectiveView(
     title="Selective prediction",
     conventions={
         "aurc": ("%", "area under the risk–coverage curve: the error rate, averaged over all coverages"),
-        "e_aurc": ("%", "what AURC exceeds that of a perfect ranking with as many errors by"),
+        "e_aurc": ("%", "excess of AURC over that of a perfect ranking with as many errors"),
         "risk_at_coverage_80": ("%", "error rate among the 80 % most confident examples"),
         "risk_at_coverage_90": ("%", "error rate among the 90 % most confident examples"),
         "risk_at_coverage_95": ("%", "error rate among the 95 % most confident examples"),
     },
-    figures={"risk_coverage": "Error over the share of input that is answered"},
+    figures={"risk_coverage": "Error rate over the share of input that is answered"},
 )
 
 

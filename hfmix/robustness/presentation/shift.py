@@ -1,4 +1,4 @@
-"""The shift axis, shown: accuracy on further labelled sets."""
+"""The view of the shift axis: accuracy on further labelled sets."""
 
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 
 class ShiftView(View):
+    """Accuracy on shifted sets as it is shown."""
+
     def draw(self, axes: Axes) -> dict[str, "Figure"]:
         return {"shift": draw_shift(axes)}
 

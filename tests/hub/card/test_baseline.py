@@ -97,7 +97,7 @@ def test_a_baseline_on_other_data_is_refused(run, finished_run, tmp_path):
     report = json.loads((other / "robustness.json").read_text())
     report["data"]["fingerprint_sha256"] = "0" * 64
     (other / "robustness.json").write_text(json.dumps(report))
-    with pytest.raises(ValueError, match="the baseline other was measured on different test set"):
+    with pytest.raises(ValueError, match="the baseline other was not measured on the same test set"):
         write_baseline(RobustnessReport.load(run), other, run)
 
 

@@ -153,7 +153,7 @@ def test_other_pairs_or_other_attacks_do_not_compare(model, report, sets, tmp_pa
     report.save(tmp_path / "a")
     for name, settings in (("pairs", {"pairs": 11}), ("attacks", {"attack_samples": 19})):
         measure(model, sets, **settings).save(tmp_path / name)
-        with pytest.raises(ValueError, match=f"measured on different {name}"):
+        with pytest.raises(ValueError, match=f"not measured on the same {name}"):
             compare([tmp_path / "a", tmp_path / name])
 
 

@@ -24,9 +24,10 @@ def test_sentences_follow_the_estimates():
         "On clean input it is over-confident: its mean confidence lies 5.0 points above its accuracy.",
         "Temperature scaling (logits divided by 1.25, fitted on validation data) "
         "takes its ECE from 8.0 [8.0, 8.0] % to 2.0 [2.0, 2.0] %.",
-        "On the 80 % of the input that it is most confident of it errs 3.0 [3.0, 3.0] % of the time, "
-        "on all of it 10.0 %.",
-        "To notice 95 % of SVHN by low confidence, it would flag 40.0 [40.0, 40.0] % of the proper input too.",
+        "On the 80 % of the input that it is most confident of, it errs 3.0 [3.0, 3.0] % of the time; "
+        "on all of it, 10.0 %.",
+        "To notice 95 % of SVHN by low confidence, "
+        "it would also flag 40.0 [40.0, 40.0] % of in-distribution input.",
     ]
 
 
