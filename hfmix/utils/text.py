@@ -1,30 +1,30 @@
-"""Text from users and data sets in Markdown."""
+"""Text for Markdown and the terminal: escaping, tables, durations."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-# what can begin emphasis, code, a link, HTML, a cell, a heading, an entity or a formula
+# characters that can begin emphasis, code, a link, HTML, a cell, a heading, an entity or a formula
 _ACTIVE = re.compile(r"([\\`*\[\]<>|#~&$]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def plain(text: str) -> str:
-    """The text on one line, so that Markdown and HTML show it as it is; an underscore within a word stays one."""
+    """Escapes text, on one line, so that Markdown and HTML show it as it is; underscores within words are kept."""
     one_line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     return _ACTIVE.sub(r"\\\1", one_line)
 
 
 def for_metadata(text: str) -> str:
-    """The text with spaces for Unicode's own line breaks, which PyYAML writes as they are and reads as others."""
+    """Replaces Unicode's line breaks by spaces: PyYAML writes them unescaped and reads them back as others."""
     return re.sub("[\N{NEXT LINE}\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}]", " ", text)
 
 
 def table_line(cells: Iterable[str]) -> str:
-    """A line of a table."""
+    """Formats cells as a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
 def markdown_table(rows: Mapping[str, Mapping[str, str]], first: str = "run") -> str:
-    """One row a run, one column a figure; cells padded so that the source reads as a table too."""
+    """Formats a Markdown table, rows by name and cells by title, padded so that its source reads as a table."""
     titles = list(dict.fromkeys(title for row in rows.values() for title in row))
     cells = [[first, *titles], *([name, *(row.get(title, "–") for title in titles)] for name, row in rows.items())]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
@@ -34,7 +34,7 @@ def markdown_table(rows: Mapping[str, Mapping[str, str]], first: str = "run") ->
 
 
 def aligned(rows: Sequence[Sequence[object]]) -> str:
-    """Rows of cells as lines, with the columns under each other; the last one is not padded."""
+    """Formats rows of cells as lines with aligned columns; the last column is not padded."""
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]) - 1)]
     lines = [
@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
 
 
 def printable(text: object) -> str:
-    """Text in one line in which control characters, and those that turn text around, are written out."""
+    """Returns text in one line, with control characters, and those that reverse its direction, written out."""
     return "".join(
         char if char.isprintable() else " " if char.isspace() else ascii(char)[1:-1] for char in str(text)
     )
