@@ -97,10 +97,12 @@ EPILOG = """examples:
   hfmix train recipes/finetune.yaml --dataset_name my_images/ --output_dir runs/mine
   hfmix train recipes/digits/mixup.yaml --mix_alpha 0.4 --num_train_epochs 5 --output_dir runs/digits/mixup04
 
-A recipe is a YAML file whose keys are the options above; options on the command line override it. With `base`, a
-path or a list of paths, it starts from other recipes: later ones override earlier ones, and its own keys override
-all. Where another `mix` overrides one, the overridden policy's strength and settings are dropped with it.
-`--resume_from_checkpoint true` resumes a run that was interrupted, `--overwrite` replaces one.
+A recipe is a YAML file whose keys are the options above; options on the command
+line override it. With `base`, a path or a list of paths, it starts from other
+recipes: later ones override earlier ones, and its own keys override all. Where
+another `mix` overrides one, the overridden policy's strength and settings are
+dropped with it. `--resume_from_checkpoint true` resumes a run that was
+interrupted, `--overwrite` replaces one.
 """
 _GROUPS = (ModelArguments, DataArguments, EvaluationArguments, RunArguments, MixTrainingArguments)
 # they concern one start, not the recipe; and a token belongs in no file
@@ -222,7 +224,7 @@ class _Parser(HfArgumentParser):
             groups,
             prog="hfmix train",
             usage="hfmix train RECIPE [--num_processes N] [--any_argument value ...]",
-            description="Train with a mixing policy, measure how robust the result is, and leave a run to push.",
+            description="Train with a mixing policy, measure how robust the result is, and leave a run.",
             epilog=EPILOG,
             formatter_class=_Help,
             allow_abbrev=False,

@@ -26,8 +26,8 @@ class MixTrainingArguments(TrainingArguments):
     mix_alpha: float | None = field(
         default=None,
         metadata={
-            "help": "Strength of mixing: λ ~ Beta(alpha, alpha). [regmixup 20, others 1; use less for large data: "
-            "mixup's authors took 0.1 to 0.4 on ImageNet]"
+            "help": "Strength of mixing: λ ~ Beta(alpha, alpha). Take less for large data: mixup's authors took "
+            "0.1 to 0.4 on ImageNet. [regmixup 20, others 1]"
         },
     )
     mix_eta: float | None = field(

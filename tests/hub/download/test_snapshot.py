@@ -109,7 +109,7 @@ def test_pulled_is_what_was_pushed_and_nothing_else(hub, machine, run, run_files
     first, again, newer_on_top, on_other, second = machine.evaluate(LIGHT, *pulls)
     assert first == again == str(out) and files_below(out) == good
     for kind, message in (newer_on_top, on_other):
-        assert kind == "FileExistsError" and "is not this run: choose another --out" in message
+        assert kind == "FileExistsError" and "does not hold this run: choose another --out" in message
     assert files_below(other) == {"notes.txt": b"mine"}
     assert files_below(Path(second)) == newer
     assert not [request for request in hub.requests if "/resolve/" in request and request.endswith("train.py")]
