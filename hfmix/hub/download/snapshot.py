@@ -209,12 +209,8 @@ def _cached(repo_id: str, revision: str, patterns: Sequence[str], failure: Excep
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    hidden = [
-        "*/*/*",
-        ".*",
-        "*/.*",
-        *(f"*{suffix}" for suffix in PICKLES),
-    ]  # the client's * matches across folders
+    # the client's * matches across folders
+    hidden = ["*/*/*", ".*", "*/.*", *(f"*{suffix}" for suffix in PICKLES)]
     try:
         folder = Path(
             snapshot_download(

@@ -1,4 +1,4 @@
-"""Retries of what fails for a while on the Hub, for a bounded time, each reported on standard error."""
+"""Retries of requests that fail for a while on the Hub, for a bounded time, reported on standard error."""
 
 import random
 import re
