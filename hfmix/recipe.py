@@ -1,4 +1,4 @@
-"""A recipe: a YAML file and the options after it, read into arguments that have been checked."""
+"""A recipe: a YAML file and the options after it, read into checked arguments."""
 
 import json
 from argparse import SUPPRESS, Action, Namespace, RawDescriptionHelpFormatter
@@ -21,7 +21,7 @@ from hfmix.utils.errors import UsageError, one_line
 
 @dataclass
 class ModelArguments:
-    """Which network."""
+    """Options that say which network to train."""
 
     model_name_or_path: str | None = field(
         default=None,
@@ -31,28 +31,29 @@ class ModelArguments:
         },
     )
     pretrained: bool = field(
-        default=True, metadata={"help": "Start from the checkpoint's weights, not from random."}
+        default=True, metadata={"help": "Start from the checkpoint's weights instead of random ones."}
     )
     image_size: int | None = field(
-        default=None, metadata={"help": "Side of the input in pixels, for timm architectures. [the model's own]"}
+        default=None,
+        metadata={"help": "Side of the images in pixels, for timm architectures. [the model's own]"},
     )
 
     sampling_rate: int | None = field(
-        default=None, metadata={"help": "Of the sound that hfmix's own nets take, in Hz. [16000]"}
+        default=None, metadata={"help": "Sampling rate of the sound that hfmix's own nets take, in Hz. [16000]"}
     )
     clip_seconds: float | None = field(
-        default=None, metadata={"help": "Length of the clips that hfmix's own nets take. [1]"}
+        default=None, metadata={"help": "Length of the clips that hfmix's own nets take, in seconds. [1]"}
     )
     num_mel_bins: int | None = field(
-        default=None, metadata={"help": "Bands of the spectrograms that hfmix's own nets take. [64]"}
+        default=None, metadata={"help": "Number of mel bands in the spectrograms that hfmix's own nets take. [64]"}
     )
     freeze_feature_encoder: bool = field(
-        default=False, metadata={"help": "Leave the convolutions of wav2vec2 and its kin as they are."}
+        default=False, metadata={"help": "Freeze the convolutional feature encoder (wav2vec2, HuBERT, WavLM)."}
     )
     model_args: dict | str | None = field(
         default=None,
         metadata={
-            "help": "What else the net is built with, as a mapping (JSON on the command line): arguments of "
+            "help": "Further arguments to build the net with, as a mapping (JSON on the command line): those of "
             "timm's create_model, or entries of transformers' config, such as '{\"drop_rate\": 0.1}'."
         },
     )
@@ -68,23 +69,23 @@ class ModelArguments:
 
 @dataclass
 class RunArguments:
-    """What happens to the folder of the run, and what stands beside its figures."""
+    """Options for the run's folder, and for what its results are compared with."""
 
-    overwrite: bool = field(default=False, metadata={"help": "Replace the run that --output_dir holds."})
+    overwrite: bool = field(default=False, metadata={"help": "Replace the run in --output_dir."})
     test_every_epoch: bool = field(
         default=False,
         metadata={
-            "help": "Measure the test set after each epoch, or along with each evaluation where that goes by "
-            "steps; training stays the same. The best of the figures is chosen on the test set, as in the tables "
-            "of papers on label noise, and is no estimate of generalisation."
+            "help": "Measure the test set after each epoch, or with each evaluation if --eval_strategy is steps; "
+            "training is not affected. The best result is then chosen on the test set, as in the tables of papers "
+            "on label noise, and is no estimate of generalisation."
         },
     )
 
     baseline: str | None = field(
         default=None,
         metadata={
-            "help": "A finished run that was measured on the same data, such as the one without mixing: its "
-            "figures stand beside this run's on the card, with the paired differences."
+            "help": "A finished run that was measured on the same data, such as one without mixing: the card "
+            "shows its results beside this run's, with the paired differences."
         },
     )
 
@@ -96,20 +97,22 @@ EPILOG = """examples:
   hfmix train recipes/finetune.yaml --dataset_name my_images/ --output_dir runs/mine
   hfmix train recipes/digits/mixup.yaml --mix_alpha 0.4 --num_train_epochs 5 --output_dir runs/digits/mixup04
 
-A recipe is a YAML file whose keys are the options above; options on the command line win over it. With `base`, a
-path or a list of them, it starts from other recipes: later ones win over earlier ones, and its own keys over all.
-Another `mix` than the one below it comes without that one's strength and settings.
-`--resume_from_checkpoint true` goes on with a run that was stopped, `--overwrite` replaces one.
+A recipe is a YAML file whose keys are the options above; options on the command
+line override it. With `base`, a path or a list of paths, it starts from other
+recipes: later ones override earlier ones, and its own keys override all. Where
+another `mix` overrides one, the overridden policy's strength and settings are
+dropped with it. `--resume_from_checkpoint true` resumes a run that was
+interrupted, `--overwrite` replaces one.
 """
 _GROUPS = (ModelArguments, DataArguments, EvaluationArguments, RunArguments, MixTrainingArguments)
-# of one start, not of the recipe; a token belongs in no file
+# they concern one start, not the recipe; and a token belongs in no file
 _NOT_KEPT = {"baseline", "overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
-# what transformers' run_image_classification.py and run_audio_classification.py and timm's train.py call it, or
-# where it went
+# option names of transformers' run_image_classification.py and run_audio_classification.py and of timm's train.py,
+# with what to use instead
 _ELSEWHERE = {
     "train_dir": "set dataset_name to the folder, or train_file",
     "validation_dir": "set dataset_name to a folder with train/ and validation/ in it, or validation_file",
-    "train_val_split": "it is validation_fraction here, and leaves the test set alone",
+    "train_val_split": "it is validation_fraction here, which leaves the test set alone",
     "ignore_mismatched_sizes": "a head of another size is always replaced: leave it out",
     "model_type": "set model_name_or_path",
     "config_name": "a model comes with its own config: set model_name_or_path",
@@ -117,9 +120,9 @@ _ELSEWHERE = {
     "feature_extractor_name": "a model comes with its own processor: set model_name_or_path",
     "model_revision": "set model_name_or_path to the folder that `hf download NAME --revision REVISION` prints",
     "eval_file": "it is validation_file",
-    "train_split_name": "the split `train` is trained on: rename it in the data, or set train_file",
-    "eval_split_name": "the split `validation` watches the training, and test_split names the one for the report",
-    "attention_mask": "a model is told of padding where it was trained so: leave it out",
+    "train_split_name": "training uses the split `train`: rename it in the data, or set train_file",
+    "eval_split_name": "the split `validation` is used in training, and test_split names the one for the report",
+    "attention_mask": "models that were trained with a padding mask get one: leave it out",
     "push_to_hub_model_id": "it is hub_model_id",
     "use_auth_token": "run `hf auth login`, or set the environment variable HF_TOKEN",
     "cache_dir": "set the environment variable HF_HOME",
@@ -127,7 +130,7 @@ _ELSEWHERE = {
     "trust_remote_code": "code from the Hub is never run: leave it out",
     "overwrite_output_dir": "it is overwrite here",
     "evaluation_strategy": "it is eval_strategy",
-    "warmup_ratio": "it is warmup_steps, which takes a share below 1 too",
+    "warmup_ratio": "it is warmup_steps, where a value below 1 is a share of all steps",
     "no_cuda": "it is use_cpu",
     "aa": "set augmentation to randaugment, and randaugment_magnitude",
     "reprob": "it is erasing_probability, with augmentation randaugment",
@@ -147,9 +150,9 @@ class Recipe:
     """The arguments of one training run.
 
     Attributes:
-        model, data, evaluation, run, training: the five groups.
+        model, data, evaluation, run, training: the five groups of options.
         resolved: every option with its value, as plain YAML; itself a recipe.
-        resume: whether to go on with a run that was stopped.
+        resume: whether to resume a run that was interrupted.
     """
 
     model: ModelArguments
@@ -162,10 +165,10 @@ class Recipe:
 
 
 def parse(argv: Sequence[str]) -> Recipe:
-    """Reads a recipe's path, if the first word is one, and options, which win over it.
+    """Reads a recipe, if the first word is a path, and options, which take precedence over it.
 
     Raises:
-        UsageError: an unknown key, or a value that does not fit; the nearest key is named.
+        UsageError: a key is unknown (the message names the nearest one), or a value is invalid.
     """
     parser = _Parser(_GROUPS)
     path, options = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
@@ -197,7 +200,7 @@ def parse(argv: Sequence[str]) -> Recipe:
 
 
 class _Help(RawDescriptionHelpFormatter):
-    """One spelling an option, and its default where it has one: 150 options have to stay readable."""
+    """A formatter with one spelling an option, and its default if it has one, to keep 150 options readable."""
 
     def add_argument(self, action: Action) -> None:
         if not any(option.startswith("--no_") for option in action.option_strings):
@@ -214,14 +217,14 @@ class _Help(RawDescriptionHelpFormatter):
 
 
 class _Parser(HfArgumentParser):
-    """transformers' parser, strict about names, with errors in one line instead of two screens of usage."""
+    """transformers' parser with errors of one line, in which options cannot be abbreviated."""
 
     def __init__(self, groups: Sequence[type]) -> None:
         super().__init__(
             groups,
             prog="hfmix train",
             usage="hfmix train RECIPE [--num_processes N] [--any_argument value ...]",
-            description="Train with a mixing policy, measure how robust the result is, and leave a run to push.",
+            description="Train with a mixing policy, measure how robust the result is, and leave a run.",
             epilog=EPILOG,
             formatter_class=_Help,
             allow_abbrev=False,
@@ -240,7 +243,7 @@ class _Parser(HfArgumentParser):
 
 
 def _with_bases(path: Path, known: Sequence[str], above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """What a recipe sets, its bases' keys first; `above` are the recipes that led to it."""
+    """Returns a recipe's keys over those of its bases; `above` are the recipes that led to it."""
     if path.resolve() in [other.resolve() for other in above]:
         circle = " -> ".join(str(other) for other in (*above, path))
         raise UsageError(f"recipes that are each other's base: {circle}")
@@ -263,7 +266,7 @@ def _sets_mix(option: str) -> bool:
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """One recipe's keys over another's; with another policy, the settings of the one below it go."""
+    """Merges one recipe's keys over another's; under another policy, the lower one's settings are dropped."""
     if None not in (above.get("mix"), below.get("mix")) and above["mix"] != below["mix"]:
         below = {key: value for key, value in below.items() if not key.startswith("mix_")}
     return {**below, **above}
@@ -277,12 +280,12 @@ def _read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not YAML: {one_line(error)}") from error
     if not isinstance(recipe, dict):
-        raise UsageError(f"{path} is not a recipe: it should hold lines of `key: value`")
+        raise UsageError(f"{path} is not a recipe: it must hold lines of `key: value`")
     return recipe
 
 
 def as_options(recipe: Mapping[str, Any]) -> list[str]:
-    """The recipe written as options, so that its values go through the same checks as the command line's."""
+    """Writes a recipe as options, so that its values pass the same checks as those of the command line."""
     options = []
     for key, value in recipe.items():
         if isinstance(value, list) and value:
@@ -300,7 +303,7 @@ def _unknown_key(key: str, known: Sequence[str], kind: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as YAML can hold it."""
+    """Converts a value to one that YAML can hold."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     value = value.value if isinstance(value, Enum) else value

@@ -1,4 +1,4 @@
-"""The folder that a training run leaves: what belongs to it, when it is finished, and how it becomes so."""
+"""The folder of a training run: its files, whether it is finished, and how it is begun and finished."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# What a finished run consists of, as glob patterns relative to its folder. Nothing else is ever pushed.
+# The files of a finished run, as glob patterns relative to its folder. Nothing else is ever pushed.
 RUN_FILES = (
     ".eval_results/*.yaml",
     "README.md",
@@ -26,22 +26,22 @@ RUN_FILES = (
     "train_results.json",
 )
 
-# They run code when they are loaded: never pushed, even where a pattern above would take them, and never fetched.
+# They can run code when they are loaded: never pushed, even if a pattern above matches, and never downloaded.
 PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 
-# The card is moved in last, so that it stands for the whole.
+# The card is moved in last, so that it seals the run.
 _SEAL = "README.md"
-# There from the start of the training to its end; what is written at the end is gathered in it.
+# Exists while a run is under way; the finished files are gathered in it.
 _STAGE = ".unfinished"
 
 
 def is_finished(run: Path) -> bool:
-    """Whether the folder holds a run that came to its end."""
+    """Returns whether the folder holds a finished run."""
     return (run / _SEAL).is_file() and (run / "robustness.json").is_file() and not (run / _STAGE).exists()
 
 
 def is_begun(run: Path) -> bool:
-    """Whether the folder holds a run that stopped half way, or that is still going on."""
+    """Returns whether the folder holds a run that was interrupted or is still under way."""
     return not is_finished(run) and ((run / _STAGE).exists() or bool(_checkpoints(run)))
 
 
@@ -49,8 +49,8 @@ def check_free(run: Path, resume: bool, overwrite: bool) -> None:
     """Refuses a folder whose content a run would destroy. Changes nothing.
 
     Raises:
-        FileExistsError: it holds a finished run, or one that stopped half way, and neither `resume` nor
-            `overwrite` says what to do about it; or files that are not a run's, under names that a run needs.
+        FileExistsError: the folder holds a finished run and `overwrite` is false, or an interrupted one and
+            `resume` is false too; or it holds other files under names that a run needs.
     """
     if is_finished(run):
         if not overwrite:
@@ -60,8 +60,8 @@ def check_free(run: Path, resume: bool, overwrite: bool) -> None:
     elif is_begun(run):
         if not (resume or overwrite):
             raise FileExistsError(
-                f"{run} holds a run that stopped half way, or that is still going on: "
-                f"pass --resume_from_checkpoint true to go on, or --overwrite to start again"
+                f"{run} holds a run that was interrupted, or that is still under way: "
+                f"pass --resume_from_checkpoint true to resume it, or --overwrite to start again"
             )
     elif foreign := _files(run):
         raise FileExistsError(
@@ -71,9 +71,9 @@ def check_free(run: Path, resume: bool, overwrite: bool) -> None:
 
 
 def begin(run: Path, overwrite: bool) -> None:
-    """Marks the folder as a run under way; with `overwrite`, the old run's own files go first.
+    """Marks the folder as a run under way; with `overwrite`, the old run's files are deleted first.
 
-    To be called after `check_free`, and after all that can fail before the training starts.
+    Call it after `check_free`, and after everything that can fail before training starts.
     """
     if overwrite:
         for path in sorted(_files(run), key=lambda path: path.name != _SEAL):
@@ -85,9 +85,9 @@ def begin(run: Path, overwrite: bool) -> None:
 
 @contextmanager
 def finishing(run: Path) -> Iterator[Path]:
-    """A folder to write the finished run into; on leaving it without an error, all moves into `run`.
+    """Yields a folder to write the finished run into; when the block ends without an error, all moves into `run`.
 
-    The checkpoints, which hold the optimizer's pickled state, go when the run is whole.
+    The checkpoints, which hold the optimizer's pickled state, are deleted once the run is complete.
     """
     stage = run / _STAGE
     shutil.rmtree(stage, ignore_errors=True)
@@ -111,9 +111,9 @@ def _files(run: Path) -> list[Path]:
 
 
 def training_seconds(results: Mapping[str, Any]) -> float:
-    """What the training took in all, of ``train_results.json``.
+    """Returns the duration of the whole training from the content of ``train_results.json``.
 
-    The Trainer's own time is that of the last stretch of a run that was resumed; the speeds in the log are of all.
+    For a run that was resumed, the Trainer's own time covers the last part only; the speeds in the log cover all.
     """
     seconds, epoch = 0.0, 0.0
     for entry in results["log_history"]:

@@ -1,4 +1,4 @@
-"""Several recipes under several seeds, one training after the other, and one table of them all."""
+"""Sweeps: several recipes under several seeds, trained one after the other, and one table of all results."""
 
 import gc
 import json
@@ -25,11 +25,11 @@ from hfmix.utils.environment import hardware, versions
 from hfmix.utils.errors import UsageError, one_line
 from hfmix.utils.text import duration
 
-# what a sweep sets itself, and what to do instead
+# options that a sweep sets itself, with what to do instead
 _REFUSED = {
     "seed": "give --seeds",
     "output_dir": "give --out",
-    "resume_from_checkpoint": "a sweep goes on by itself where it stopped",
+    "resume_from_checkpoint": "a sweep resumes by itself",
     "num_processes": "a sweep trains in this one process; start `hfmix train` for several",
 }
 
@@ -39,9 +39,10 @@ class Run:
     """One training of a sweep.
 
     Attributes:
-        name, seed: of the recipe and its training.
-        folder: the run's.
-        argv: for `hfmix.recipe.parse`.
+        name: the recipe's name.
+        seed: the training's seed.
+        folder: the run's folder.
+        argv: the command line for `hfmix.recipe.parse`.
         settings: every option with its value.
     """
 
@@ -53,16 +54,16 @@ class Run:
 
     @property
     def record(self) -> Path:
-        """The file with the settings that a run is begun with, until it is finished and holds its own."""
+        """Returns the file with an unfinished run's settings; a finished run's folder holds its own."""
         return self.folder.with_name(f"{self.folder.name}.yaml")
 
     def changed_settings(self) -> list[str] | None:
-        """Which settings are not those of the run that the folder holds; None where they are not known."""
+        """Returns the settings that differ from those of the run in the folder; None if those are not known."""
         file = self.folder / "recipe.yaml" if is_finished(self.folder) else self.record
         if not file.is_file():
             return None
         before, now = yaml.safe_load(file.read_text(encoding="utf-8")), _plain(self.settings)
-        # the same folder can be written in several ways
+        # output_dir aside, since one folder can be written in several ways
         return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k != "output_dir")
 
 
@@ -76,26 +77,26 @@ def sweep(
 ) -> str:
     """Trains each recipe under each seed, each into ``out/RECIPE/seedK``, and puts the reports into one table.
 
-    All recipes have a seed's turn before the next seed comes. Runs that are finished with the same settings are
-    left as they are, one that stopped half way goes on from its last checkpoint, and one that fails does not stop
-    the others. What a run gives does not depend on the runs before it. ``sweep.md``, ``sweep.json`` and
+    All recipes are trained under one seed before the next seed. Runs that are finished with the same settings are
+    left as they are, one that was interrupted resumes from its last checkpoint, and one that fails does not stop
+    the others. A run's result does not depend on the runs before it. ``sweep.md``, ``sweep.json`` and
     ``sweep.png`` are written into `out`; see `summarise`.
 
     Args:
-        recipes: paths. A recipe is called by its file's name, with its folders' where that is not unique.
-        seeds: of the training, and with `vary_split` of the parts that are held out from the training data.
-        out: a folder.
-        options: further ones of `hfmix train`, for all runs.
+        recipes: the recipes' paths. A recipe is named after its file, with folders if that is not unique.
+        seeds: the seeds of training, and with `vary_split` of the parts held out from the training data.
+        out: a folder for the runs and the table.
+        options: further options of `hfmix train`, for all runs.
         vary_split: hold out another part for each seed.
-        overwrite: train again what was begun with other settings.
+        overwrite: train again the runs that were begun with other settings.
 
     Returns:
         The table, as Markdown.
 
     Raises:
-        UsageError: a wrong recipe, option or seed; nothing is trained then.
+        UsageError: a recipe, option or seed is wrong; nothing is trained.
         FileExistsError: a folder holds a run with other settings.
-        RuntimeError: some runs failed. The table holds the others.
+        RuntimeError: some runs failed; the table holds the others.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(f"several processes: {_REFUSED['num_processes']}")
@@ -118,16 +119,16 @@ def sweep(
 def _plan(
     recipes: Sequence[str | Path], seeds: Sequence[int], out: Path, options: Sequence[str], vary_split: bool
 ) -> list[Run]:
-    """All runs, seed by seed; every recipe and option has been checked."""
+    """Returns all runs, seed by seed, after checking every recipe and option."""
     refused = {**_REFUSED, **({"split_seed": "--vary_split gives the seed's"} if vary_split else {})}
     for option in options:
         name = option.partition("=")[0].lstrip("-").replace("-", "_")
         if option.startswith("--") and name in refused:
             raise UsageError(f"a sweep takes no --{name}: {refused[name]}")
     if not recipes or not seeds:
-        raise UsageError("a sweep takes one recipe and one seed at least")
+        raise UsageError("a sweep needs at least one recipe and one seed")
     if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise UsageError(f"seeds are different whole numbers from 0, not {' '.join(map(str, seeds))}")
+        raise UsageError(f"seeds are distinct whole numbers from 0, not {' '.join(map(str, seeds))}")
     runs = []
     for seed in seeds:
         for name, path in zip(_names(recipes), recipes, strict=True):
@@ -139,7 +140,7 @@ def _plan(
 
 
 def _names(recipes: Sequence[str | Path]) -> list[str]:
-    """The recipes' names: those of their files, with as many folders before as it takes to tell them apart."""
+    """Names the recipes after their files, with as many folders before as it takes to tell them apart."""
     paths = [Path(path).resolve().with_suffix("") for path in recipes]
     for path in paths:
         if paths.count(path) > 1:
@@ -152,7 +153,7 @@ def _names(recipes: Sequence[str | Path]) -> list[str]:
 
 
 def _check_settings(run: Run) -> None:
-    """Raises a FileExistsError where the folder holds a run that was begun with other settings."""
+    """Raises a FileExistsError if the folder holds a run that was begun with other settings."""
     if not (is_finished(run.folder) or is_begun(run.folder)) or (changed := run.changed_settings()) == []:
         return
     what = "is not this sweep's" if changed is None else f"was begun with another {', '.join(changed[:5])}"
@@ -162,7 +163,7 @@ def _check_settings(run: Run) -> None:
 
 
 def _train_all(runs: Sequence[Run], num_finished: int) -> dict[tuple[str, int], str]:
-    """Trains what is waiting; what failed, and why."""
+    """Trains the runs; returns the error of each that failed, by name and seed."""
     failures, start = {}, time.monotonic()
     for i, run in enumerate(runs):
         left = (time.monotonic() - start) / i * (len(runs) - i) if i else None
@@ -177,14 +178,14 @@ def _train_all(runs: Sequence[Run], num_finished: int) -> dict[tuple[str, int], 
 
 
 def _train_one(run: Run) -> str | None:
-    """Trains, or goes on with, one run; what went wrong, in a line."""
-    going_on = is_begun(run.folder) and run.changed_settings() == []
-    how = ["--resume_from_checkpoint", "true"] if going_on else ["--overwrite"]
+    """Trains or resumes one run; returns its error in one line, or None."""
+    resumes = is_begun(run.folder) and run.changed_settings() == []
+    how = ["--resume_from_checkpoint", "true"] if resumes else ["--overwrite"]
     try:
         with _as_in_its_own_process():
             recipe = parse([*run.argv, *how])
-            if is_begun(run.folder) and not going_on:
-                begin(run.folder, overwrite=True)  # now: its checkpoints are not what the record will say
+            if is_begun(run.folder) and not resumes:
+                begin(run.folder, overwrite=True)  # its checkpoints do not fit the record written next
             run.record.parent.mkdir(parents=True, exist_ok=True)
             run.record.write_text(yaml.safe_dump(_plain(run.settings), allow_unicode=True), encoding="utf-8")
             train(recipe)
@@ -198,7 +199,7 @@ def _train_one(run: Run) -> str | None:
 
 @contextmanager
 def _as_in_its_own_process() -> Iterator[None]:
-    """Leaves nothing of a training in the process: what transformers and accelerate set for good, and memory."""
+    """Undoes, after the block, what a training leaves in the process: global settings, and memory."""
     environment = dict(os.environ)
     deterministic = (
         torch.are_deterministic_algorithms_enabled(),
@@ -222,7 +223,7 @@ def _as_in_its_own_process() -> Iterator[None]:
 
 
 def _forget_accelerator() -> None:
-    """Else the first run's device and precision would be every run's."""
+    """Resets accelerate's state: otherwise all runs would have the first one's device and precision."""
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
 
@@ -234,21 +235,21 @@ def _write_tables(runs: Sequence[Run], out: Path, failures: dict[tuple[str, int]
     for run in runs:
         if is_finished(run.folder) and (run.name, run.seed) not in failures:
             reports[run.name][run.seed] = RobustnessReport.load(run.folder)
-    found, shown = summarise(reports), shown_headlines(reports)
+    summary, shown = summarise(reports), shown_headlines(reports)
     failed = {f"{name}, seed {seed}": message for (name, seed), message in failures.items()}
-    text = sweep_text(found, shown) if found else ""
+    text = sweep_text(summary, shown) if summary else ""
     text += "".join(f"\nFailed: {which}: {message}\n" for which, message in failed.items())
     out.mkdir(parents=True, exist_ok=True)
-    content = {"recipes": found, "failed": failed, "versions": versions(), "hardware": hardware()}
+    content = {"recipes": summary, "failed": failed, "versions": versions(), "hardware": hardware()}
     (out / "sweep.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (out / "sweep.md").write_text(text, encoding="utf-8")
-    if found:
-        draw_sweep(found, shown, out / "sweep.png")
+    if summary:
+        draw_sweep(summary, shown, out / "sweep.png")
     return text
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings as a file gives them back, so that both can be compared."""
+    """Returns the settings as they are read back from a file, so that both can be compared."""
     return yaml.safe_load(yaml.safe_dump(settings))
 
 

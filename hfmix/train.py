@@ -1,4 +1,4 @@
-"""Train a classifier with a mixing policy, measure how robust it is, and leave a run that can be pushed.
+"""The training script: trains with a mixing policy, measures robustness, and leaves a run that can be pushed.
 
 accelerate launch -m hfmix.train RECIPE [--any_argument value ...]
 """
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train(recipe: Recipe) -> None:
-    """Trains, evaluates and leaves a finished run in the recipe's ``output_dir``. See the module's docstring.
+    """Trains and evaluates a model, and leaves a finished run in the recipe's ``output_dir``.
 
     Raises:
         ValueError, OSError: the data, the model or the folder cannot be used; the message says why.
@@ -68,17 +68,17 @@ def train(recipe: Recipe) -> None:
     if recipe.resume and is_finished(run):
         say(args, f"{run} is finished already: nothing to resume")
         return
-    logging.disable_progress_bar()  # of saving, once a checkpoint; training and evaluation have their own
+    logging.disable_progress_bar()  # those of saving, at each checkpoint; training and evaluation have their own
     if args.device.type == "cpu":
         args.dataloader_pin_memory = False
     with args.main_process_first(local=False, desc="preparing the run's folder and the data"):
         if args.process_index == 0:
             check_free(run, recipe.resume, recipe.run.overwrite)
             if recipe.run.baseline:
-                RobustnessReport.load(recipe.run.baseline)  # now: a wrong path is found before the training
+                RobustnessReport.load(recipe.run.baseline)  # now, so that a wrong path is found before training
         splits = load_streams(recipe.data) if recipe.data.streaming else load_splits(recipe.data, args.seed)
-        ood = open_ood(recipe.data.ood or {})  # now, as the baseline
-    set_seed(args.seed)  # of a new head, or of all weights where training starts from none
+        ood = open_ood(recipe.data.ood or {})  # now, for the same reason
+    set_seed(args.seed)  # for a new head, or for all weights if they start at random
     model, processor = load_model(recipe, splits)
     if recipe.model.freeze_feature_encoder:
         freeze_feature_encoder(model)
@@ -87,9 +87,9 @@ def train(recipe: Recipe) -> None:
         for data in ood.values():
             processor.check(data)
     if splits["train"].is_multi_label:
-        model.config.problem_type = "multi_label_classification"  # the loss is a binary cross entropy a class
+        model.config.problem_type = "multi_label_classification"  # the loss is a binary cross entropy per class
     if args.ddp_find_unused_parameters is None and isinstance(model, TimmWrapperForImageClassification):
-        args.ddp_find_unused_parameters = False  # timm's nets use all of theirs: no search each step
+        args.ddp_find_unused_parameters = False  # timm's nets use all their parameters
     feed = _feed(recipe, splits, processor)
     trainer = MixTrainer(
         model=model,
@@ -110,13 +110,13 @@ def train(recipe: Recipe) -> None:
     if args.world_size > 1:
         _leave_group(trainer)
     if not trainer.is_world_process_zero():
-        return  # measuring is the main process's alone
+        return  # the main process alone measures
     finish(recipe, trainer, processor, splits, ood, result.metrics, energy.used())
 
 
 def _feed(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData], processor: Any) -> TrainerDatasets:
     args = recipe.training
-    with args.main_process_first(desc="decoding the images"):  # the others find what it has kept
+    with args.main_process_first(desc="decoding the images"):  # the other processes find them in the cache
         feed = datasets_for_trainer(
             splits,
             processor,
@@ -128,20 +128,20 @@ def _feed(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData], p
             say=partial(say, args) if args.process_index == 0 else None,
         )
     if isinstance(feed.train, InMemoryExamples):
-        # the main process makes whole batches, on the device, which hold nothing beside the model's inputs
+        # the main process makes whole batches on the device, which hold only the model's inputs
         args.dataloader_num_workers = 0
         args.dataloader_pin_memory = args.remove_unused_columns = args.dataloader_persistent_workers = False
     return feed
 
 
 def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData]) -> tuple[PreTrainedModel, Any]:
-    """The recipe's model for the classes of the training data, and its processor, a table's fitted to it.
+    """Loads the recipe's model for the training data's classes, and its processor, fitted to the data for a table.
 
     Raises:
         ValueError, ConnectionError: see `load_backbone`; or the model takes another kind of data.
     """
-    asked, train = recipe.model, splits["train"]
-    name, model_args = asked.model_name_or_path, asked.model_args
+    options, train = recipe.model, splits["train"]
+    name, model_args = options.model_name_or_path, options.model_args
     table = None
     if train.kind == "table" and name in TABLE_NETS:
         table = TableProcessor.fit(train)
@@ -149,17 +149,17 @@ def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedDat
     model, processor = load_backbone(
         name,
         train.class_names,
-        asked.pretrained,
-        asked.image_size,
-        sampling_rate=asked.sampling_rate,
-        clip_seconds=asked.clip_seconds,
-        num_mel_bins=asked.num_mel_bins,
+        options.pretrained,
+        options.image_size,
+        sampling_rate=options.sampling_rate,
+        clip_seconds=options.clip_seconds,
+        num_mel_bins=options.num_mel_bins,
         model_args=model_args,
     )
     if train.kind != (kind := kind_of(model.config)):
         raise ValueError(f"{name} takes {words_for(kind).plural}, the data is {words_for(train.kind).plural}")
     if kind == "table":
-        processor = table or processor  # a trained model keeps the statistics that it was trained with
+        processor = table or processor  # a trained model keeps the statistics of its training
         in_chans = model.config.model_args["in_chans"]
         if in_chans != processor.num_features:
             raise ValueError(
@@ -174,7 +174,7 @@ def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedDat
 
 
 def _check_mixing(policy: Policy, num_features: int) -> None:
-    """Raises a ValueError, before the training starts, where rows of a table cannot be mixed, as by boxes."""
+    """Raises a ValueError, before training starts, if the policy, such as CutMix, cannot mix a table's rows."""
     try:
         policy.sample(2, (num_features,), labels=torch.tensor([0, 1]), inputs=torch.zeros(2, num_features))
     except ValueError as error:
@@ -192,7 +192,7 @@ def finish(
 ) -> None:
     """Measures the trained model and writes the finished run, on the main process only.
 
-    `energy` is what `EnergyMeter.used` says of the training.
+    `energy` is the result of `EnergyMeter.used`.
     """
     args, model = recipe.training, _as_it_will_be_loaded(trainer)
     run, train = Path(args.output_dir), splits["train"]
@@ -224,7 +224,7 @@ def finish(
                 name=run.resolve().name,
             )
         except Exception as error:
-            raise RuntimeError(f"{error} (trained, not measured: the weights are in {stage})") from error
+            raise RuntimeError(f"{error} (trained but not measured: the weights are in {stage})") from error
         report.save(stage)
         if is_hub_dataset(recipe.resolved):
             results["data_license"] = licence_of(recipe.data.dataset_name)
@@ -242,16 +242,16 @@ def finish(
 
 
 def _as_it_will_be_loaded(trainer: MixTrainer) -> PreTrainedModel:
-    """The trained model without the half precision and the layout that it was trained in: they change figures."""
+    """Returns the trained model without its half precision and memory layout in training, which change results."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if "_original_forward" in model.__dict__:
-        # not unwrap_model's own way, which takes transformers' decorators off too
+        # unwrap_model would also remove transformers' decorators
         model.forward = model.__dict__.pop("_original_forward")
     return model.to(memory_format=torch.contiguous_format) if trainer.args.channels_last else model
 
 
 def _write_baseline(recipe: Recipe, report: RobustnessReport, stage: Path) -> None:
-    """Writes the baseline's figures, or says why they cannot stand on the card: a training is not lost over it."""
+    """Writes the baseline's results, or prints why they cannot be on the card, since the training is done."""
     try:
         write_baseline(report, recipe.run.baseline, stage)
     except (ValueError, OSError) as error:
@@ -259,7 +259,7 @@ def _write_baseline(recipe: Recipe, report: RobustnessReport, stage: Path) -> No
 
 
 def _push(run: Path, trainer: MixTrainer) -> str:
-    """Pushes the finished run as `hfmix push` does, over what was pushed in training."""
+    """Pushes the finished run as `hfmix push` does, replacing what was pushed in training."""
     args = trainer.args
     try:
         return push_to_hub(
@@ -275,28 +275,28 @@ def _push(run: Path, trainer: MixTrainer) -> str:
 
 
 def _axes(recipe: Recipe) -> Sequence[str]:
-    """Those of the recipe; else the usual ones, and what was learnt of wrong labels where there are some."""
+    """Returns the recipe's axes, or the default ones, plus memorization if labels are noisy."""
     return recipe.evaluation.axes or (*DEFAULT_AXES, *(["memorization"] if recipe.data.label_noise else []))
 
 
 def accuracy(prediction: EvalPrediction) -> dict[str, float]:
-    """The share of examples whose largest logit is the label's."""
+    """Computes the share of examples whose largest logit is the label's."""
     return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
 
 
 def average_precision(prediction: EvalPrediction) -> dict[str, float]:
-    """The mean over the classes of their average precision, of examples with several classes."""
+    """Computes the mean over classes of the average precision, for examples with several classes."""
     return {"mean_average_precision": mean_average_precision(prediction.predictions, prediction.label_ids)}
 
 
 def say(args: MixTrainingArguments, message: str) -> None:
-    """Prints on the main process, behind the progress bars."""
+    """Prints a line on standard error, on the main process only."""
     if args.process_index == 0:
         print(message, file=sys.stderr, flush=True)
 
 
 def _checkpoint(args: MixTrainingArguments, run: Path) -> str | None:
-    """The checkpoint to go on from; None where the run had not come to its first that is whole."""
+    """Returns the checkpoint to resume from; None if the run has no complete one yet."""
     given = str(args.resume_from_checkpoint)
     return last_whole_checkpoint(run) if given.lower() in ("true", "yes", "1") else given
 
@@ -306,7 +306,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _leave_group(trainer: MixTrainer) -> None:
-    """Closes the process group, and first the wrapped model that keeps it open: a process can abort over that."""
+    """Closes the process group, after the wrapped model, which keeps it open and can abort a process at exit."""
     trainer.accelerator.wait_for_everyone()
     trainer.model_wrapped = trainer.model
     trainer.accelerator.free_memory()
@@ -317,7 +317,7 @@ def _leave_group(trainer: MixTrainer) -> None:
 if __name__ == "__main__":
     status = main()
     if os.environ.get("RANK", "0") != "0":
-        # a worker has nothing left to do, and a thread of the closed group can still abort it in its exit handlers
+        # a worker has nothing left to do, but a thread of the closed group can still abort it in its exit handlers
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)

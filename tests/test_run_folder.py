@@ -42,7 +42,7 @@ def test_a_failure_half_way_leaves_nothing_that_looks_finished(run):
         (stage / "robustness.json").touch()
         raise RuntimeError
     assert not is_finished(run)
-    with pytest.raises(FileExistsError, match="stopped half way"):
+    with pytest.raises(FileExistsError, match="was interrupted"):
         check_free(run, **PLAIN)
     for way in BOTH_WAYS:
         check_free(run, **way)
@@ -50,7 +50,7 @@ def test_a_failure_half_way_leaves_nothing_that_looks_finished(run):
 
 def test_a_run_that_has_just_begun_is_not_started_twice(run):
     begin(run, overwrite=False)
-    with pytest.raises(FileExistsError, match="still going on"):
+    with pytest.raises(FileExistsError, match="still under way"):
         check_free(run, **PLAIN)
 
 

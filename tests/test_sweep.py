@@ -167,8 +167,8 @@ def test_a_run_that_fails_does_not_lose_the_others(tmp_path, capfd, monkeypatch)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--seeds", "0", "0"], "seeds are different whole numbers from 0, not 0 0"),
-        (["--seeds", "-1"], "seeds are different whole numbers from 0, not -1"),
+        (["--seeds", "0", "0"], "seeds are distinct whole numbers from 0, not 0 0"),
+        (["--seeds", "-1"], "seeds are distinct whole numbers from 0, not -1"),
         (["--seed", "1"], "a sweep takes no --seed: give --seeds"),
         (["--output-dir=x"], "a sweep takes no --output_dir: give --out"),
         (["--num_processes", "2"], "a sweep trains in this one process; start `hfmix train` for several"),

@@ -1,4 +1,4 @@
-"""The command line. Parsing is cheap: a command's own imports happen when it runs."""
+"""The command line. Parsing is cheap: a command imports what it needs when it runs."""
 
 import sys
 from argparse import ArgumentParser
@@ -14,7 +14,7 @@ from hfmix.utils.malloc import keep_freed_memory
 _COMMANDS = (train, evaluate, compare, sweep, transfer, corrupt, figure, push, pull, verify, models)
 
 DESCRIPTION = """\
-mixup, RegMixup and their family for timm and Hugging Face classifiers,
+Mixup, RegMixup and their family for timm and Hugging Face classifiers,
 and the report that shows how robust the result is.
 """
 
@@ -25,12 +25,12 @@ start here:
   hfmix push runs/first --repo-id your-name/first
   hfmix verify your-name/first
 
-`hfmix COMMAND --help` says more. --debug shows the traceback of an error.
+`hfmix COMMAND --help` lists a command's options. --debug shows the traceback of an error.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit status: 0, 1 for a failure, 2 for a wrong option."""
+    """Runs a command and returns the exit status: 0, 1 for a failure, 2 for a wrong option."""
     keep_freed_memory()
     return report_errors(_run, sys.argv[1:] if argv is None else list(argv))
 

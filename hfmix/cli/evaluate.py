@@ -1,4 +1,4 @@
-"""`hfmix evaluate`: measures how robust a model is, in one process or in several."""
+"""`hfmix evaluate`: a model's robustness, measured in one process or in several."""
 
 from argparse import Namespace
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`hfmix models`: what there is on the Hub."""
+"""`hfmix models`: the robust models on the Hub."""
 
 from argparse import Namespace
 

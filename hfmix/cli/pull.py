@@ -1,4 +1,4 @@
-"""`hfmix pull`: a run from the Hub."""
+"""`hfmix pull`: download of a run from the Hub."""
 
 from argparse import Namespace
 

@@ -1,4 +1,4 @@
-"""`hfmix push`: a run on the Hub."""
+"""`hfmix push`: publication of a run on the Hub."""
 
 from argparse import Namespace
 

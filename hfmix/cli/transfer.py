@@ -1,4 +1,4 @@
-"""`hfmix transfer`: adversarial examples made on one model, tested on the others."""
+"""`hfmix transfer`: adversarial examples made on one model and tested on the others."""
 
 from argparse import Namespace
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`hfmix verify`: whether what a card claims is found again."""
+"""`hfmix verify`: a card's claims, measured again."""
 
 from argparse import Namespace
 

@@ -1,1 +1,1 @@
-"""MixTrainer, and its parts that stand on their own, a file each."""
+"""MixTrainer, and the parts of it that stand on their own, one file each."""

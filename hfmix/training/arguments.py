@@ -1,4 +1,4 @@
-"""TrainingArguments with a mixing policy."""
+"""Training options: transformers' TrainingArguments with a mixing policy."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,78 +14,79 @@ from hfmix.utils.arguments import as_mapping
 
 @dataclass
 class MixTrainingArguments(TrainingArguments):
-    """`transformers.TrainingArguments` and what to mix.
+    """`transformers.TrainingArguments` with a mixing policy and what goes with it.
 
     Raises:
         ValueError: an unknown policy, or a setting that the policy refuses.
     """
 
     mix: str = field(
-        default="regmixup", metadata={"help": f"What to mix in training: {', '.join(policy_names())}."}
+        default="regmixup", metadata={"help": f"Mixing policy for training: {', '.join(policy_names())}."}
     )
     mix_alpha: float | None = field(
         default=None,
         metadata={
-            "help": "The strength: λ ~ Beta(alpha, alpha). [regmixup 20, others 1; less for large data, "
-            "mixup used 0.1 to 0.4 on ImageNet]"
+            "help": "Strength of mixing: λ ~ Beta(alpha, alpha). Take less for large data: mixup's authors took "
+            "0.1 to 0.4 on ImageNet. [regmixup 20, others 1]"
         },
     )
     mix_eta: float | None = field(
-        default=None, metadata={"help": "RegMixup's weight of the mixed loss against the clean one. [1]"}
+        default=None, metadata={"help": "RegMixup: weight of the mixed loss relative to the clean one. [1]"}
     )
     mix_reduction: str | None = field(
         default=None,
-        metadata={"help": "RegMixup's scale: `mean`, (clean + eta mixed) / (1 + eta), or `sum`. [mean]"},
+        metadata={"help": "RegMixup: the loss's scale, `mean`, (clean + eta mixed) / (1 + eta), or `sum`. [mean]"},
     )
     mix_settings: dict | str | None = field(
         default=None,
         metadata={
-            "help": "Any other setting of the policy, as a mapping (JSON on the command line): "
+            "help": "Other settings of the policy, as a mapping (JSON on the command line), such as "
             '\'{"p": 0.5, "pairing": "derangement"}\'.'
         },
     )
     lr_drop_epochs: list[float] | None = field(
         default=None,
         metadata={
-            "help": "Multiply the learning rate by --lr_drop_factor at these epochs, such as 100 150; goes with "
-            "--lr_scheduler_type constant or constant_with_warmup. A run of --max_steps drops at the same shares."
+            "help": "Epochs at which the learning rate is multiplied by --lr_drop_factor, such as 100 150; needs "
+            "--lr_scheduler_type constant or constant_with_warmup. With --max_steps, the drops fall at the same "
+            "shares of the run."
         },
     )
-    lr_drop_factor: float = field(default=0.1, metadata={"help": "What --lr_drop_epochs multiplies with."})
+    lr_drop_factor: float = field(default=0.1, metadata={"help": "Factor of each of --lr_drop_epochs."})
     loss_kind: Literal["auto", "cross_entropy", "binary_cross_entropy"] = field(
         default="auto",
         metadata={
-            "help": "The loss. `auto`: binary_cross_entropy where the model's config says "
-            "multi_label_classification, cross_entropy elsewhere."
+            "help": "Loss function. `auto`: binary_cross_entropy if the model's config says "
+            "multi_label_classification, else cross_entropy."
         },
     )
     class_weights: list[float] | None = field(
-        default=None, metadata={"help": "The weight of each class in the loss, in the order of their indices."}
+        default=None, metadata={"help": "Weight of each class in the loss, in the order of the class indices."}
     )
     ema_decay: float | None = field(
         default=None,
         metadata={
-            "help": "Keep an exponential moving average of the weights with this decay, such as 0.999; it is "
-            "evaluated and saved as the trained model."
+            "help": "Decay of an exponential moving average of the weights, such as 0.999; the average is "
+            "evaluated and saved as the trained model. [no average]"
         },
     )
     logging_nan_inf_filter: bool = field(
         default=False,
         metadata={
-            "help": "Leave losses that are not finite out of what is logged. MixTrainer stops at the first, and "
-            "looking for one makes a GPU wait at every step."
+            "help": "Leave losses that are not finite out of the log. MixTrainer stops at the first anyway, and "
+            "this check makes a GPU wait at every step."
         },
     )
     channels_last: bool = field(
         default=False,
         metadata={
-            "help": "Keep images and the weights of convolutions with their channels innermost in memory, which "
-            "convolutions are faster in, on GPUs in 16 bits and on most CPUs."
+            "help": "Store images and convolution weights in the channels-last memory format, in which "
+            "convolutions are faster on GPUs in 16 bits and on most CPUs."
         },
     )
     remove_unused_columns: bool = field(
         default=False,
-        metadata={"help": "Drop columns that the model's forward does not name before they are collated."},
+        metadata={"help": "Drop columns that the model's forward method does not name before they are collated."},
     )
 
     _argument_group_name = "training (transformers.TrainingArguments, then what hfmix adds)"
@@ -97,24 +98,24 @@ class MixTrainingArguments(TrainingArguments):
         if self.class_weights is not None and not all(0 <= float(w) < float("inf") for w in self.class_weights):
             raise ValueError(f"class_weights are finite and not negative, not {self.class_weights}")
         for name in ("mix_alpha", "mix_eta"):
-            if isinstance(getattr(self, name), int):  # a search would round its trials to the default's type
+            if isinstance(getattr(self, name), int):  # a search would cast its trials to the type given here
                 setattr(self, name, float(getattr(self, name)))
-        # before the parent, which reaches for devices: a wrong policy should fail first
+        # before the parent's checks, which look for devices: a wrong policy should fail first
         self.policy()
         check_options(self)
         if self.bf16 and not torch.accelerator.is_available():
-            self.use_cpu = True  # transformers wants it said, though there is nothing else to use
+            self.use_cpu = True  # which transformers requires, though there is no other device
         super().__post_init__()
         check_device(self)
         check_drops(self)
 
     @property
     def n_gpu(self) -> int:
-        """GPUs of this process, one at most: several take several processes, not DataParallel."""
+        """Returns the number of GPUs of this process, at most one: several need several processes."""
         return min(super().n_gpu, 1)
 
     def policy(self) -> Policy:
-        """The mixing policy that these arguments describe."""
+        """Returns the mixing policy that these arguments describe."""
         settings = {"alpha": self.mix_alpha, "eta": self.mix_eta, "reduction": self.mix_reduction}
         given = {key: value for key, value in settings.items() if value is not None}
         others = self.mix_settings or {}

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: every tensor of it, from the last one that is whole, and only in the same run."""
+"""Resuming from a checkpoint: from the last complete one, with every tensor, and only in the same run."""
 
 import copy
 import json
@@ -23,19 +23,19 @@ from hfmix.utils.errors import one_line
 
 logger = logging.getLogger(__name__)
 
-# what a checkpoint's data order and draws follow from, as MixTrainer writes it
+# the file in which MixTrainer keeps what a run's data order and draws depend on
 RUN_FACTS = "hfmix.json"
 
 
 def restore_weights(model: PreTrainedModel, checkpoint: str | Path) -> None:
     """Copies every tensor of a checkpoint into `model`, in place: dtypes and devices stay as they are.
 
-    Read as ``from_pretrained`` reads it, which knows the older names that ``save_pretrained`` writes; a model that
-    was changed after it was built, by another head say, is no exception. Safetensors only.
+    The checkpoint is read by ``from_pretrained``, which knows the older names that ``save_pretrained`` writes,
+    even for a model that was changed after it was built, such as by a new head. Safetensors only.
 
     Raises:
-        ValueError: the checkpoint cannot be read, or lacks tensors, has others, or ones of another shape; the
-            message names the first of them. The model is as before.
+        ValueError: the checkpoint cannot be read, lacks tensors, has other ones, or some of another shape; the
+            message names the first of them. The model is left as it was.
     """
     try:
         state = _read(model, Path(checkpoint))
@@ -45,9 +45,9 @@ def restore_weights(model: PreTrainedModel, checkpoint: str | Path) -> None:
 
 
 def last_whole_checkpoint(run_folder: str | Path) -> str | None:
-    """The newest checkpoint in a run's folder that is whole; each newer one is named in a warning of one line.
+    """Returns the newest complete checkpoint in a run's folder, or None if there is none, as early in a run.
 
-    None where there is none, as in a run that had not come to its first.
+    Each newer one that is damaged is named in a warning of one line.
     """
     folders = [path for path in Path(run_folder).glob("checkpoint-*") if path.is_dir()]
     steps = {int(number[1]): path for path in folders if (number := re.fullmatch(r"checkpoint-(\d+)", path.name))}
@@ -55,32 +55,32 @@ def last_whole_checkpoint(run_folder: str | Path) -> str | None:
         damage = what_is_broken(steps[step])
         if damage is None:
             return str(steps[step])
-        if os.environ.get("RANK", "0") == "0":  # the first process says it for all
-            logger.warning("%s is not whole (%s): going on from the one before it", steps[step], damage)
+        if os.environ.get("RANK", "0") == "0":  # once, not in each process
+            logger.warning("%s is not complete (%s): resuming from the one before it", steps[step], damage)
     return None
 
 
 def checkpoint_to_resume(run_folder: str | Path, given: str | Path | bool) -> str:
-    """The checkpoint that ``Trainer.train(resume_from_checkpoint=given)`` means; for True the last whole one.
+    """Returns the checkpoint for ``Trainer.train(resume_from_checkpoint=given)``; for True the last complete one.
 
     Raises:
-        ValueError: `given` is not whole, or no checkpoint in the folder is.
+        ValueError: `given` is not complete, or no checkpoint in the folder is.
     """
     if given is True:
-        found = last_whole_checkpoint(run_folder)
-        if found is None:
-            raise ValueError(f"no whole checkpoint in {run_folder} to resume from")
-        return found
+        last = last_whole_checkpoint(run_folder)
+        if last is None:
+            raise ValueError(f"no complete checkpoint in {run_folder} to resume from")
+        return last
     damage = what_is_broken(given) if Path(given).is_dir() else "no such folder"
     if damage is not None:
-        raise ValueError(f"cannot resume from {given}: {damage}; True takes the last that is whole")
+        raise ValueError(f"cannot resume from {given}: {damage}; True takes the last complete one")
     return str(given)
 
 
 def what_is_broken(checkpoint: str | Path) -> str | None:
-    """Why a training cannot go on from this checkpoint, in a few words; None if it is whole.
+    """Returns why training cannot resume from a checkpoint, in a few words; None if it is complete.
 
-    Looks at the beginning and the length of each file, so that it is quick for large ones.
+    Only the beginning and the length of each file are checked, which is quick for large ones.
     """
     checkpoint = Path(checkpoint)
     state = checkpoint / TRAINER_STATE_NAME  # written last
@@ -91,7 +91,7 @@ def what_is_broken(checkpoint: str | Path) -> str | None:
         try:
             content = json.loads(file.read_text())
         except ValueError:
-            return f"{file.name} is no JSON"
+            return f"{file.name} is not JSON"
         if file is not state:
             weights.update(checkpoint / shard for shard in content.get("weight_map", {}).values())
     for file in sorted(weights):
@@ -108,7 +108,7 @@ def what_is_broken(checkpoint: str | Path) -> str | None:
 
 
 def run_facts(trainer: Trainer) -> dict[str, Any]:
-    """What the order of the data and the draws of a `MixTrainer`'s run follow from."""
+    """Returns the settings that the data order and the draws of a `MixTrainer`'s run depend on."""
     args, data = trainer.args, trainer.train_dataset
     facts = {
         "policy": trainer.policy.to_dict(),
@@ -118,9 +118,9 @@ def run_facts(trainer: Trainer) -> dict[str, Any]:
         "world_size": args.world_size,
         "per_device_train_batch_size": trainer._train_batch_size,
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
-        "data_in_memory": getattr(data, "in_memory", False),  # which draws other shifts
+        "data_in_memory": getattr(data, "in_memory", False),  # it draws other shifts
     }
-    if not has_length(trainer.train_dataset):  # workers share a stream, and its order follows from them
+    if not has_length(trainer.train_dataset):  # workers share a stream, whose order depends on them
         facts["dataloader_num_workers"] = args.dataloader_num_workers
     if args.auto_find_batch_size:
         del facts["per_device_train_batch_size"]  # the stock Trainer takes it from the checkpoint
@@ -128,18 +128,18 @@ def run_facts(trainer: Trainer) -> dict[str, Any]:
 
 
 def write_run_facts(checkpoint: str | Path, facts: Mapping[str, Any]) -> None:
-    """Leaves in a checkpoint what `check_run_facts` compares."""
+    """Writes the facts that `check_run_facts` compares into a checkpoint."""
     Path(checkpoint).mkdir(parents=True, exist_ok=True)
     Path(checkpoint, RUN_FACTS).write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def check_run_facts(checkpoint: str | Path, facts: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint of a training that this one would not go on with, but depart from.
+    """Refuses a checkpoint from which this training would not continue as the one that wrote it.
 
-    A checkpoint without facts, which the stock Trainer wrote, is accepted.
+    A checkpoint without facts, written by the stock Trainer, is accepted.
 
     Raises:
-        ValueError: it was written under other `facts`; the message names them.
+        ValueError: the checkpoint was written under other `facts`; the message names them.
     """
     file = Path(checkpoint, RUN_FACTS)
     if not file.is_file():
@@ -147,26 +147,26 @@ def check_run_facts(checkpoint: str | Path, facts: Mapping[str, Any]) -> None:
     try:
         written = json.loads(file.read_text())
     except ValueError as error:
-        raise ValueError(f"{file} is no JSON ({error}): delete it to resume without the check") from error
+        raise ValueError(f"{file} is not JSON ({error}): delete it to resume without the check") from error
     now = json.loads(json.dumps(facts))  # tuples become lists
     others = [name for name in now if written.get(name, now[name]) != now[name]]
     if others:
         was = "; ".join(f"{name} {written[name]}, now {now[name]}" for name in others)
         raise ValueError(
-            f"{checkpoint} was written with {was}: data and draws would not go on as they were; "
-            f"resume with the same, or delete its {RUN_FACTS} to resume nonetheless"
+            f"{checkpoint} was written with {was}: data order and draws would not continue as they were; "
+            f"resume with the same settings, or delete its {RUN_FACTS} to resume anyway"
         )
 
 
 def _read(model: PreTrainedModel, checkpoint: Path) -> dict[str, Tensor]:
-    """The checkpoint's tensors under the model's names and in its shapes, on the CPU.
+    """Reads the checkpoint's tensors under the model's names and in its shapes, onto the CPU.
 
     Raises:
-        ValueError: they do not fit; the message is in one line.
+        ValueError: they do not fit the model; the message is one line.
     """
     try:
         with _quiet():
-            loaded, found = _like(model).from_pretrained(
+            loaded, loading_info = _like(model).from_pretrained(
                 checkpoint,
                 config=copy.deepcopy(model.config),
                 output_loading_info=True,
@@ -176,17 +176,17 @@ def _read(model: PreTrainedModel, checkpoint: Path) -> dict[str, Tensor]:
             )
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ValueError(one_line(error)) from error
-    if found["missing_keys"]:
-        raise ValueError(f"it lacks {_first(found['missing_keys'])}")
-    if found["mismatched_keys"]:
-        raise ValueError(f"it has another shape of {_first(name for name, *_ in found['mismatched_keys'])}")
-    if found["unexpected_keys"]:
-        raise ValueError(f"the model lacks its {_first(found['unexpected_keys'])}")
+    if loading_info["missing_keys"]:
+        raise ValueError(f"it lacks {_first(loading_info['missing_keys'])}")
+    if loading_info["mismatched_keys"]:
+        raise ValueError(f"it has another shape of {_first(name for name, *_ in loading_info['mismatched_keys'])}")
+    if loading_info["unexpected_keys"]:
+        raise ValueError(f"the model lacks its {_first(loading_info['unexpected_keys'])}")
     return loaded.state_dict()
 
 
 def _like(model: PreTrainedModel) -> type[PreTrainedModel]:
-    """The model's class, but what it builds has the modules that the model has now, another head for instance."""
+    """Returns a subclass of the model's class that builds the modules that the model has now, a new head too."""
 
     def empty_copy(cls: type, config: Any) -> PreTrainedModel:
         tensors = (*model.parameters(), *model.buffers())
@@ -198,14 +198,14 @@ def _like(model: PreTrainedModel) -> type[PreTrainedModel]:
 
 
 def _empty(tensor: Tensor) -> Tensor:
-    """A tensor of the same kind without storage."""
+    """Returns a tensor, or parameter, of the same shape and dtype without storage."""
     empty = torch.empty_like(tensor, device="meta")
     return torch.nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else empty
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' report of a load, whose findings become one line, and without a bar for each load."""
+    """Silences transformers' report of a load, which becomes one line here, and its progress bars."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""The last batch of evaluation, which several processes share and which is filled up with examples seen before."""
+"""The last batch of evaluation in several processes, which is filled up with repeated examples."""
 
 from dataclasses import replace
 
@@ -9,13 +9,13 @@ from hfmix.mixing import MixPlan
 
 
 def is_shared(accelerator: Accelerator) -> bool:
-    """Whether the batch that was read last is one whose losses have to be summed over the processes."""
+    """Returns whether the losses of the batch that was read last have to be summed over the processes."""
     state = accelerator.gradient_state
     return accelerator.num_processes > 1 and state.end_of_dataloader and state.remainder > 0
 
 
 def without_repeats(plan: MixPlan, accelerator: Accelerator) -> MixPlan:
-    """The plan of this process's part, with weight 0 for repeats: the sum is the mean over new examples.
+    """Returns this process's plan with weight 0 for repeats: the summed loss is the mean over new examples.
 
     The Trainer leaves the repeated predictions out, and counts the first processes' losses once for each example
     that is new.

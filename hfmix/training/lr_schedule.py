@@ -11,12 +11,12 @@ _FLAT = (SchedulerType.CONSTANT, SchedulerType.CONSTANT_WITH_WARMUP)
 
 
 def check_drops(args: Any) -> None:
-    """Raises a ValueError where `lr_drop_epochs` and what goes with it, in `MixTrainingArguments`, cannot be."""
+    """Raises a ValueError if the arguments' `lr_drop_epochs` are invalid or do not fit the scheduler."""
     epochs = args.lr_drop_epochs
     if not epochs:
         return
     if sorted({float(epoch) for epoch in epochs}) != [float(epoch) for epoch in epochs] or epochs[0] <= 0:
-        raise ValueError(f"lr_drop_epochs are above 0 and each later than the one before, not {epochs}")
+        raise ValueError(f"lr_drop_epochs are above 0 and strictly increasing, not {epochs}")
     if not 0 < args.lr_drop_factor < 1:
         raise ValueError(f"lr_drop_factor lies between 0 and 1, not {args.lr_drop_factor}")
     if args.lr_scheduler_type not in _FLAT:
@@ -25,9 +25,9 @@ def check_drops(args: Any) -> None:
 
 
 def dropping(args: Any, optimizer: Optimizer, num_training_steps: int) -> LambdaLR:
-    """The learning rate times `lr_drop_factor` for each of `lr_drop_epochs` that has begun, after a warm-up.
+    """Returns a scheduler that applies `lr_drop_factor` at each of `lr_drop_epochs`, after any warm-up.
 
-    A drop at epoch e of E falls on step e/E of all steps, which is where epoch e begins, and keeps its share where
+    A drop at epoch e of E falls at the share e/E of all steps, where epoch e begins, and keeps that share if
     `max_steps` makes the run shorter or longer.
     """
     drops = [round(float(epoch) / args.num_train_epochs * num_training_steps) for epoch in args.lr_drop_epochs]

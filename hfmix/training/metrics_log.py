@@ -1,4 +1,4 @@
-"""What a training step says beside its loss: its parts, accuracy under mixing, λ, and what is not finite."""
+"""The training log beside the loss: its parts, accuracy under mixing, λ, and the first loss that is not finite."""
 
 import time
 
@@ -22,11 +22,11 @@ class TrainingLog:
         """Adds one micro-batch.
 
         Args:
-            plan: what was mixed.
-            targets: of the R rows.
-            logits: (R, C).
-            row_losses: (R,), without row weights.
-            step: number of the optimiser's step, for the first row whose loss is not finite.
+            plan: the batch's mixing plan.
+            targets: the targets of the R rows.
+            logits: the model's logits, (R, C).
+            row_losses: the losses of the rows, (R,), without row weights.
+            step: the optimizer's step, to be reported with the first row whose loss is not finite.
         """
         rows, labels = row_losses.detach().float(), targets.labels
         is_mixed = (targets.label_weight.amax(1) < 1.0).float()
@@ -35,7 +35,7 @@ class TrainingLog:
             hits = labels.gather(2, predicted.unsqueeze(1).expand(-1, labels.shape[1], -1)).squeeze(2).float()
         else:
             hits = (labels == predicted).float()
-        # the plan is on the host: these sums cost the device nothing
+        # the plan is on the host, so that these sums cost the device nothing
         interpolated = plan.weight[:, 0][plan.weight.amax(1) < 1.0]
         on_host = torch.tensor([float(interpolated.sum()), len(interpolated), plan.num_inputs])
         on_device = torch.stack(
@@ -50,30 +50,30 @@ class TrainingLog:
         sums = torch.cat([on_device, on_host.to(rows.device, non_blocking=True)])
         self._sums = sums if self._sums is None else self._sums + sums
         bad = ~torch.isfinite(rows)
-        found = torch.stack([torch.where(bad.any(), step, -1), bad.int().argmax()])
-        first = found if self._first_bad is None else torch.where(self._first_bad[0] < 0, found, self._first_bad)
-        self._first_bad = first
+        first = torch.stack([torch.where(bad.any(), step, -1), bad.int().argmax()])
+        before = self._first_bad
+        self._first_bad = first if before is None else torch.where(before[0] < 0, first, before)
 
     @property
     def on_device(self) -> Tensor | None:
-        """(8,) float32, the sums of this process, to be added up over processes; None where nothing was added."""
+        """Returns this process's sums, (8,) float32, to be added up over processes; None if nothing was added."""
         return self._sums
 
     def first_bad(self) -> tuple[int, int] | None:
-        """The step and the row of the first loss that is not finite, or None. Waits for the device."""
+        """Returns the step and the row of the first loss that is not finite, or None. Waits for the device."""
         if self._first_bad is None or int(self._first_bad[0]) < 0:
             return None
         return int(self._first_bad[0]), int(self._first_bad[1])
 
     def entries(self, sums: Tensor) -> dict[str, float]:
-        """The log line's entries from the sums of all processes, and a new start.
+        """Returns the log line's entries from the sums of all processes, and resets the sums.
 
-        - ``loss_clean``, ``loss_mixed``: mean row loss of the rows with one label and of those with several, where
-          there are both kinds or mixed ones;
-        - ``train_accuracy``: the mean over rows of the label weight that the predicted class has, as in the mixup
-          paper's code: the usual accuracy on clean rows, λ·[ŷ = y_i] + (1 − λ)·[ŷ = y_j] on mixed ones;
-        - ``lambda``: mean share of the row itself over the rows whose input is mixed;
-        - ``examples_per_second``: input examples of all processes.
+        - ``loss_clean``, ``loss_mixed``: mean loss of the rows with one label, and of those with several; the
+          first only if there are both kinds, the second only if there are mixed rows;
+        - ``train_accuracy``: mean over rows of the predicted class's label weight, as in the mixup paper's code:
+          the usual accuracy on clean rows, λ·[ŷ = y_i] + (1 − λ)·[ŷ = y_j] on mixed ones;
+        - ``lambda``: mean weight of a row's own input over the rows whose input is mixed;
+        - ``examples_per_second``: input examples of all processes per second.
         """
         total = sums.tolist()
         elapsed, self._since = time.perf_counter() - self._since, time.perf_counter()

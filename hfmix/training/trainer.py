@@ -1,6 +1,5 @@
 """A transformers.Trainer that mixes its training batches on the device."""
 
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
-from transformers.utils.hub import PushInProgress
 
-from hfmix.hub.upload.publish import create_repository
 from hfmix.losses import mixed_binary_cross_entropy, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.inputs import mixed_inputs
@@ -31,7 +28,7 @@ from hfmix.training.checkpoints import (
 )
 from hfmix.training.checks import check_trainer, hide_label_smoothing, recompile_on_hook_change
 from hfmix.training.eval_padding import is_shared, without_repeats
-from hfmix.training.hub_pushes import Pushes, warn_of_failure
+from hfmix.training.hub_pushes import PushingTrainer
 from hfmix.training.lr_schedule import dropping
 from hfmix.training.metrics_log import TrainingLog
 from hfmix.utils.model_calls import logits_of
@@ -39,35 +36,36 @@ from hfmix.utils.model_calls import logits_of
 _LOSSES = {"cross_entropy": mixed_cross_entropy, "binary_cross_entropy": mixed_binary_cross_entropy}
 
 
-class MixTrainer(Trainer):
-    """`transformers.Trainer` with a mixing policy; in every other way it is used as the stock Trainer is.
+class MixTrainer(PushingTrainer):
+    """A `transformers.Trainer` with a mixing policy, used in every other way as the stock Trainer is.
 
     Batches keep their labels, (N,) class indices or (N, C) soft or multi-hot, until they are on the device. There,
     in training only, a plan drawn from the key (seed, global step, micro-step, process) is applied to the model's
-    inputs, masks and lengths being joined, and the loss is ``sum of row losses / number of input examples`` over
-    the whole accumulated batch of all processes. Resuming gives the same plans again; two processes draw different
-    ones. Evaluation sees the labels as they are, without mixing.
+    inputs; masks and lengths are joined. The loss is ``sum of row losses / number of input examples`` over the
+    whole accumulated batch of all processes. A resumed run draws the same plans again; two processes draw
+    different ones. Evaluation does not mix and takes the labels as they are.
 
     Args:
-        policy: what to mix; None takes it from `args`, a `MixTrainingArguments`, or is ERM for other arguments.
-        *args, **kwargs: the stock Trainer's.
+        policy: the mixing policy; None takes it from `args`, a `MixTrainingArguments`, or is ERM for other
+            arguments.
+        *args, **kwargs: as for the stock Trainer.
 
     Raises:
         ValueError: a `compute_loss_func` is given, the policy mixes at a layer that the model lacks, or an option
-            does not go with a mixed loss (`hfmix.training.checks.check_trainer`).
+            does not fit a mixed loss (`hfmix.training.checks.check_trainer`).
     """
 
-    # the loss is normalised over the accumulated batch, so that the Trainer must not divide it once more
+    # the loss is normalised over the accumulated batch already: the Trainer must not divide it again
     loss_is_scaled_for_ga = True
 
     def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
         if kwargs.pop("compute_loss_func", None) is not None:
             raise ValueError("MixTrainer computes the loss of mixed rows itself: leave compute_loss_func out")
         with hide_label_smoothing(args[1] if len(args) > 1 else kwargs.get("args")):
-            # given to the stock Trainer, which then counts the examples of an accumulated batch for it
+            # with such a function the stock Trainer counts the examples of an accumulated batch
             super().__init__(*args, **kwargs, compute_loss_func=self._loss)
         self.model_accepts_loss_kwargs = False
-        # of a model that is none of transformers' there are none, and it would be given the labels in evaluation
+        # empty for a model that is not transformers' own, which would be given the labels in evaluation
         self.label_names = self.label_names or ["labels"]
         self.add_callback(SetEpoch())
         check_trainer(self.args, self.model, self.eval_dataset)
@@ -83,7 +81,7 @@ class MixTrainer(Trainer):
         self._log = TrainingLog()
 
     def _take_arguments(self) -> None:
-        """Sets what follows from the arguments, which each trial of a search changes."""
+        """Sets what follows from the arguments: again for each trial of a search, which changes them."""
         self.policy = self._given_policy if self._given_policy is not None else _policy_of(self.args)
         parts = [part for part in self.policy.parts() if isinstance(part, ManifoldMixup)]
         hidden = {name for part in parts for name in part.layers} - {"input"}
@@ -100,11 +98,11 @@ class MixTrainer(Trainer):
         self._weights: Tensor | None = None
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
-        """Trains, from a checkpoint on if one is given; True takes the last whole one. See `transformers.Trainer`.
+        """Trains, from a checkpoint if one is given; True takes the last complete one. See `transformers.Trainer`.
 
         Raises:
-            ValueError: the checkpoint is not whole, or was written under another policy, seed, number of processes
-                or batch size, so that the training would not go on as it was.
+            ValueError: the checkpoint is not complete, or was written under another policy, seed, number of
+                processes or batch size, so that training would not continue as it was.
         """
         if resume_from_checkpoint:
             resume_from_checkpoint = checkpoint_to_resume(self.args.output_dir, resume_from_checkpoint)
@@ -118,7 +116,7 @@ class MixTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, Any]:
-        """The loss of a batch, mixed if the model is in training mode. See `transformers.Trainer.compute_loss`."""
+        """Computes the loss of a batch, mixed in training mode. See `transformers.Trainer.compute_loss`."""
         name = self._label_name
         labels = inputs.get(name)
         if not isinstance(labels, Tensor) or labels.ndim not in (1, 2) or not len(labels):
@@ -142,7 +140,7 @@ class MixTrainer(Trainer):
         self._plan = plan
         mixing = mixing_at(model, plan)
         if model.training and self._until_backward is not None:
-            # activation checkpointing runs the layer once more in the backward pass
+            # activation checkpointing runs the layer again in the backward pass
             self._until_backward.enter_context(mixing)
             mixing = nullcontext()
         with mixing:
@@ -150,17 +148,17 @@ class MixTrainer(Trainer):
         if not model.training and is_shared(self.accelerator):
             loss = self.accelerator.reduce(loss)
         if not isinstance(outputs, dict):
-            outputs = {"logits": logits_of(outputs)}  # of a tuple the stock Trainer takes the first for the loss
+            outputs = {"logits": logits_of(outputs)}  # the stock Trainer would take a tuple's first for the loss
         return (loss, outputs) if return_outputs else loss
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Forward and backward of one micro-batch. See `transformers.Trainer.training_step`.
+        """Runs the forward and backward pass of one micro-batch. See `transformers.Trainer.training_step`.
 
         Raises:
-            TypeError: a subclass has a `compute_loss` that leaves MixTrainer's out.
-            FloatingPointError: on the CPU, the loss is not finite; on other devices the next log line raises it.
+            TypeError: a subclass's `compute_loss` does not call MixTrainer's.
+            FloatingPointError: the loss is not finite, on the CPU; on other devices the next log line raises it.
         """
         self._plan = None
         with ExitStack() as self._until_backward:
@@ -168,7 +166,7 @@ class MixTrainer(Trainer):
             loss = super().training_step(model, inputs, num_items_in_batch)
         if self._plan is None:
             raise TypeError(
-                f"{type(self).__name__}.compute_loss leaves MixTrainer's out, so that nothing is mixed: "
+                f"{type(self).__name__}.compute_loss does not call MixTrainer's, so that nothing is mixed: "
                 f"call super().compute_loss in it, or use transformers.Trainer"
             )
         if loss.device.type == "cpu":
@@ -176,7 +174,7 @@ class MixTrainer(Trainer):
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Logs, beside a training loss what `TrainingLog.entries` describes. See `transformers.Trainer.log`."""
+        """Logs, with a training loss also the entries of `TrainingLog.entries`. See `transformers.Trainer.log`."""
         if "loss" in logs and self._log.on_device is not None:
             self._stop_where_not_finite()
             sums = self.accelerator.gather(self._log.on_device.unsqueeze(0)).sum(0)
@@ -194,7 +192,7 @@ class MixTrainer(Trainer):
             )
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | int | None:
-        # the stock Trainer counts the entries of the labels, of which soft ones have C an example
+        # the stock Trainer counts the labels' entries, which are C for an example with soft labels
         name = self._label_name
         examples = [
             {"labels": torch.zeros(len(batch[name]), device=batch[name].device)}
@@ -218,15 +216,15 @@ class MixTrainer(Trainer):
         )
 
     def _check_first_batch(self, labels: Tensor) -> None:
-        """What is looked at once, in the first batch."""
+        """Checks, in the first batch only, that its labels fit the model and the loss."""
         config = getattr(self.model, "config", None)
         num_classes = getattr(config, "num_labels", None)
         if labels.device.type != "cpu" and num_classes:
-            # it waits for the device; on the CPU the loss checks every batch
+            # once only, as it waits for the device; on the CPU the loss checks every batch
             targets = ERM().sample(len(labels)).targets(labels.cpu())
             _LOSSES[self._loss_kind](torch.zeros(len(labels), num_classes), targets)
         if labels.ndim == 2 and self._loss_kind == "binary_cross_entropy" and config is not None:
-            # saved with the model, it makes a pipeline's scores the sigmoids that were trained
+            # saved with the model, it has a pipeline return the sigmoids that were trained
             config.problem_type = config.problem_type or "multi_label_classification"
         self._is_first_batch = False
 
@@ -255,7 +253,7 @@ class MixTrainer(Trainer):
     def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | None = None) -> Tensor | None:
         if grad_norm is not None or self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return super()._get_grad_norm(model, grad_norm)
-        # the stock Trainer clips to infinity for it, which writes every gradient once more
+        # the stock Trainer gets it by clipping to infinity, which writes every gradient again
         self.accelerator.unscale_gradients(self.optimizer)
         return get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
 
@@ -263,14 +261,14 @@ class MixTrainer(Trainer):
     def get_optimizer_cls_and_kwargs(
         args: TrainingArguments, model: PreTrainedModel | None = None
     ) -> tuple[Any, Any]:
-        """The optimizer of the arguments, SGD in its fused form too. See `transformers.Trainer`."""
+        """Returns the arguments' optimizer, fused also for SGD. See `transformers.Trainer`."""
         kind, settings = Trainer.get_optimizer_cls_and_kwargs(args, model)
         if kind is torch.optim.SGD and not args.fsdp:
             settings["fused"] = True
         return kind, settings
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
-        """The scheduler of the arguments, `lr_drop_epochs` among them. See `transformers.Trainer`."""
+        """Returns the arguments' scheduler, that of `lr_drop_epochs` if set. See `transformers.Trainer`."""
         if self.lr_scheduler is None and getattr(self.args, "lr_drop_epochs", None):
             self.lr_scheduler = dropping(self.args, optimizer or self.optimizer, num_training_steps)
             self._created_lr_scheduler = True
@@ -294,7 +292,7 @@ class MixTrainer(Trainer):
         return self._weights
 
     def call_model_init(self, trial: Any = None) -> nn.Module:
-        """The model of `model_init`, after a trial's seed where a search sets one. See `transformers.Trainer`."""
+        """Returns the model of `model_init`, built under a search trial's seed. See `transformers.Trainer`."""
         if trial is not None:
             self._hp_search_setup(trial)
             set_seed(self.args.seed)
@@ -302,7 +300,7 @@ class MixTrainer(Trainer):
 
     def _hp_search_setup(self, trial: Any) -> None:
         if trial is not None:
-            vars(self.args).update(self._own_arguments)  # not those of the trial before
+            vars(self.args).update(self._own_arguments)  # undo the trial before
         before = _policy_of(self.args)
         super()._hp_search_setup(trial)
         if self._given_policy is not None and _policy_of(self.args) != before:
@@ -311,90 +309,36 @@ class MixTrainer(Trainer):
             self._take_arguments()
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        # anew where auto_find_batch_size begins again with a smaller batch
+        # anew, in case auto_find_batch_size starts again with a smaller batch
         self._micro_step, self._log = (-1, 0), TrainingLog()
         is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         if self.args.world_size > 1 and self.model_wrapped is self.model and not is_sharded:
-            # an evaluation has marked the net as prepared: it would not become DistributedDataParallel any more
+            # an evaluation has marked the net as prepared: it would no longer become DistributedDataParallel
             self.model._is_accelerate_prepared = False
         if getattr(self.args, "channels_last", False):
             self.model.to(memory_format=torch.channels_last)
         return super()._inner_training_loop(*args, **kwargs)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """Evaluates or predicts, with the average of the weights where `ema_decay` is set."""
+        """Evaluates or predicts, with the averaged weights if `ema_decay` is set."""
         with self.averaged_weights():
             return super().evaluation_loop(*args, **kwargs)
 
     def averaged_weights(self) -> AbstractContextManager[None]:
-        """Within the block the model has what is measured and published for weights: their average, if any."""
+        """Gives the model, within the block, the weights to measure and publish: their average, if it is kept."""
         return nullcontext() if self._average is None else self._average.in_place_of(self.model)
-
-    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Makes the repository that is pushed to, on the main process. See `transformers.Trainer`."""
-        if not self.is_world_process_zero():
-            return
-        name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
-        private = bool(self.args.hub_private_repo if private is None else private)
-        self.hub_model_id = create_repository(name, private=private, token=token or self.args.hub_token)
-        self.push_in_progress, self._pushes = None, Pushes()
-
-    def push_to_hub(
-        self,
-        commit_message: str | None = "End of training",
-        blocking: bool = True,
-        token: str | None = None,
-        revision: str | None = None,
-        private: bool | None = None,
-        **kwargs: Any,
-    ) -> str | Future | None:
-        """Pushes the model with its processor and a card, in one commit, and returns the repository's URL.
-
-        Where ``output_dir`` holds a finished run of these very weights, that is what is pushed, as `hfmix push`
-        does it. `blocking` false returns a future of the URL. Of other keywords, which the stock Trainer has for
-        its card, `tags` are taken. On other processes than the main one it does nothing and returns None.
-        """
-        if self.hub_model_id is None:
-            self.init_hf_repo(token, private)
-        if not self.is_world_process_zero():
-            return None
-        self._finish_current_push()
-        job = self._start_push(commit_message or "End of training", kwargs.get("tags"), token, revision)
-        return job.result() if blocking else job
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        if not self.is_world_process_zero() or self.args.hub_strategy == "end":
-            return
-        is_busy = self.push_in_progress is not None and not self.push_in_progress.is_done()
-        if is_busy and not self.args.hub_always_push:
-            return
-        job = self._start_push(f"Training in progress, step {self.state.global_step}")
-        job.add_done_callback(warn_of_failure)
-        self.push_in_progress = PushInProgress([*(self.push_in_progress.jobs if is_busy else []), job])
-
-    def _start_push(
-        self,
-        message: str,
-        tags: str | list[str] | None = None,
-        token: str | None = None,
-        revision: str | None = None,
-    ) -> Future:
-        self.callback_handler.on_push_begin(self.args, self.state, self.control)
-        options = {"revision": revision or self.args.hub_revision, "token": token or self.args.hub_token}
-        tags = [tags] if isinstance(tags, str) else list(tags or [])
-        return self._pushes.start(self, message, tags, repo_id=self.hub_model_id, **options)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         is_checkpoint = Path(output_dir or "").name.startswith(PREFIX_CHECKPOINT_DIR)
         if self._average is not None and is_checkpoint and self.args.should_save:
             self._average.save(output_dir)
-        # a pickle of the arguments, which resuming does not read
+        # a pickle of the arguments, which resuming does not need
         if self.args.should_save:
             Path(output_dir or self.args.output_dir, TRAINING_ARGS_NAME).unlink(missing_ok=True)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        if self.args.should_save:  # first, so that no whole checkpoint is without
+        if self.args.should_save:  # first, so that every complete checkpoint has them
             folder = Path(self._get_output_dir(trial=trial), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
             write_run_facts(folder, run_facts(self))
         super()._save_checkpoint(model, trial)
@@ -418,7 +362,7 @@ class MixTrainer(Trainer):
 
     @property
     def _restores_all(self) -> bool:
-        """Whether the model is a plain one: not sharded over processes, not quantized, and without adapters."""
+        """Returns whether the model is plain: not sharded over processes, not quantized, and without adapters."""
         return (
             isinstance(self.model, PreTrainedModel)
             and not (self.is_fsdp_enabled or self.is_deepspeed_enabled)

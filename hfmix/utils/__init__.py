@@ -1,1 +1,1 @@
-"""What every room uses; imports nothing of hfmix."""
+"""Helpers for all of hfmix, of which they import nothing."""

@@ -1,4 +1,4 @@
-"""Where and with what something was computed."""
+"""The environment of a computation: versions, hardware, and the code's git commit."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ _PACKAGES = ("hfmix", "torch", "torchvision", "timm", "transformers", "accelerat
 
 
 def environment(seed: int, num_processes: int = 1) -> dict[str, Any]:
-    """Versions, hardware, the working folder's git commit, and the seed."""
+    """Returns the versions, the hardware, the working folder's git commit, and the seed."""
     return {
         "seed": seed,
         "versions": versions(),
@@ -22,12 +22,12 @@ def environment(seed: int, num_processes: int = 1) -> dict[str, Any]:
 
 @cache
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that figures depend on."""
+    """Returns the versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
 
 
 def hardware(num_processes: int = 1) -> dict[str, Any]:
-    """The device that training and evaluation ran on."""
+    """Returns the hardware that training and evaluation ran on."""
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -40,7 +40,7 @@ def hardware(num_processes: int = 1) -> dict[str, Any]:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """The commit of the folder that the program was started in and whether it had changes; None outside git."""
+    """Returns the working folder's git commit and whether it has changes; None outside git."""
     try:
         commit = _git("rev-parse", "HEAD")
         return {"commit": commit, "changed": bool(_git("status", "--porcelain", "--untracked-files=no"))}

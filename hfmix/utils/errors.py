@@ -1,4 +1,4 @@
-"""Errors as a user meets them: one line on standard error, and an exit status."""
+"""Errors for the user: one line on standard error, and an exit status."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class UsageError(ValueError):
-    """A wrong option, or a recipe with a wrong key or value: exit status 2."""
+    """Error for a wrong option, or a wrong key or value in a recipe: exit status 2."""
 
 
 def one_line(error: BaseException) -> str:
@@ -16,10 +16,10 @@ def one_line(error: BaseException) -> str:
 
 
 def report_errors(command: Callable[[list[str]], None], argv: list[str]) -> int:
-    """Runs `command` on `argv` and turns what goes wrong into one line; the traceback comes with a bare `--debug`.
+    """Runs `command` on `argv` and prints an error in one line, or with a traceback after a bare `--debug`.
 
     Returns:
-        0; 2 for a `UsageError`; 1 for any other failure; 130 when interrupted.
+        The exit status: 0; 2 for a `UsageError`; 1 for any other failure; 130 when interrupted.
     """
     argv, debug = _without_debug(argv)
     try:
@@ -37,7 +37,7 @@ def report_errors(command: Callable[[list[str]], None], argv: list[str]) -> int:
 
 
 def _without_debug(argv: list[str]) -> tuple[list[str], bool]:
-    """`argv` without a bare `--debug`; one before these values is transformers' option of that name."""
+    """Removes a bare `--debug` from `argv`; one before these values is transformers' option of that name."""
     for i, argument in enumerate(argv):
         if argument == "--debug" and argv[i + 1 : i + 2] not in (["underflow_overflow"], ["tpu_metrics_debug"]):
             os.environ["HFMIX_DEBUG"] = "1"  # for the processes that accelerate starts
@@ -48,8 +48,8 @@ def _without_debug(argv: list[str]) -> tuple[list[str], bool]:
 
 def _print(error: Exception, debug: bool) -> None:
     if os.environ.get("LOCAL_RANK", "0") != "0":
-        return  # the first process says it for all
-    if "tqdm" in sys.modules:  # else the line would go on where a progress bar stopped
+        return  # only the first process prints it
+    if "tqdm" in sys.modules:  # otherwise the line would continue that of a progress bar
         for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
             bar.close()
     if debug:

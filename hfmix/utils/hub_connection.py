@@ -1,4 +1,4 @@
-"""Is the Hub there, and what does a failed download mean for the user?"""
+"""The connection to the Hub: whether it is there, and the errors of failed downloads."""
 
 import socket
 from functools import cache
@@ -8,9 +8,9 @@ from urllib.request import getproxies
 
 @cache
 def hub_reachable() -> bool:
-    """Whether the Hub's name resolves (or a proxy stands between): asked once, answered at once.
+    """Returns whether the Hub's name resolves, or a proxy is set; checked once per process.
 
-    The client itself retries for half a minute before it says so; without a network only its cache can serve.
+    Without a network the client would retry for half a minute before it gives up, and only its cache can serve.
     """
     from huggingface_hub import constants
 
@@ -27,7 +27,10 @@ def hub_reachable() -> bool:
 
 
 def hub_error(error: Exception, what: str) -> Exception:
-    """What a failed download of `what` means, in one line: no connection, or nothing there under that name."""
+    """Returns a one-line error for a failed download of `what`: no connection, or nothing of that name.
+
+    Any other error is returned as it is.
+    """
     names = {type(cause).__name__ for cause in error_chain(error)}
     if names & {"RepositoryNotFoundError", "GatedRepoError", "RevisionNotFoundError", "DatasetNotFoundError"}:
         return ValueError(
@@ -39,7 +42,7 @@ def hub_error(error: Exception, what: str) -> Exception:
 
 
 def no_connection(what: str) -> ConnectionError:
-    """The error for `what` being on the Hub, and no way there."""
+    """Returns the error for `what` being on the Hub, which cannot be reached."""
     from huggingface_hub import constants
 
     return ConnectionError(
@@ -49,7 +52,7 @@ def no_connection(what: str) -> ConnectionError:
 
 
 def error_chain(error: BaseException | None) -> list[BaseException]:
-    """The error and what it was raised from, outermost first."""
+    """Returns the error and those it was raised from, outermost first."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:
         chain.append(error)

@@ -1,4 +1,4 @@
-"""The C library's memory on a CPU."""
+"""The C library's memory allocation, for work on a CPU."""
 
 import ctypes
 import os
@@ -11,17 +11,16 @@ _SETTINGS = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_
 
 
 def keep_freed_memory() -> bool:
-    """Makes this process keep the memory that it frees for what it allocates next, in blocks of up to 2 GiB.
+    """Makes this process reuse the memory that it frees, in blocks of up to 2 GiB.
 
-    glibc gives large blocks back to the system as soon as they are free, and has each page of the next one cleared
-    at its first touch. A net on a CPU frees and allocates its activations at every step, and can spend a fifth of
-    its time so (experiments/results/speed_training.md). What is computed stays the same. The process
-    holds its highest use of memory until it ends; so this is for commands, and nothing that a library should do at
-    its import.
+    glibc returns large blocks to the system as soon as they are freed, and the system clears each page of the next
+    block when it is first touched. A net on a CPU frees and allocates its activations at every step, and can spend
+    a fifth of its time on this (experiments/results/speed_training.md). Results stay the same. The process keeps
+    its peak memory until it ends, so this is for commands; a library should not do it when it is imported.
 
     Returns:
-        Whether it does so now: False where the C library is not glibc, or the environment already says how it is
-        to allocate, which then stands.
+        Whether the setting was made: False if the C library is not glibc, or if the environment configures
+        allocation itself, which is left alone.
     """
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _SETTINGS):
         return False

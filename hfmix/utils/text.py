@@ -1,9 +1,9 @@
-"""Text from users and data sets in Markdown and in a terminal, and tables for both."""
+"""Text for Markdown and the terminal: escaping, tables, durations."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-# what can begin emphasis, code, a link, HTML, a cell, a heading, an entity or a formula
+# characters that can begin emphasis, code, a link, HTML, a cell, a heading, an entity or a formula
 _ACTIVE = re.compile(r"([\\`*\[\]<>|#~&$]|(?<![^\W_])_|_(?![^\W_]))")
 
 

@@ -60,7 +60,7 @@ def test_a_subclass_adds_to_the_loss_or_is_told(tmp_path, policy):
     halved = Halved(model=tiny_model(), **parts)
     halved.train()
     assert losses(halved) == pytest.approx([losses(plain)[0] / 2], rel=1e-6)
-    with pytest.raises(TypeError, match=r"Own\.compute_loss leaves MixTrainer's out, so that nothing is mixed"):
+    with pytest.raises(TypeError, match=r"Own\.compute_loss does not call MixTrainer's, so that nothing is mixed"):
         Own(model=tiny_model(), **parts).train()
 
 

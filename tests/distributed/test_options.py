@@ -28,6 +28,6 @@ def test_accelerates_launcher_does_too(tmp_path):
     )
     lines = [line for line in run.stderr.splitlines() if line.startswith("hfmix: ")]
     assert run.returncode != 0 and not (tmp_path / "run").exists(), run.stderr
-    assert len(lines) == 1 and lines[0].startswith("hfmix: error: FSDP is asked for, and this is a CPU"), (
+    assert len(lines) == 1 and lines[0].startswith("hfmix: error: FSDP is asked for, but this is a CPU"), (
         run.stderr
     )

@@ -36,7 +36,7 @@ def cut(file, share=0.5):
 
 DAMAGE = {
     "no trainer_state.json": lambda folder: (folder / "trainer_state.json").unlink(),
-    "trainer_state.json is no JSON": lambda folder: cut(folder / "trainer_state.json"),
+    "trainer_state.json is not JSON": lambda folder: cut(folder / "trainer_state.json"),
     "no weights": lambda folder: (folder / "model.safetensors").unlink(),
     "model.safetensors: .*[Hh]eader": lambda folder: cut(folder / "model.safetensors", 0.01),
     "model.safetensors: .*incomplete": lambda folder: cut(folder / "model.safetensors", 0.9),
@@ -68,7 +68,7 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(copied, run):
     assert torch.equal(weights(trainer), weights(straight))
     cut(copied / "checkpoint-2" / "model.safetensors")
     assert last_whole_checkpoint(copied) is None
-    with pytest.raises(ValueError, match=f"no whole checkpoint in {copied}"):
+    with pytest.raises(ValueError, match=f"no complete checkpoint in {copied}"):
         tiny_trainer(copied, Mixup(1.0)).train(resume_from_checkpoint=True)
 
 
@@ -150,7 +150,7 @@ def test_a_checkpoint_of_another_number_of_processes_is_refused(copied, tmp_path
     with pytest.raises(ValueError, match="written with world_size 2, now 1"):
         tiny_trainer(tmp_path, Mixup(1.0)).train(resume_from_checkpoint=str(facts.parent))
     facts.write_text("{")
-    with pytest.raises(ValueError, match=r"hfmix\.json is no JSON"):
+    with pytest.raises(ValueError, match=r"hfmix\.json is not JSON"):
         tiny_trainer(tmp_path, Mixup(1.0)).train(resume_from_checkpoint=str(facts.parent))
     facts.unlink()  # as the stock Trainer leaves it
     tiny_trainer(tmp_path, Mixup(1.0)).train(resume_from_checkpoint=str(facts.parent))

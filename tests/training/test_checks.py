@@ -28,8 +28,8 @@ def refused(match, build, kind=ValueError):
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"fsdp": True}, "FSDP is asked for, and this is a CPU"),
-        ({"deepspeed": {"zero_optimization": {"stage": 2}}}, "deepspeed is asked for and not installed|a CPU"),
+        ({"fsdp": True}, "FSDP is asked for, but this is a CPU"),
+        ({"deepspeed": {"zero_optimization": {"stage": 2}}}, "deepspeed is asked for but not installed|a CPU"),
         ({"use_liger_kernel": True}, "use_liger_kernel replaces the losses of language models"),
         ({"parallelism_config": ParallelismConfig(tp_size=1)}, "parallelism_config splits a batch's inputs"),
     ],
@@ -80,7 +80,7 @@ def test_batches_that_evaluation_would_miscount(tmp_path, monkeypatch):
 
 def test_noise_goes_with_nets_that_name_their_embeddings(tmp_path):
     refused(
-        "neftune_noise_alpha adds noise to .* Wav2Vec2ForSequenceClassification names none",
+        "neftune_noise_alpha adds noise to .* Wav2Vec2ForSequenceClassification has none",
         lambda: trainer_of(SPEECH, tmp_path, 6, ERM(), neftune_noise_alpha=5.0),
     )
     losses = []

@@ -47,7 +47,7 @@ def test_optim_args_reach_nesterov(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"lr_drop_epochs": [100, 50]}, "lr_drop_epochs are above 0 and each later than the one before"),
+        ({"lr_drop_epochs": [100, 50]}, "lr_drop_epochs are above 0 and strictly increasing"),
         ({"lr_drop_epochs": [0]}, "lr_drop_epochs are above 0"),
         ({"lr_drop_epochs": [1], "lr_drop_factor": 1.0}, "lr_drop_factor lies between 0 and 1, not 1.0"),
         (

@@ -1,1 +1,1 @@
-"""Bringing runs from the Hub, every file checked."""
+"""Download of runs from the Hub, every file checked."""

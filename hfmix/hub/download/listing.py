@@ -1,4 +1,4 @@
-"""What the Hub has under hfmix's tag, with the figures that the cards claim."""
+"""The models on the Hub that carry hfmix's tag, with the figures that their cards claim."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,26 +9,26 @@ from hfmix.utils.hub_connection import hub_reachable
 from hfmix.utils.text import aligned
 
 TAG = "hfmix"
-# title; where a card's model-index has it (dataset config, metric name); whether less is better; all in [0, 1]
+# title; place in a card's model-index (dataset config, metric name); whether lower is better; all in [0, 1]
 FIGURES: dict[str, tuple[str, tuple[str, str], bool]] = {
     "accuracy": ("accuracy, %", ("clean", "accuracy"), False),
     "corruption": ("corrupted, %", ("all-corruptions", "mean accuracy"), False),
     "ece": ("ECE, %", ("clean", "ece 15"), True),
     "ood": ("OOD AUROC, %", ("against *", "msp auroc"), False),
 }
-# so many are looked at when they are to be sorted
+# most models to read when they are to be sorted
 _MOST = 2_000
 
 
 @dataclass(frozen=True)
 class ListedModel:
-    """A model of the Hub, as its own card describes it: nothing of it has been checked.
+    """A model on the Hub as its card describes it: nothing has been checked.
 
     Attributes:
         id: "namespace/name".
-        dataset: what it was measured on.
-        figures: the keys of `FIGURES`, those that the card has, in [0, 1]; "ood" is the mean over its OOD sets.
-        downloads: of the last month; None where the Hub does not say.
+        dataset: the data set it was measured on.
+        figures: the figures on the card, in [0, 1], by the keys of `FIGURES`; "ood" is the mean over its OOD sets.
+        downloads: downloads in the last month; None if the Hub does not say.
     """
 
     id: str
@@ -40,36 +40,36 @@ class ListedModel:
 def list_models(
     best: str | None = None, dataset: str | None = None, limit: int | None = None
 ) -> tuple[list[ListedModel], int]:
-    """The models under hfmix's tag, and how many more have no card with figures that can be read.
+    """Lists the models under hfmix's tag, and counts those whose card has no figures that can be read.
 
     Args:
-        best: a key of `FIGURES` to sort by, the best first, those without it last; None keeps the Hub's order.
-        dataset: those that were measured on it only: a Hub id or its last part.
-        limit: no more than these; of those that cannot be read, the ones that came before.
+        best: a key of `FIGURES` to sort by, best first, models without it last; None keeps the Hub's order.
+        dataset: a Hub id or its last part, to list only the models measured on it.
+        limit: the most models to list; without `best`, unreadable cards after the last of them are not counted.
 
     Raises:
-        ValueError: no such figure.
+        ValueError: `best` is not a key of `FIGURES`.
         ConnectionError: the Hub cannot be reached, or does not answer as it should.
     """
     if best is not None and best not in FIGURES:
         raise ValueError(f"no figure {best!r} to sort by: there are {', '.join(FIGURES)}")
-    found, unreadable = [], 0
+    models, unreadable = [], 0
     for entry in _entries():
         model = _read(entry)
         if model is None:
             unreadable += 1
         elif dataset is None or dataset.lower() in (model.dataset.lower(), model.dataset.lower().split("/")[-1]):
-            found.append(model)
-        if best is None and limit is not None and len(found) == limit:
+            models.append(model)
+        if best is None and limit is not None and len(models) == limit:
             break
     if best is not None:
         sign = 1 if FIGURES[best][2] else -1
-        found.sort(key=lambda model: sign * model.figures[best] if best in model.figures else math.inf)
-    return found[:limit], unreadable
+        models.sort(key=lambda model: sign * model.figures[best] if best in model.figures else math.inf)
+    return models[:limit], unreadable
 
 
 def models_table(models: Sequence[ListedModel]) -> str:
-    """Models and their figures as a table for a terminal."""
+    """Formats models and their figures as a table for a terminal."""
     rows = [["model", "measured on", *(title for title, _, _ in FIGURES.values()), "downloads"]]
     for model in models:
         figures = [f"{100 * model.figures[key]:.1f}" if key in model.figures else "–" for key in FIGURES]
@@ -78,27 +78,24 @@ def models_table(models: Sequence[ListedModel]) -> str:
 
 
 def _entries() -> list[Any]:
-    """The Hub's own listing. Not through `HfApi.list_models`, which one strange card is enough to stop."""
+    """Reads the Hub's listing; not with `HfApi.list_models`, which fails if a single card is malformed."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     where = constants.ENDPOINT
     if not hub_reachable():
-        raise ConnectionError(f"no connection to the Hub ({where}), which knows the models: check the network")
+        raise ConnectionError(f"no connection to the Hub ({where}), which lists the models: check the network")
     headers = build_hf_headers(library_name="hfmix")
-    url, asked = f"{where}/api/models", {"filter": TAG, "full": True, "cardData": True}
-    found: list[Any] = []
+    url, query = f"{where}/api/models", {"filter": TAG, "full": True, "cardData": True}
+    entries: list[Any] = []
     try:
-        while url and len(found) < _MOST:
-            answer = get_session().get(url, params=asked, headers=headers, timeout=30)
+        while url and len(entries) < _MOST:
+            answer = get_session().get(url, params=query, headers=headers, timeout=30)
             hf_raise_for_status(answer)
-            found += answer.json()
-            url, asked = (
-                answer.links.get("next", {}).get("url"),
-                None,
-            )  # the next page's address holds what was asked
-        return found[:_MOST]
+            entries += answer.json()
+            url, query = answer.links.get("next", {}).get("url"), None  # the next page's URL holds the query
+        return entries[:_MOST]
     except HfHubHTTPError as error:
         raise ConnectionError(
             f"the Hub ({where}) answered {error.response.status_code}: try again later"
@@ -110,7 +107,7 @@ def _entries() -> list[Any]:
 
 
 def _read(entry: Any) -> ListedModel | None:
-    """A model of the listing; None where its card has no figures that can be read."""
+    """Reads a model of the listing; None if its card has no figures that can be read."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("id"), str):
         return None
     card = entry.get("cardData")
@@ -138,7 +135,7 @@ def _read(entry: Any) -> ListedModel | None:
 
 
 def _figure(config: Any, metric: Any) -> str | None:
-    """The key of `FIGURES` that a result of a model-index stands for."""
+    """Returns the key of `FIGURES` for a result of a model-index; None if there is none."""
     if isinstance(config, str) and config.startswith("against "):
         config = "against *"
     return next((key for key, (_, place, _) in FIGURES.items() if place == (config, metric)), None)

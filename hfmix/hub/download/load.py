@@ -1,4 +1,4 @@
-"""Loading a finished run, from its folder or from the Hub."""
+"""Finished runs loaded from their folder or from the Hub."""
 
 from pathlib import Path
 from typing import Any
@@ -14,34 +14,37 @@ from hfmix.utils.errors import one_line
 
 
 def load_pretrained(name: str | Path) -> tuple[PreTrainedModel, Any, RobustnessReport | None]:
-    """A classifier with its processor and its report (None where it comes without one).
+    """Loads a classifier with its processor and its report (None if it has none).
 
-    Weights are read from safetensors only, no remote code is run, and what comes from the Hub or its cache is
-    checked against its hash, file by file; see `hfmix.hub.download.snapshot`.
+    Weights are read from safetensors only, no remote code is run, and every file from the Hub or its cache is
+    checked against its hash; see `hfmix.hub.download.snapshot`.
 
     Args:
         name: a run's folder, or a Hub id, with or without a revision: ``"org/name@v1.0"``.
 
     Raises:
-        ValueError: there is nothing under that name; it needs code of its own or holds pickles only; a file was
-            changed or cut short; the weights do not fit the config.
+        ValueError: there is no such model; it needs code of its own or holds pickles only; a file was changed or
+            cut short; the weights do not fit the config.
         ConnectionError: the Hub is needed and cannot be reached.
     """
     return load_run(run_folder(name), str(name))
 
 
 def load_run(folder: Path, name: str) -> tuple[PreTrainedModel, Any, RobustnessReport | None]:
-    """The same from a folder that `run_folder` gave, which messages call `name`.
+    """Loads a classifier, its processor and its report from a folder that `run_folder` gave.
+
+    Args:
+        name: what messages call the model.
 
     Raises:
-        ValueError: what is in it does not fit together.
+        ValueError: the folder's files do not fit together.
     """
     where = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(folder, **where)
         if isinstance(config, TimmWrapperConfig) and config.model_args:
-            config.model_args.pop("num_classes", None)  # timm 1.0 saves it there, and the wrapper gives it too
-        model, found = auto_class(config).from_pretrained(
+            config.model_args.pop("num_classes", None)  # timm 1.0 saves it there, and the wrapper passes it too
+        model, loading_info = auto_class(config).from_pretrained(
             folder,
             config=config,
             use_safetensors=True,
@@ -52,9 +55,9 @@ def load_run(folder: Path, name: str) -> tuple[PreTrainedModel, Any, RobustnessR
         processor = load_processor(model.config, folder, **where)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ValueError(f"{name} cannot be loaded: {_first_lines(error)}") from error
-    if missing := sorted(found["missing_keys"]):
+    if missing := sorted(loading_info["missing_keys"]):
         raise ValueError(f"the weights of {name} do not fit its config: they lack {', '.join(missing[:3])}")
-    model.config.name_or_path = model.name_or_path = name  # not the cache's folder
+    model.config.name_or_path = model.name_or_path = name  # instead of the cache's folder
     report = RobustnessReport.load(folder) if (folder / "robustness.json").is_file() else None
     return model, processor, report
 

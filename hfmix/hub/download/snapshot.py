@@ -1,4 +1,4 @@
-"""A model repository on this machine: only the files that a run consists of, each checked against its hash."""
+"""A local copy of a model repository: only a run's files, each checked against its hash."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from hfmix.utils.errors import one_line
 from hfmix.utils.hub_connection import hub_error, hub_reachable, no_connection
 from hfmix.utils.text import printable
 
-# what a model is loaded from, as glob patterns
+# the files that a model is loaded from, as glob patterns
 LOADED_FILES = (
     "README.md",
     "config.json",
@@ -32,10 +32,10 @@ _SHARD = re.compile(r"model-[\w.-]+\.safetensors")
 
 
 def run_folder(name: str | Path, patterns: Sequence[str] = LOADED_FILES) -> Path:
-    """The folder of that name, or a `snapshot` of the repository; either way one that `check_loadable` accepts.
+    """Returns the folder of that name, or a `snapshot` of the repository, after `check_loadable`.
 
     Raises:
-        ValueError, ConnectionError: see there.
+        ValueError, ConnectionError: see `snapshot` and `check_loadable`.
     """
     folder = Path(name)
     if folder.exists():
@@ -50,9 +50,9 @@ def run_folder(name: str | Path, patterns: Sequence[str] = LOADED_FILES) -> Path
 
 
 def snapshot(name: str, patterns: Sequence[str] = LOADED_FILES) -> Path:
-    """Downloads the files of a repository that match, into the client's cache, and checks each against its hash.
+    """Downloads a repository's files that match into the client's cache, and checks each against its hash.
 
-    The hashes are those of the Hub's own listing. Without a way to the Hub the cache serves, whose files are named
+    The hashes come from the Hub's listing. If the Hub cannot be reached, the cache is used, whose files are named
     after their hashes. Pickles and hidden files are never downloaded.
 
     Args:
@@ -60,11 +60,11 @@ def snapshot(name: str, patterns: Sequence[str] = LOADED_FILES) -> Path:
         patterns: globs; a `*` matches within one folder.
 
     Returns:
-        The cache's folder of that commit. It may hold other files from before, which were not checked.
+        The cache's folder of that commit. It may hold files from earlier downloads, which were not checked.
 
     Raises:
-        ValueError: there is no such repository or revision; it has no weights as safetensors; a path in it leads
-            out of its folder; a file is not what its hash says.
+        ValueError: there is no such repository or revision; it has no safetensors weights; one of its paths leads
+            out of its folder; a file does not match its hash.
         ConnectionError: it is not in the cache, and the Hub cannot be reached or does not answer as it should.
     """
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
@@ -73,7 +73,7 @@ def snapshot(name: str, patterns: Sequence[str] = LOADED_FILES) -> Path:
     repo_id, _, revision = name.partition("@")
     validate_repo_id(repo_id)
     if "@" in name and not revision:
-        raise ValueError(f"{name!r} ends in @: the name of a branch, a tag or a commit goes there")
+        raise ValueError(f"{name!r} ends in @: put the name of a branch, a tag or a commit after it")
     what, revision = f"model {name!r}", revision or "main"
     failure: Exception = no_connection(what)
     if hub_reachable():
@@ -91,13 +91,16 @@ def snapshot(name: str, patterns: Sequence[str] = LOADED_FILES) -> Path:
 
 
 def pull(name: str, out: str | Path | None = None) -> Path:
-    """Brings a finished run from the Hub into a folder that is whole or not there at all.
+    """Downloads a finished run from the Hub into a folder, all of it or nothing.
 
-    A folder that holds the same run already stays as it is.
+    A folder that already holds the same run stays as it is.
 
     Args:
         name: as for `snapshot`.
         out: the folder; None takes the repository's name, in the working folder.
+
+    Returns:
+        The folder.
 
     Raises:
         ValueError, ConnectionError: see `snapshot`; or the repository holds no finished run.
@@ -107,7 +110,7 @@ def pull(name: str, out: str | Path | None = None) -> Path:
     source = snapshot(name, RUN_FILES)
     check_loadable(source, name)
     if not is_finished(source):
-        raise ValueError(f"{name} is no finished run of hfmix: it lacks README.md or robustness.json")
+        raise ValueError(f"{name} is not a finished run of hfmix: it lacks README.md or robustness.json")
     paths = _selected((path.relative_to(source).as_posix() for path in source.rglob("*")), RUN_FILES)
     files = [path for path in paths if (source / path).is_file()]
     if target.exists() and _holds(target, source, files):
@@ -131,11 +134,11 @@ def pull(name: str, out: str | Path | None = None) -> Path:
 
 
 def check_loadable(folder: Path, name: str) -> None:
-    """Refuses a folder whose model would run code of its own, or whose weights are not there as safetensors.
+    """Checks that a folder's model needs no code of its own and has its weights as safetensors.
 
     Raises:
-        ValueError: a config is no JSON object or has an `auto_map`; there are no weights, or pickles only; a shard
-            lies elsewhere or is missing.
+        ValueError: a config is not a JSON object or has an `auto_map`; there are no weights, or pickles only; a
+            shard is missing or lies elsewhere.
     """
     for file in _CONFIGS:
         if (folder / file).is_file() and _has_auto_map(_read_object(folder / file, name)):
@@ -151,14 +154,14 @@ def check_loadable(folder: Path, name: str) -> None:
     for shard in sorted({str(shard) for shard in shards.values()}):
         if not _SHARD.fullmatch(shard):
             raise ValueError(
-                f"model.safetensors.index.json of {name} names {shard!r}, which is no file of weights"
+                f"model.safetensors.index.json of {name} names {shard!r}, which is not a file of weights"
             )
         if not (folder / shard).is_file():
-            raise ValueError(f"{shard} of {name} is missing, which holds weights")
+            raise ValueError(f"{shard} of {name} is missing, and holds weights")
 
 
 def _listing(repo_id: str, revision: str) -> tuple[str, dict[str, str]]:
-    """The commit, and the hash of each of its files."""
+    """Returns the commit, and the hash of each of its files by path."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
@@ -178,7 +181,7 @@ def _downloaded(
     for path in hashes:
         _check_path(path, repo_id)
     if "config.json" not in hashes:
-        raise ValueError(f"{repo_id} holds no config.json: it is no model that can be loaded")
+        raise ValueError(f"{repo_id} holds no config.json: it is not a model that can be loaded")
     _check_weights(list(hashes), repo_id)
     wanted = _selected(hashes, patterns)
     try:
@@ -192,7 +195,7 @@ def _downloaded(
         )
     except (HTTPError, OSError) as error:
         raise ConnectionError(
-            f"{repo_id} did not come whole from the Hub: {printable(one_line(error))}"
+            f"{repo_id} could not be downloaded completely: {printable(one_line(error))}"
         ) from error
     if folder.name != commit:
         raise ValueError(f"{repo_id} changed while it was read: try again")
@@ -202,11 +205,12 @@ def _downloaded(
 
 
 def _cached(repo_id: str, revision: str, patterns: Sequence[str], failure: Exception) -> Path:
-    """The cache's folder of a revision, its files checked; raises `failure` where it is not there."""
+    """Returns the cache's folder of a revision, its files checked; raises `failure` if it is not cached."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    hidden = ["*/*/*", ".*", "*/.*", *(f"*{suffix}" for suffix in PICKLES)]  # the client's * takes in folders
+    # the client's * matches across folders
+    hidden = ["*/*/*", ".*", "*/.*", *(f"*{suffix}" for suffix in PICKLES)]
     try:
         folder = Path(
             snapshot_download(
@@ -219,19 +223,19 @@ def _cached(repo_id: str, revision: str, patterns: Sequence[str], failure: Excep
         )
     except LocalEntryNotFoundError as error:
         if getattr(error, "snapshot_path", None):
-            raise ConnectionError(f"{failure} (the cache holds a part of {repo_id})") from error
+            raise ConnectionError(f"{failure} (the cache holds only a part of {repo_id})") from error
         raise failure from error
     for path in _selected((path.relative_to(folder).as_posix() for path in folder.rglob("*")), patterns):
         file = folder / path
         if file.is_symlink():
             _check_hash(file, file.readlink().name, repo_id)
         elif file.is_file():
-            raise ValueError(f"{file} is no link to a file of the cache: only the Hub knows its hash")
+            raise ValueError(f"{file} is not a link to a file of the cache: only the Hub knows its hash")
     return folder
 
 
 def _selected(paths: Iterable[str], patterns: Sequence[str]) -> list[str]:
-    """The paths that match a pattern, without pickles and hidden files, in order."""
+    """Returns the paths that match a pattern, sorted, without pickles and hidden files."""
     return sorted(
         path
         for path in paths
@@ -259,10 +263,14 @@ def _check_weights(paths: Sequence[str], name: str) -> None:
 
 
 def _check_hash(file: Path, expected: str, repo_id: str) -> None:
-    """Git's SHA-1 of a blob (40 digits), or the SHA-256 of a file that is stored apart (64)."""
+    """Compares a file with git's SHA-1 of a blob (40 digits), or the SHA-256 of a file in the storage (64).
+
+    Raises:
+        ValueError: the file differs, or `expected` is not a hash.
+    """
     if not re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", expected):
         raise ValueError(
-            f"{file.name} of {repo_id} comes with {expected!r} in place of a hash: it cannot be checked"
+            f"{file.name} of {repo_id} comes with {expected!r} instead of a hash: it cannot be checked"
         )
     if _digest(file, "git" if len(expected) == 40 else "sha256") != expected:
         raise ValueError(
@@ -285,18 +293,18 @@ def _read_object(file: Path, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{file.name} of {name} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{file.name} of {name} is no JSON object")
+        raise ValueError(f"{file.name} of {name} is not a JSON object")
     return content
 
 
 def _has_auto_map(content: Any) -> bool:
-    """Whether a config names code of its own, itself or in a part of it."""
+    """Returns whether a config, or a part of it, names code of its own."""
     parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
     return (isinstance(content, dict) and bool(content.get("auto_map"))) or any(map(_has_auto_map, parts))
 
 
 def _holds(target: Path, source: Path, files: Sequence[str]) -> bool:
-    """Whether a folder holds this very run: these files, and no others that belong to a run."""
+    """Returns whether a folder holds this very run: these files, and no others that belong to a run."""
     if not target.is_dir():
         return False
     paths = (path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
@@ -307,4 +315,4 @@ def _holds(target: Path, source: Path, files: Sequence[str]) -> bool:
 
 def _check_free(target: Path) -> None:
     if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
-        raise FileExistsError(f"{target} is there already, and is not this run: choose another --out")
+        raise FileExistsError(f"{target} exists and does not hold this run: choose another --out")

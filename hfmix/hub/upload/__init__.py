@@ -1,1 +1,1 @@
-"""Publishing a run on the Hub, in one commit."""
+"""Publication of a run on the Hub, in one commit."""

@@ -1,4 +1,4 @@
-"""Files of this machine and files of a repository: which differ, and one commit that makes them equal."""
+"""Local files and those of a repository: their differences, and one commit that uploads them."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
 
-# The Hub keeps larger files than this by their SHA-256, in its storage; smaller ones are held in memory here.
+# The Hub keeps files larger than this in its storage, by their SHA-256; smaller files are held in memory here.
 _SMALL = 10 * 1024 * 1024
 
 
 class ChangedMeanwhileError(RuntimeError):
-    """A file that is not any more what it was when the push began."""
+    """Error for a file that changed after the push began."""
 
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file as it was when a push began, under its path in the repository."""
+    """A local file as it was when the push began; `name` is its path in the repository."""
 
     name: str
     path: Path
     size: int
     sha256: str
-    blob_id: str  # git's SHA-1, by which the Hub knows files outside its storage
-    content: bytes | None  # of a small file: what was read is what is sent
+    blob_id: str  # git's SHA-1, by which the Hub identifies files outside its storage
+    content: bytes | None  # of a small file, so that what was read is what is sent
 
     @classmethod
     def read(cls, folder: Path, name: str) -> "LocalFile":
-        """The file `name` of `folder`, read once."""
+        """Reads the file `name` of `folder` once, for its content and its hashes."""
         path = folder / name
         size = path.stat().st_size
         content = path.read_bytes() if size <= _SMALL else None
@@ -43,26 +43,26 @@ class LocalFile:
         return cls(name, path, size, hashes[0].hexdigest(), hashes[1].hexdigest(), content)
 
     def equals(self, remote: Any) -> bool:
-        """Whether a file of a repository, a huggingface_hub RepoFile, has the same content."""
+        """Returns whether a repository's file, a huggingface_hub RepoFile, has the same content."""
         if remote is None:
             return False
         return remote.lfs.sha256 == self.sha256 if remote.lfs else remote.blob_id == self.blob_id
 
     def operation(self) -> "CommitOperationAdd":
-        """Its part of a commit."""
+        """Returns the operation that adds the file in a commit."""
         from huggingface_hub import CommitOperationAdd
 
         return CommitOperationAdd(self.name, self.path if self.content is None else self.content)
 
 
 def files_at(api: "HfApi", repo_id: str, revision: str, token: str | bool) -> dict[str, Any]:
-    """The files of a repository at a revision, huggingface_hub RepoFiles by their paths."""
+    """Returns the files of a repository at a revision: huggingface_hub RepoFiles by path."""
     entries = api.list_repo_tree(repo_id, recursive=True, revision=revision, token=token)
     return {entry.path: entry for entry in entries if hasattr(entry, "blob_id")}
 
 
 def differing(files: Iterable[LocalFile], remote: Mapping[str, Any]) -> list[LocalFile]:
-    """Those of `files` that the repository has not, or with another content."""
+    """Returns the files that the repository lacks, or holds with other content."""
     return [file for file in files if not file.equals(remote.get(file.name))]
 
 
@@ -77,21 +77,24 @@ def commit(
     create_pr: bool,
     token: str,
 ) -> str | None:
-    """Sends the files and then makes one commit of all of them on top of `head`; the pull request's URL, if any.
+    """Sends the files, then makes one commit of all of them on top of `head`.
 
-    The Hub refuses the commit, with 409 or 412, where `head` is not the branch's head any more: that of an
-    attempt whose answer was lost, and which the Hub comes to later, cannot be followed by a second one.
+    The Hub refuses the commit, with 409 or 412, if `head` is no longer the branch's head. So a commit is never
+    made twice, even if the answer to an attempt is lost and the Hub carries it out after the retry.
+
+    Returns:
+        The URL of the pull request, if one was asked for.
 
     Raises:
-        ChangedMeanwhileError: what was sent of a large file is not what `files` say; nothing is committed.
+        ChangedMeanwhileError: a large file was changed while it was sent; nothing is committed.
     """
     operations = [file.operation() for file in files]
     options = {"revision": revision, "create_pr": create_pr, "token": token}
-    # Not upload_folder: with Xet it may cut a long upload into several commits, and where a later one fails, the
+    # Not upload_folder: with Xet it may split a long upload into several commits, and if a later one fails, the
     # Hub is left with a new card on old weights.
     api.preupload_lfs_files(repo_id, operations, free_memory=False, **options)
     for file, operation in zip(files, operations, strict=True):
         if operation.upload_info.sha256.hex() != file.sha256:
             raise ChangedMeanwhileError(f"{file.path} changed while it was sent: push again when it is whole")
-    done = api.create_commit(repo_id, operations, commit_message=message, parent_commit=head, **options)
-    return done.pr_url
+    made = api.create_commit(repo_id, operations, commit_message=message, parent_commit=head, **options)
+    return made.pr_url

@@ -1,4 +1,4 @@
-"""What the Hub tells of a data set: its licence, and whether it is a benchmark that collects results."""
+"""A data set on the Hub: its licence, and its tasks where it is a benchmark that collects results."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ EVAL_FOLDER = ".eval_results"
 
 
 def licence_of(dataset: str) -> str | None:
-    """The licence that a data set's own card names; None where it names none, or there is no way to the Hub."""
+    """Returns the licence that a data set's card names; None if it names none or the Hub cannot be reached."""
     text = _file_of(dataset, "README.md") or ""
     front = re.match(r"\s*---\r?\n(.*?)\r?\n---", text, re.DOTALL)
     content = _yaml(front[1]) if front else None
@@ -23,15 +23,15 @@ def licence_of(dataset: str) -> str | None:
         return None
     named = content.get("license")
     named = ", ".join(map(str, named)) if isinstance(named, list) else named
-    if named == "other":  # the Hub's word for one that has a name of its own
+    if named == "other":  # the Hub's word for a licence that license_name names
         named = content.get("license_name")
     return str(named) if named and named != "unknown" else None
 
 
 def benchmark_tasks(dataset: str, config: str | None, split: str) -> list[str]:
-    """The ids of a benchmark's tasks on this configuration and split; none where it is no benchmark.
+    """Returns the ids of a benchmark's tasks on this configuration and split; none if it is not a benchmark.
 
-    Source: the Hub's documentation of ``eval.yaml``, which makes a data set one.
+    Source: the Hub's documentation of ``eval.yaml``, which declares a data set a benchmark.
     """
     content = _yaml(_file_of(dataset, "eval.yaml") or "")
     tasks = content.get("tasks") if isinstance(content, dict) else None
@@ -46,17 +46,19 @@ def benchmark_tasks(dataset: str, config: str | None, split: str) -> list[str]:
 
 
 def write_eval_results(run: Path, report: RobustnessReport, data: DataArguments) -> None:
-    """Writes ``.eval_results/NAME.yaml``, the clean accuracy as result of each task of a benchmark.
+    """Writes ``.eval_results/NAME.yaml``, with the clean accuracy as the result of each task of a benchmark.
 
-    No file where the Hub's data set is no benchmark, or where a part of its test split was measured.
+    Writes no file if the data set is not a benchmark, or if only a part of its test split was measured.
     """
-    dataset, found = data.dataset_name, report.axes.get("clean", {}).get("accuracy")
-    if found is None or data.max_test_samples is not None:
+    dataset, accuracy = data.dataset_name, report.axes.get("clean", {}).get("accuracy")
+    if accuracy is None or data.max_test_samples is not None:
         return
     tasks = benchmark_tasks(dataset, data.dataset_config_name, data.test_split)
     if not tasks:
         return
-    entries = [EvalResultEntry(dataset, task, round(found["value"], 6), notes="top-1 accuracy") for task in tasks]
+    entries = [
+        EvalResultEntry(dataset, task, round(accuracy["value"], 6), notes="top-1 accuracy") for task in tasks
+    ]
     file = run / EVAL_FOLDER / (re.sub(r"[^\w-]+", "_", dataset) + ".yaml")
     file.parent.mkdir(exist_ok=True)
     file.write_text(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False), encoding="utf-8")
@@ -69,7 +71,7 @@ def _file_of(dataset: str, name: str) -> str | None:
     try:
         file = hf_hub_download(dataset, name, repo_type="dataset", local_files_only=not hub_reachable())
         return Path(file).read_text(encoding="utf-8")
-    except (HTTPError, OSError, ValueError):  # not there, not to be read, or no name of a data set
+    except (HTTPError, OSError, ValueError):  # missing, not readable for us, or not the name of a data set
         return None
 
 

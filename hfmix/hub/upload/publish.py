@@ -1,4 +1,4 @@
-"""Sending a finished run to the Hub, in one commit."""
+"""Publication of a finished run on the Hub, in one commit."""
 
 import re
 from collections.abc import Callable, Sequence, Set
@@ -18,7 +18,7 @@ PATIENCE = 300.0
 
 
 class PushError(RuntimeError):
-    """A push that the Hub, or the way to it, did not allow. Its text is one line without the token."""
+    """Error for a push that the Hub refused, or that did not reach it: one line, without the token."""
 
 
 def push_to_hub(
@@ -32,30 +32,30 @@ def push_to_hub(
     token: str | None = None,
     patience: float = PATIENCE,
 ) -> str:
-    """Send a finished run to a model repository on the Hub and return the repository's URL.
+    """Sends a finished run to a model repository on the Hub and returns the repository's URL.
 
-    The repository is made if it is not there. The files named by `RUN_FILES` go up in one commit: either all
-    of them arrive or none does. Files that have not changed are not sent again, and no commit is made where
+    The repository is created if it does not exist. The files named by `RUN_FILES` are sent in one commit: either
+    all of them arrive or none does. Files that have not changed are not sent again, and no commit is made if
     nothing changed. Files that only the repository has are left there.
 
     Args:
         run: the run's folder.
         repo_id: "name" or "namespace/name".
-        private: makes a new repository private; an existing one keeps its visibility.
-        revision: a branch other than the default one, which is made if it is not there.
-        create_pr: proposes the commit as a pull request to `revision`, and returns the request's URL.
-        commit_message: the commit's; by default it names the folder.
-        token: stands in for the one that `hf auth login` or HF_TOKEN gives.
-        patience: how many seconds may go by in vain, in failures of the Hub and waits between them, before
-            the push gives up. Each failure that passes, as 429, 5xx or a broken connection, is told on standard
-            error and tried again. Where the answer to the commit was lost, the repository shows whether it
-            happened, so that it is never made twice.
+        private: make the repository private if it is new; an existing one keeps its visibility.
+        revision: a branch to push to instead of the default one; it is created if it does not exist.
+        create_pr: propose the commit as a pull request to `revision`, and return the pull request's URL.
+        commit_message: the commit's message; None names the folder.
+        token: the token to use instead of the one that `hf auth login` or HF_TOKEN gives.
+        patience: the seconds that may be lost to failures, and to the waits between them, before the push gives
+            up. A temporary failure, such as 429, 5xx or a broken connection, is reported on standard error and
+            tried again. If the answer to the commit was lost, the repository shows whether it was made, so that
+            it is never made twice.
 
     Raises:
         ValueError: the folder is not a finished run (`check_finished_run`), or `repo_id` cannot be the name of
             a repository; nothing was sent.
-        PushError: what the Hub refused, or that it did not answer; also that a file changed while it was sent, or
-            that the run was to be private and the repository is public. Nothing was committed.
+        PushError: the Hub refused or did not answer, a file changed while it was sent, or the run was to be
+            private and the repository is public. Nothing was committed.
     """
     run = Path(run)
     names = check_finished_run(run)
@@ -84,12 +84,12 @@ def push_files(
     token: str | None = None,
     patience: float = PATIENCE,
 ) -> str:
-    """Sends the files `names` of a folder in one commit, without a look into them. See `push_to_hub`."""
+    """Sends the files `names` of a folder in one commit, without checking their content. See `push_to_hub`."""
     from huggingface_hub.utils import validate_repo_id
 
     validate_repo_id(repo_id)
     files = [LocalFile.read(folder, name) for name in names]
-    proposed: Set[str] | None = None  # the pull requests that were there before this one
+    proposed: Set[str] | None = None  # the pull requests that existed before this push
 
     def push(api: "HfApi", token: str) -> str:
         nonlocal proposed
@@ -118,7 +118,7 @@ def push_files(
 def create_repository(
     repo_id: str, *, private: bool = False, token: str | None = None, patience: float = PATIENCE
 ) -> str:
-    """Makes a model repository if it is not there, and returns its full name, with the namespace.
+    """Creates a model repository if it does not exist, and returns its full name, with the namespace.
 
     Raises:
         ValueError, PushError: see `push_to_hub`.
@@ -134,26 +134,30 @@ def create_repository(
 
 
 def _patiently(step: Callable[["HfApi", str], str], repo_id: str, token: str | None, patience: float) -> str:
-    """What `step` returns in the end, given the client and a token that was checked; else a PushError."""
+    """Runs `step` with the Hub's client and a checked token, again after temporary failures; returns its result.
+
+    Raises:
+        PushError: it failed for good, or the patience has run out.
+    """
     from huggingface_hub import HfApi
 
-    api, trying, token = HfApi(library_name="hfmix"), Retry(patience), _resolved(token)
+    api, retry, token = HfApi(library_name="hfmix"), Retry(patience), _resolved(token)
     try:
         _check_token(token)
-        return trying.keep_trying(
+        return retry.keep_trying(
             lambda: step(api, token), lambda error: reason(error, repo_id, api.endpoint, token)
         )
     except PushError as error:
         raise PushError(f"cannot push to {repo_id}: {error}") from None
     except Exception as error:  # httpx, hf_xet and huggingface_hub share no base class
-        given_up = f" (given up after {trying.tries} tries)" if trying.tries > 1 else ""
+        given_up = f" (given up after {retry.tries} tries)" if retry.tries > 1 else ""
         text = f"cannot push to {repo_id}: {reason(error, repo_id, api.endpoint, token)}{given_up}"
         raise PushError(text) from without_token(error, token)
 
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """A file that `push_to_hub` would look at: its size in bytes, and how it stands to the one on the Hub."""
+    """A file that `push_to_hub` would consider: its size in bytes, and its state compared with the Hub's."""
 
     name: str
     size: int
@@ -163,9 +167,9 @@ class PlannedFile:
 def push_plan(
     run: str | Path, repo_id: str, *, revision: str | None = None, token: str | None = None
 ) -> tuple[list[PlannedFile], str]:
-    """What `push_to_hub` would send, and a line on what it was compared with. Sends nothing.
+    """Returns the files that `push_to_hub` would consider, and a line that says what they were compared with.
 
-    Where there is no such repository or revision, or none that can be seen, all files are new.
+    Sends nothing. If the repository or the revision does not exist, or cannot be seen, all files are new.
 
     Raises:
         ValueError: as `push_to_hub` does.
@@ -178,7 +182,7 @@ def push_plan(
     validate_repo_id(repo_id)
     api, token = HfApi(library_name="hfmix"), _resolved(token)
     if "/" not in repo_id:
-        return _planned(files, {}), f"{repo_id} is a name without a namespace: what the Hub has was not looked at"
+        return _planned(files, {}), f"{repo_id} is a name without a namespace: not compared with the Hub"
 
     def look() -> dict:
         head = api.model_info(repo_id, revision=revision, token=token or False).sha
@@ -205,7 +209,7 @@ def _planned(files: list[LocalFile], remote: dict) -> list[PlannedFile]:
 
 
 def _resolved(token: str | None) -> str:
-    """The token, found once so that it can be checked, and kept out of every message."""
+    """Returns the token, which is looked up once, to be checked and to be kept out of every message."""
     from huggingface_hub.utils import get_token_to_send
 
     return (get_token_to_send(token) or "").strip()
@@ -214,9 +218,9 @@ def _resolved(token: str | None) -> str:
 def _check_token(token: str) -> None:
     if not token:
         raise PushError("no token: log in with `hf auth login` or set HF_TOKEN")
-    # httpx answers such a token with an error that quotes it.
+    # httpx's error for such a token would quote it.
     if not re.fullmatch("[!-~]+", token):
-        raise PushError("the token has spaces or characters that no token has: copy it once more")
+        raise PushError("the token has spaces or characters that no token has: copy it again")
 
 
 def _check_private(api: "HfApi", repo_id: str, token: str) -> None:
@@ -228,6 +232,6 @@ def _check_private(api: "HfApi", repo_id: str, token: str) -> None:
 
 
 def _pull_requests(api: "HfApi", repo_id: str, token: str) -> dict[str, str]:
-    """The head of each pull request, by its reference."""
+    """Returns the head commit of each pull request, by its reference."""
     refs = api.list_repo_refs(repo_id, include_pull_requests=True, token=token)
     return {ref.ref: ref.target_commit for ref in refs.pull_requests or []}

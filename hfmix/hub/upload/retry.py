@@ -1,4 +1,4 @@
-"""Going on when the Hub fails for a while, for a bounded time, and telling so."""
+"""Retries of requests that fail for a while on the Hub, for a bounded time, reported on standard error."""
 
 import random
 import re
@@ -14,28 +14,28 @@ from hfmix.utils.hub_connection import error_chain
 
 _T = TypeVar("_T")
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
-# What a commit meets where another one came first: 412 where its parent is not the head any more, 409 in a race.
+# The answers to a commit that another one came before: 412 if its parent is no longer the head, 409 in a race.
 _RACED = frozenset({409, 412})
-# The client is one for the process, and what is set on it counts for all: pushes of several threads take turns.
+# The process has one client, whose settings hold for all threads: pushes of several threads take turns.
 _TURN = threading.Lock()
-# httpx's classes of errors for a request that was not, or not wholly, answered
+# httpx's error classes for a request that got no complete answer
 _LOST = frozenset({"NetworkError", "RemoteProtocolError", "TimeoutException"})
 
 
 class _SilenceError(TimeoutError):
-    """The client's own retries have gone on for longer than the patience."""
+    """Error for the client's own retries going on for longer than the patience."""
 
 
 class Retry:
-    """Tries a step again while it fails for reasons that pass, until `seconds` were lost to failures.
+    """A step that is tried again after temporary failures, until these have cost `seconds`, the patience.
 
-    What counts is each wait, and the time since the last good answer before each failure, though no more than a
-    fifth of the patience: a large file takes long to send. A request without an answer is given up after such a
-    fifth. The waits begin with a hundredth and double up to a tenth; where the Hub says how long, that long.
+    A failure costs the wait after it and the time since the last good answer before it, the latter at most a fifth
+    of the patience, since a large file takes long to send. A request without an answer is given up after a fifth
+    too. Waits start at a hundredth of the patience and double up to a tenth, unless the Hub says how long to wait.
 
-    huggingface_hub has retries of its own, of five tries in 23 seconds, for some requests and not for others; they
-    would multiply with these, and follow any Retry-After. So while a step runs the Hub's failures come here at
-    once. What is left to the client are connections that break, and to hf_xet, what its own storage answers.
+    huggingface_hub retries some requests itself, five times in 23 seconds, and follows any Retry-After; that would
+    multiply with the retries here. So while a step runs, the Hub's error answers come here at once. Broken
+    connections are still retried by the client, and error answers of the storage by hf_xet.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -47,10 +47,10 @@ class Retry:
         self._failure: Exception | None = None
 
     def keep_trying(self, step: Callable[[], _T], reason: Callable[[BaseException], str]) -> _T:
-        """What `step` returns in the end; `reason` puts an error into words for the line that is printed.
+        """Runs `step` until it succeeds and returns its result; raises its error if that is permanent.
 
-        The step may be broken off anywhere and must be one that can be done again. Raises its last error, where
-        that is a permanent one or the patience is at its end.
+        When the patience has run out, it raises the last error. A step may fail anywhere and must be safe to
+        repeat. `reason` puts an error into words for the line that is printed.
         """
         while True:
             self.tries += 1
@@ -60,13 +60,13 @@ class Retry:
             except Exception as error:
                 if not is_transient(error):
                     raise
-                # of the client's own retries the end is no news: what they failed of is
+                # report the underlying error, not that the client gave up
                 if self._failure is None or not _is_silence(error):
                     self._failure = error
             self.lost += min(time.monotonic() - self._last_good, self.seconds / 5)
             wait = self._wait(self._failure)
             left = self.seconds - self.lost - wait
-            if left <= 0:  # no patience at all is one try
+            if left <= 0:  # so that a patience of 0 is one try
                 raise self._failure
             print(
                 f"hfmix: {reason(self._failure)}; trying again in {wait:.1f} s, and for up to {left:.0f} s more",
@@ -78,15 +78,15 @@ class Retry:
 
     def _wait(self, error: Exception) -> float:
         answer = _answer_of(error)
-        asked = _asked_wait(answer.headers) if answer is not None else None
-        if asked is not None:
-            return asked
-        # not all at once, where many pushes failed together
+        requested = _requested_wait(answer.headers) if answer is not None else None
+        if requested is not None:
+            return requested
+        # spread out, in case many pushes failed together
         return min(2 ** (self.tries - 1), 10) * self.seconds / 100 * random.uniform(0.75, 1.25)
 
     @contextmanager
     def _asking_once(self) -> Iterator[None]:
-        """huggingface_hub's client, which waits for ever and tries again by itself, with limits meanwhile."""
+        """Limits huggingface_hub's client within the block: by itself it waits forever, and retries."""
         from huggingface_hub import get_session
 
         with _TURN:
@@ -126,7 +126,7 @@ def _is_silence(error: BaseException) -> bool:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed later: no answer, a broken connection, or an answer that says so."""
+    """Returns whether a request may succeed later: no answer came, or one such as 503, or the connection broke."""
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     chain = error_chain(error)
@@ -141,25 +141,25 @@ def is_transient(error: BaseException) -> bool:
         if isinstance(link, ConnectionError | TimeoutError):
             status = re.search(r"HTTP status \w+ error \((\d{3})", str(link))
             return status is None or int(status[1]) in _LATER
-    # by name: huggingface_hub has changed from httpx to its successor, and may again
+    # by name, since huggingface_hub has changed its HTTP client before and may again
     return any(cls.__name__ in _LOST for link in chain for cls in type(link).__mro__)
 
 
 def _answer_of(error: BaseException) -> Any:
-    """The Hub's or its storage's answer that the error is about, an httpx response, or None."""
+    """Returns the response of the Hub or its storage that the error is about, if there is one."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return next((link.response for link in error_chain(error) if isinstance(link, HfHubHTTPError)), None)
 
 
-def _asked_wait(headers: Any) -> float | None:
-    """The seconds to wait that an answer asks for, by Retry-After or, as the Hub does it, by RateLimit's reset."""
+def _requested_wait(headers: Any) -> float | None:
+    """Returns the seconds to wait that an answer asks for, in Retry-After or, as the Hub does, in RateLimit."""
     if limit := re.search(r"\br\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("ratelimit", "")):
         return float(limit[1])
-    asked = headers.get("retry-after", "").strip()
-    if asked.isdigit():
-        return float(asked)
+    seconds_or_date = headers.get("retry-after", "").strip()
+    if seconds_or_date.isdigit():
+        return float(seconds_or_date)
     try:
-        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(seconds_or_date).timestamp() - time.time())
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""Is a folder a finished run that can be published? Asked of the files alone, before anything is sent."""
+"""Checks that a folder is a finished run that can be published, from its files alone, before anything is sent."""
 
 import json
 import math
@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 
 from hfmix.robustness.estimates import iter_estimates
 from hfmix.run_folder import PICKLES, RUN_FILES
+from hfmix.utils.errors import one_line
 
 _INDEX = "model.safetensors.index.json"
-# the bits of the exponent, of floating-point numbers seen as integers
+# the exponent's bits in floating-point numbers that are read as integers
 _EXPONENT = {
     "F16": ("<u2", 0x7C00),
     "BF16": ("<u2", 0x7F80),
@@ -21,11 +22,11 @@ _EXPONENT = {
 
 
 def check_finished_run(run: Path) -> list[str]:
-    """The files of a finished run that belong on the Hub, relative to its folder, after looking into them.
+    """Checks a finished run and returns its files that belong on the Hub, relative to its folder.
 
     Raises:
-        ValueError: something is missing, leads out of the folder, cannot be read, or does not fit the rest: the
-            first thing found, in one line.
+        ValueError: a file is missing, leads out of the folder, cannot be read, or does not fit the others; the
+            message names the first fault, in one line.
     """
     if not run.is_dir():
         raise ValueError(f"{run} is not a folder: give the folder that a finished training run left")
@@ -48,10 +49,10 @@ def check_finished_run(run: Path) -> list[str]:
 
 
 def files_to_send(run: Path) -> list[str]:
-    """The files that `RUN_FILES` names, relative to the folder, without pickles and hidden files.
+    """Returns the files that `RUN_FILES` names, relative to the folder, without pickles and hidden files.
 
     Raises:
-        ValueError: one is a link to somewhere else.
+        ValueError: a file is a link to somewhere outside the folder.
     """
     files = sorted(
         {
@@ -68,17 +69,17 @@ def files_to_send(run: Path) -> list[str]:
 
 
 def is_pickle(name: str) -> bool:
-    """Whether a file of this name would be a pickle, which runs code when it is loaded."""
+    """Returns whether a file of this name is a pickle, which can run code when it is loaded."""
     return Path(name).suffix.lower() in PICKLES
 
 
 def weight_files(run: Path) -> list[str]:
-    """The files that hold the weights: one, or the shards that the index names."""
+    """Returns the files that hold the weights: one, or the shards that the index names."""
     return sorted(set(_shard_of(run).values())) or ["model.safetensors"]
 
 
 def _shard_of(run: Path) -> dict[str, str]:
-    """The file of each tensor as the index of a sharded model has it; empty where the weights are one file."""
+    """Maps each tensor of a sharded model to its file, as the index says; empty if the weights are one file."""
     index = run / _INDEX
     if (run / "model.safetensors").exists() or not index.exists():
         return {}
@@ -94,10 +95,10 @@ def _shard_of(run: Path) -> dict[str, str]:
 
 
 def read_json(path: Path, strict: bool = False) -> Any:
-    """What a file holds; with `strict`, without NaN and infinities, which JSON does not have.
+    """Reads a JSON file; with `strict`, one without NaN and infinities, which JSON does not have.
 
     Raises:
-        ValueError: it holds something else; the message names the file.
+        ValueError: the file is not such JSON; the message names it.
     """
 
     def refuse(constant: str) -> NoReturn:
@@ -111,7 +112,7 @@ def read_json(path: Path, strict: bool = False) -> Any:
 
 
 def check_card(card: Path, with_figures: bool) -> None:
-    """Raises a ValueError for a card whose YAML breaks, whose figures are no numbers or, if need be, missing."""
+    """Raises a ValueError if a card's YAML is broken, or its figures are not numbers or, if required, missing."""
     import yaml
 
     match = re.match(r"\s*---\r?\n(.*?)\r?\n---\s*(\n|$)", card.read_text(encoding="utf-8"), re.DOTALL)
@@ -120,9 +121,9 @@ def check_card(card: Path, with_figures: bool) -> None:
     try:
         data = yaml.safe_load(match[1])
     except yaml.YAMLError as error:
-        raise ValueError(f"{card}: its metadata are not YAML, {' '.join(str(error).split())}") from None
+        raise ValueError(f"{card}: its metadata is not YAML, {one_line(error)}") from None
     if not isinstance(data, dict):
-        raise ValueError(f"{card}: its metadata are not a mapping of names to values")
+        raise ValueError(f"{card}: its metadata is not a mapping of names to values")
     try:
         values = [
             metric["value"]
@@ -139,7 +140,7 @@ def check_card(card: Path, with_figures: bool) -> None:
 
 
 def check_weights(run: Path) -> None:
-    """Raises a ValueError for weights that are truncated, not finite, or not those of ``config.json``."""
+    """Raises a ValueError if the weights are truncated, not finite, or do not fit ``config.json``."""
     shard_of, names, rows = _shard_of(run), set(), set()
     for file in weight_files(run):
         for name, shape in _finite_tensors(run / file):
@@ -149,8 +150,8 @@ def check_weights(run: Path) -> None:
         raise ValueError(f"{run / _INDEX} names {lacking[0]}, which no shard holds: save the model again")
     counts = _numbers_of_classes(read_json(run / "config.json"))
     if len(set(counts.values())) > 1:
-        said = ", ".join(f"{number} by {key}" for key, number in counts.items())
-        raise ValueError(f"{run / 'config.json'} contradicts itself on the number of classes: {said}")
+        statements = ", ".join(f"{number} by {key}" for key, number in counts.items())
+        raise ValueError(f"{run / 'config.json'} contradicts itself on the number of classes: {statements}")
     for key, number in counts.items():
         if number not in rows:
             raise ValueError(
@@ -160,12 +161,12 @@ def check_weights(run: Path) -> None:
 
 
 def _finite_tensors(file: Path) -> Iterator[tuple[str, list[int]]]:
-    """The name and shape of each tensor, once it was seen to be finite, without a slow import of torch."""
+    """Yields the name and shape of each tensor once it is known to be finite; imports no torch, which is slow."""
     import numpy as np
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(file, framework="numpy"):  # reads the header, and that the data are as long as it says
+        with safe_open(file, framework="numpy"):  # checks the header, and that the data is as long as it says
             pass
     except SafetensorError as error:
         raise ValueError(f"{file} cannot be read, {error}: it is truncated; save it again") from None
@@ -178,7 +179,7 @@ def _finite_tensors(file: Path) -> Iterator[tuple[str, list[int]]]:
         if _size(tensor) and tensor["dtype"] in _EXPONENT:
             kind, ones = _EXPONENT[tensor["dtype"]]
             begin, end = tensor["data_offsets"]
-            # infinities and NaN are what has all bits of the exponent set
+            # infinities and NaN have all bits of the exponent set
             for at in range(begin, end, 1 << 24):
                 if ((content[at : min(at + (1 << 24), end)].view(kind) & ones) == ones).any():
                     raise ValueError(f"{file}: {name} is not finite: the training diverged")
@@ -191,6 +192,6 @@ def _size(tensor: dict[str, Any]) -> int:
 
 
 def _numbers_of_classes(config: dict[str, Any]) -> dict[str, int]:
-    """How many classes each key of a config speaks of."""
+    """Maps each key of a config that implies a number of classes to that number."""
     lists = {key: len(config[key]) for key in ("id2label", "label_names") if config.get(key)}
     return lists | {key: config[key] for key in ("num_classes", "num_labels") if isinstance(config.get(key), int)}

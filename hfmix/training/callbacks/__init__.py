@@ -1,1 +1,1 @@
-"""The Trainer's callbacks, a file each."""
+"""The Trainer's callbacks, one file each."""

@@ -1,4 +1,4 @@
-"""The energy that a training took, where the machine's own counters tell it; nothing is guessed."""
+"""The energy that training took, from the machine's own counters; nothing is estimated."""
 
 import os
 import time
@@ -8,18 +8,18 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 RAPL = Path("/sys/class/powercap")
-_SECONDS = 10.0  # between two readings: a package's counter starts again after minutes
+_SECONDS = 10.0  # between two readings: a package's counter wraps around after minutes
 _JOULES_PER_KWH = 3.6e6
 
 
 class EnergyMeter(TrainerCallback):
-    """Reads the CPU packages' counters (RAPL, in µJ) and the GPUs' (NVML, in mJ) in the course of a training.
+    """Reader of the energy counters of CPU packages (RAPL, in µJ) and GPUs (NVML, in mJ) during training.
 
-    They count for the whole machine, whoever uses it. Where a GPU is trained on and its counter cannot be read,
-    or where the training is spread over several machines or was resumed, nothing is known of the whole.
+    They count the whole machine, including other processes. If a GPU is trained on and its counter cannot be read,
+    or if training is spread over several machines or was resumed, the total is unknown.
 
     Args:
-        rapl: the folder of Linux's powercap.
+        rapl: Linux's powercap folder.
     """
 
     def __init__(self, rapl: Path = RAPL) -> None:
@@ -43,14 +43,14 @@ class EnergyMeter(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Reads the packages again, before their counters have gone round."""
+        """Reads the packages again, before their counters wrap around."""
         if time.monotonic() - self._read_at >= _SECONDS:
             self._add()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Takes the last reading, and says what of all this was measured whole."""
+        """Takes the last reading, and notes which counters cover the whole training."""
         self._add()
         if self._begun_at > 0 or args.world_size != int(os.environ.get("LOCAL_WORLD_SIZE", args.world_size)):
             return
@@ -65,7 +65,7 @@ class EnergyMeter(TrainerCallback):
             self._measured.insert(0, cpu)
 
     def used(self) -> dict[str, Any] | None:
-        """``kilowatt_hours`` and what was ``measured``, in words; None where nothing was."""
+        """Returns ``kilowatt_hours`` and, in words, what was ``measured``; None if nothing was."""
         if not self._measured:
             return None
         joules = sum(self._joules[name] for name in self._measured)
@@ -74,7 +74,7 @@ class EnergyMeter(TrainerCallback):
     def _packages(self) -> dict[Path, int] | None:
         try:
             return {zone: int((zone / "energy_uj").read_text()) for zone in self._zones}
-        except (OSError, ValueError):  # often readable by root alone
+        except (OSError, ValueError):  # often readable only by root
             return None
 
     def _add(self) -> None:
@@ -90,7 +90,7 @@ class EnergyMeter(TrainerCallback):
 
 
 def _joules_of_gpus() -> float | None:
-    """The sum of the counters of the GPUs that this process can see; None if they are silent."""
+    """Returns the sum of the counters of the GPUs that this process can see; None if they cannot be read."""
     import torch
 
     try:
@@ -102,5 +102,5 @@ def _joules_of_gpus() -> float | None:
             for i in range(torch.cuda.device_count())
         ]
         return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles) / 1e3
-    except Exception:  # no such package, no such driver, an old card: each has an error of its own
+    except Exception:  # no such package, no such driver, an old card: each raises an error of its own
         return None

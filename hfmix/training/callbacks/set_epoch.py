@@ -1,4 +1,4 @@
-"""Tells the training data which epoch it is."""
+"""The epoch's number, passed on to the training data."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class SetEpoch(TrainerCallback):
-    """Calls `set_epoch` of the training set, where it has one, before each epoch.
+    """A callback that calls the training set's `set_epoch`, if it has one, before each epoch.
 
-    accelerate's data loader does so too, but not where a sampler that has a `set_epoch` is wrapped once more: with
-    several processes, and in the rest of an epoch after resuming in its middle.
+    accelerate's data loader does so too, but not if a sampler with a `set_epoch` is wrapped again: with several
+    processes, and in the rest of an epoch after resuming in its middle.
     """
 
     def on_epoch_begin(
@@ -21,7 +21,7 @@ class SetEpoch(TrainerCallback):
         train_dataloader: DataLoader | None = None,
         **kwargs: Any,
     ) -> None:
-        """See `transformers.TrainerCallback`."""
+        """Passes the epoch's number on. See `transformers.TrainerCallback`."""
         dataset = getattr(train_dataloader, "dataset", None)
         if hasattr(dataset, "set_epoch"):
             dataset.set_epoch(int(state.epoch or 0))

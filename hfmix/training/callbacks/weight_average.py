@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, trained beside them, measured and published instead of them."""
+"""An exponential moving average of the weights, kept in training and measured and published in their place."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ FILE_NAME = "ema.safetensors"
 
 
 class WeightAverage(TrainerCallback):
-    """Follows weights and buffers: ``average = decay * average + (1 - decay) * weights`` after each step.
+    """A callback that updates ``average = decay * average + (1 - decay) * weights`` after each step, buffers too.
 
-    The first step's average is its weights. When training ends, the model takes the average over.
+    The first step's average is its weights. When training ends, the model gets the average.
 
     Args:
-        decay: in [0, 1).
+        decay: the weight of the average so far, in [0, 1).
     """
 
     def __init__(self, decay: float) -> None:
@@ -29,17 +29,17 @@ class WeightAverage(TrainerCallback):
         self._stored: Path | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: nn.Module, **kwargs: Any) -> None:
-        """Starts from the weights, or from what a checkpoint holds."""
+        """Starts from the weights, or from the average in a checkpoint."""
         self._averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(self.decay), use_buffers=True)
         if self._stored is not None:
             self.load(self._stored)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, model: nn.Module, **kwargs: Any) -> None:
-        """Takes the new weights in."""
+        """Adds the new weights to the average."""
         self._averaged.update_parameters(model)
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: nn.Module, **kwargs: Any) -> None:
-        """Hands the average over to the model."""
+        """Copies the average into the model."""
         if self._averaged is not None and self._averaged.n_averaged > 0:
             model.load_state_dict(self._averaged.module.state_dict())
         self._averaged = None
@@ -50,10 +50,10 @@ class WeightAverage(TrainerCallback):
             save_model(self._averaged, str(Path(checkpoint, FILE_NAME)))
 
     def load(self, checkpoint: str | Path) -> None:
-        """Takes the average of a checkpoint: now where training is under way, else when it begins.
+        """Loads the average of a checkpoint: now if training has begun, else when it begins.
 
         Raises:
-            ValueError: the checkpoint holds none.
+            ValueError: the checkpoint holds no average.
         """
         path = Path(checkpoint, FILE_NAME)
         if not path.is_file():
@@ -66,14 +66,14 @@ class WeightAverage(TrainerCallback):
 
     @contextmanager
     def in_place_of(self, model: nn.Module) -> Iterator[None]:
-        """Within the block the model has the average for weights, if there is one yet."""
+        """Gives the model the average as its weights within the block, if there is one yet."""
         if self._averaged is None or self._averaged.n_averaged == 0:
             yield
             return
-        own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         model.load_state_dict(self._averaged.module.state_dict())
         try:
             yield
         finally:
             with torch.no_grad():
-                model.load_state_dict(own)
+                model.load_state_dict(weights)

@@ -94,8 +94,8 @@ def test_what_does_not_pass_is_told_at_once(calls, hub, run, sent):
     done = calls(*[push(run, patience=100)] * 5, HF_TOKEN=WRITER)
     assert time.monotonic() - begun < 60  # no wait is tried that would outlast the patience
     full, large, gated, *slow = done.errors
-    assert "has no room left for it" in full and "storage limit reached" in full
-    assert "has no room left for it" in large
+    assert "has no storage left" in full and "storage limit reached" in full
+    assert "has no storage left" in large
     assert "me/digits is gated: ask for access" in gated
     assert all("asks for fewer requests" in line for line in slow)
     assert hub.requests.count("POST /api/models/me/digits/commit/main") == 4

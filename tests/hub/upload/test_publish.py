@@ -101,7 +101,7 @@ def test_what_the_hub_refuses_is_one_line_without_the_token(calls, hub, run):
     assert "may not write to me:" in reader
     assert "may not write to other:" in foreign
     assert "exists and is public" in public
-    assert "copy it once more" in spaced and "copy it once more" in accented
+    assert "copy it again" in spaced and "copy it again" in accented
     assert '"model-index[0].results[0].dataset.type" is required' in incomplete
     assert nobody == "cannot push to me/digits: no token: log in with `hf auth login` or set HF_TOKEN"
     assert not [secret for secret in (*secrets, WRITER, "hf_other") if secret in done.printed]

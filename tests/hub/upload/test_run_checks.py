@@ -45,11 +45,11 @@ BROKEN = {
     "no metadata": (lambda run: (run / "README.md").write_text("# A card\n"), "README.md has no metadata"),
     "YAML that breaks": (
         lambda run: edit(run / "README.md", "tags:", 'tags: "not closed'),
-        "README.md: its metadata are not YAML, while scanning",
+        "README.md: its metadata is not YAML, while scanning",
     ),
     "metadata that are a list": (
         lambda run: (run / "README.md").write_text("---\n- hfmix\n---\n"),
-        "its metadata are not a mapping",
+        "its metadata is not a mapping",
     ),
     "a card without figures": (
         lambda run: (run / "README.md").write_text("---\ntags: [hfmix]\n---\n"),
