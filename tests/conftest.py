@@ -1,4 +1,4 @@
-"""What several rooms' tests need: small real data, one finished run, and a Hub that is out of reach."""
+"""Fixtures that several rooms' tests share: small real data, one finished run, and a Hub that is out of reach."""
 
 import gc
 import os

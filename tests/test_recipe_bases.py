@@ -1,4 +1,4 @@
-"""Recipes that start from others, and the words of other scripts."""
+"""Recipes with a base, and options written as in other scripts."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""Where users make a Trainer their own: subclasses, callbacks, optimizers, metrics and odd data sets."""
+"""Customised trainers: subclasses, callbacks, optimizers, metrics and odd data sets."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a user of transformers' example scripts types, and how they write a script, goes on working."""
+"""Command lines and scripts in the style of transformers' examples keep working."""
 
 import json
 import runpy

@@ -1,4 +1,4 @@
-"""Nets with adapters: trained with mixing, measured, saved and gone on from, as the stock Trainer does it."""
+"""Nets with adapters: trained with mixing, measured, saved and resumed, as with the stock Trainer."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Sound made for tests."""
+"""Synthetic sound for tests."""
 
 import io
 from collections.abc import Sequence

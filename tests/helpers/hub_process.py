@@ -1,4 +1,4 @@
-"""Python in a new process whose Hub is the tests' one: huggingface_hub reads HF_ENDPOINT when it is imported."""
+"""Python in a new process that uses the tests' Hub: huggingface_hub reads HF_ENDPOINT when it is imported."""
 
 import json
 import subprocess

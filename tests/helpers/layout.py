@@ -1,4 +1,4 @@
-"""Whether a figure can be read."""
+"""Checks that a drawn figure is readable."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

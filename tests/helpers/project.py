@@ -1,4 +1,4 @@
-"""Where the project is, and how a training run of seconds is asked for."""
+"""The project's root, and the options of a training run that takes seconds."""
 
 from pathlib import Path
 

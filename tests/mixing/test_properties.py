@@ -1,4 +1,4 @@
-"""What holds for every policy, whatever its settings, the batch, its dtype and how it lies in memory."""
+"""Properties of every policy, for all settings, batches, dtypes and memory layouts."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The suite's figures are what a direct computation gives, whatever the batch size."""
+"""An evaluation gives what a direct computation gives, for every batch size."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a saved report leaves: a table, a page and predictions that say what the report says."""
+"""Files of a saved report: a table, a page and predictions that agree with the report."""
 
 import base64
 import csv

@@ -1,4 +1,4 @@
-"""What the methods make of the plane, as the papers say."""
+"""Decision surfaces of the methods in the plane, as the papers describe them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What only makes training faster leaves its result as it is: memory layout, fused SGD, 16 bits on a CPU."""
+"""Faster training with the same result: memory layout, fused SGD, 16 bits on a CPU."""
 
 import pytest
 import torch

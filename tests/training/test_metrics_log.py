@@ -1,4 +1,4 @@
-"""The training log says what it means, and a loss that is not finite stops the run with its step and row."""
+"""The training log's values mean what they say, and a non-finite loss stops the run, naming step and row."""
 
 import pytest
 import torch

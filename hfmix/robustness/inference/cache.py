@@ -60,7 +60,7 @@ class ResultCache:
         return self._sampled[id(data)]
 
     def clear(self) -> None:
-        """Removes the pieces, once the report is written."""
+        """Removes the pieces, once the results are written."""
         if self.folder is not None and self.folder.is_dir():
             for file in self.folder.glob("*.npz"):
                 file.unlink(missing_ok=True)

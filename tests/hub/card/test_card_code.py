@@ -1,4 +1,4 @@
-"""A card's ways of loading the model work as printed; those of sound are in ``tests/test_train_of_sound.py``."""
+"""A card's ways of loading the model work as printed; sound is in ``tests/acceptance/test_train_of_sound.py``."""
 
 import ast
 import json

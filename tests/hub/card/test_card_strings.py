@@ -1,4 +1,4 @@
-"""Whatever users and data sets call things, the metadata hold just that, and the text keeps its shape."""
+"""Odd names of runs and data sets: the metadata hold them exactly, and the card's text keeps its shape."""
 
 import json
 import re

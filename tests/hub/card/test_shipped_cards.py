@@ -1,4 +1,4 @@
-"""What is shipped holds what it claims."""
+"""The shipped checkpoints hold what their cards claim."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What counts as time lost, with the real client and a real server."""
+"""The time that a push counts as lost, with the real client and a real server."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What every net of hfmix.models owes: its published size, timm's interface, training, saving and loading."""
+"""Properties of every net in hfmix.models: published size, timm's interface, training, saving and loading."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The adversarial axis: what is broken stays broken, and nothing hangs on batches."""
+"""The adversarial axis: misclassified examples stay so, and results do not depend on batches."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The axes that are asked for: the suite gives what each gives alone, says why one is not there, compares them."""
+"""Optional axes: an evaluation gives what each axis gives alone, explains missing ones, and compares them."""
 
 import numpy as np
 import pytest

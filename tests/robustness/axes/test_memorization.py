@@ -1,4 +1,4 @@
-"""What a net learnt of wrong labels: by hand, for nets that know everything or nothing, and of a real run."""
+"""Memorization of wrong labels: by hand, for nets that know everything or nothing, and in a real run."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is drawn and said of what happens in between comes from the axis."""
+"""Figures and sentences about interpolation come from the axis's own values."""
 
 import json
 

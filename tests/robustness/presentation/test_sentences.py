@@ -1,4 +1,4 @@
-"""The sentences say what the figures are."""
+"""The report's sentences state its values."""
 
 from hfmix.robustness.presentation import sentences
 

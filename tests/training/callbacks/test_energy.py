@@ -1,4 +1,4 @@
-"""The energy of a training, from a tree of files such as Linux has; without one nothing is said."""
+"""The energy of a training, from files like Linux's; without them nothing is reported."""
 
 from pathlib import Path
 
