@@ -14,7 +14,7 @@ from hfmix.mixing.plan import LENGTH_NAMES, MASK_NAMES
 from hfmix.mixing.targets import Labels
 
 LABEL_NAMES = ("labels", "label", "label_ids")
-# the main input, for whose shape boxes are drawn; else the first entry that can be mixed is
+# names of the main input, for whose shape boxes are drawn; without one, the first entry that can be mixed
 INPUT_NAMES = ("pixel_values", "input_values", "input_features")
 
 Column = Tensor | list[Tensor]
@@ -56,7 +56,7 @@ class MixCollator(_Draws):
     `MixedTargets`, for `hfmix.mixed_cross_entropy` or `hfmix.MixLoss`. Without a `collate_fn` each row is mixed
     while it is stacked, in one pass over memory.
 
-    The stock Trainer evaluates through the same collator, which cannot notice. Add the collator to the callbacks
+    The stock Trainer evaluates through the same collator, which cannot tell. Add the collator to the callbacks
     too, and only training batches are mixed:
     ``Trainer(data_collator=collator, callbacks=[collator], compute_loss_func=hfmix.MixLoss(), ...)``
 

@@ -13,7 +13,7 @@ from hfmix.mixing.plan import MixPlan
 
 @contextmanager
 def mixing_at(model: nn.Module, plan: MixPlan) -> Iterator[None]:
-    """Makes the module that ``plan.layer`` names return mixed rows, within the block; None changes nothing.
+    """Makes the module named by ``plan.layer`` return mixed rows, within the block; if None, nothing changes.
 
     ``with mixing_at(model, plan): logits = model(x)``, then the loss of ``plan.targets(labels)``. The module
     returns a tensor (N, *shape), or a tuple or ModelOutput that begins with one. If the forward pass calls it

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Schedule:
-    """A number that follows training progress: linear between points, constant outside of them.
+    """A number that follows training progress: linear between its points, constant beyond them.
 
     Wherever a policy takes a strength (`alpha`) or a probability (`p`, `OneOf`'s weights), it takes a schedule
     too. Two points at the same progress make a jump; the second one holds from there on.
@@ -32,17 +32,17 @@ class Schedule:
 
     @classmethod
     def warm_up(cls, value: float, until: float) -> "Schedule":
-        """Rises linearly from 0 at the start to `value` at progress `until`, and stays there."""
+        """Returns a linear rise from 0 at the start to `value` at progress `until`, which holds from there on."""
         return cls(((0.0, 0.0), (until, value)))
 
     @classmethod
     def switch_off(cls, value: float, after: float) -> "Schedule":
-        """Is `value` up to progress `after`, then 0: for last epochs on clean examples."""
+        """Returns `value` up to progress `after`, then 0: for last epochs on clean examples."""
         return cls(((after, value), (after, 0.0)))
 
     @classmethod
     def switch_on(cls, value: float, after: float) -> "Schedule":
-        """Is 0 up to progress `after`, then `value`."""
+        """Returns 0 up to progress `after`, then `value`."""
         return cls(((after, 0.0), (after, value)))
 
     def at(self, progress: float) -> float:

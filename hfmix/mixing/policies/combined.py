@@ -41,9 +41,9 @@ class RegMixup(Policy):
         base: the policy that mixes the mixed rows: "mixup", "cutmix", or a `Mixup` or `CutMix` with settings of
             its own, whose `alpha` is then this policy's too.
         ratio: in (0, 1]: the share of the batch that is mixed beside the clean rows. Its loss is weighted up so
-            that η keeps its meaning; a step costs 1 + ratio times ERM's, twice for the paper's ratio of 1. At
-            least one row is mixed. With η = ratio all rows weigh the same, and the mixed ones have a smaller share
-            of the loss.
+            that η keeps its meaning; a step costs 1 + ratio times ERM's: twice as much at the paper's ratio of 1.
+            At least one row is mixed. With η = ratio all rows weigh the same, and the mixed ones have a smaller
+            share of the loss.
     """
 
     alpha: Strength | None = None

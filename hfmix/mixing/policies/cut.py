@@ -131,7 +131,7 @@ def cut_plan(
         box: (N, 2 d) integers, half-open: d starts, then d stops, within `extent`.
         partner: (N,) int64.
         extent: the batch's d sizes along `axes`.
-        label_lam: (N,) the weight of the row's own label; by default the exact share of pixels outside the box.
+        label_lam: (N,) weight of the row's own label; by default the exact share of pixels outside the box.
         resize: see `MixPlan`.
     """
     n = len(partner)

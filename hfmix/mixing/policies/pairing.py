@@ -38,12 +38,12 @@ def derangement(batch: Batch, rng: np.random.Generator) -> np.ndarray:
 
 
 def reversal(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """Reads the batch backwards, as timm does."""
+    """Pairs each row with its mirror image in the batch, as timm does."""
     return np.arange(batch.size)[::-1].copy()
 
 
 def roll(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """Returns the row before, as torchvision does."""
+    """Pairs each row with the one before, as torchvision does."""
     return np.roll(np.arange(batch.size), 1)
 
 

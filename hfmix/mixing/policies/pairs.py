@@ -189,9 +189,9 @@ def pair_plan(
     """Returns the plan with rows ``lam[r] * x[r] + (1 - lam[r]) * x[partner[r]]``, both drawn elsewhere.
 
     Args:
-        lam: (N,) float64, the weight of the row itself.
+        lam: (N,) float64, weight of the row itself.
         partner: (N,) int64.
-        label_lam: (N,) the weight of the row's own label, by default `lam`.
+        label_lam: (N,) weight of the row's own label, by default `lam`.
         layer: see `MixPlan`.
     """
     n = len(lam)
