@@ -1,4 +1,4 @@
-"""Losses of mixed targets."""
+"""Losses for mixed targets."""
 
 from hfmix.losses.gan import mixup_discriminator_loss
 from hfmix.losses.mix_loss import MixLoss

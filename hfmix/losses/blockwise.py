@@ -1,8 +1,8 @@
-"""The losses of single rows with sparse hard labels, in value and gradient, without (R, C) temporaries.
+"""Row losses with sparse hard labels, in value and gradient, without (R, C) temporaries.
 
-A formula says what a loss is; `row_losses` computes it block by block, and keeps nothing for the backward pass but
-the logits: computing the softmax anew, in one fused pass over a block in the cache, costs less than fetching it.
-`experiments/benchmarks/losses.py` measures what that brings.
+A formula defines a loss; `row_losses` computes it block by block, and keeps only the logits for the backward pass:
+recomputing the softmax, in one fused pass over a block in the cache, costs less than fetching it.
+`experiments/benchmarks/losses.py` measures the gain.
 """
 
 from collections.abc import Iterator
@@ -13,36 +13,36 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # numbers of elements
-SMALL = 2**18  # 1 MiB of float32: here the plain formula is as fast, for everything fits into a core's cache
-CPU_BLOCK = 2**21  # still in the shared cache, and few enough that threads seldom wait for one another
-GPU_BLOCK = 2**24  # hides the time that the launches take
+SMALL = 2**18  # 1 MiB of float32: the plain formula is as fast, since everything fits into a core's cache
+CPU_BLOCK = 2**21  # fits into the shared cache, and blocks are few enough that threads seldom wait
+GPU_BLOCK = 2**24  # large enough to hide kernel launches
 
 
 class RowFormula(Protocol):
     """A loss of hard labels, row by row."""
 
     def of_rows(self, rows: slice) -> "RowFormula":
-        """The formula for these rows alone."""
+        """Returns the formula for these rows alone."""
 
     def loss(self, z: Tensor) -> Tensor:
-        """The losses (R,) of the logits z (R, C), in differentiable operations."""
+        """Computes the losses (R,) of the logits z (R, C), by differentiable operations."""
 
     def gradient(self, z: Tensor, grad: Tensor, out: Tensor) -> None:
-        """Writes to `out` (R, C) the gradient for z, given `grad` (R,), the one for the losses."""
+        """Writes the gradient of z into `out` (R, C), given the losses' gradient `grad` (R,)."""
 
 
 def row_losses(logits: Tensor, formula: RowFormula) -> Tensor:
-    """The losses (R,) of `logits` (R, C), computed in `compute_dtype`; their gradient has the logits' dtype."""
+    """Computes the losses (R,) of `logits` (R, C) in `compute_dtype`; their gradient has the logits' dtype."""
     if torch.compiler.is_compiling() or logits.numel() <= SMALL:  # a compiler fuses the plain formula itself
         return formula.loss(logits.to(compute_dtype(logits)))
     return _Blockwise.apply(logits, formula)
 
 
 class _Blockwise(torch.autograd.Function):
-    """A formula's row losses and their gradient, block after block of rows.
+    """A formula's row losses and their gradient, one block of rows after the other.
 
-    A block and its gradient stay in the CPU's cache between the operations, and no temporary is larger than a
-    block, so that beside the logits only their gradient takes (R, C) memory.
+    A block and its gradient stay in the CPU's cache between operations, and no temporary is larger than a block,
+    so that only the logits and their gradient take (R, C) memory.
     """
 
     @staticmethod
@@ -73,7 +73,7 @@ class _Blockwise(torch.autograd.Function):
 
 
 def _blocks(logits: Tensor) -> Iterator[slice]:
-    """Slices of rows that hold one block of elements, or a single row."""
+    """Yields slices of rows that hold one block of elements, or a single row."""
     rows, classes = logits.shape
     elements = CPU_BLOCK if logits.device.type == "cpu" else GPU_BLOCK
     if logits.dtype != compute_dtype(logits):
@@ -83,7 +83,7 @@ def _blocks(logits: Tensor) -> Iterator[slice]:
 
 
 def compute_dtype(logits: Tensor) -> torch.dtype:
-    """float64 for float64, float32 for everything narrower."""
+    """Returns float64 for float64, float32 for narrower dtypes."""
     return torch.promote_types(logits.dtype, torch.float32)
 
 
@@ -110,12 +110,13 @@ class CrossEntropyRows(NamedTuple):
             out.mul_(mass * grad)
         else:
             out.mul_((mass + self.class_part.sum()) * grad).addcmul_(grad, self.class_part, value=-1.0)
-        out.scatter_add_(1, self.labels, -grad * self.label_part)  # adds up where a row has one class twice
+        out.scatter_add_(1, self.labels, -grad * self.label_part)  # adds up if a row has one class twice
 
 
 class BinaryCrossEntropyRows(NamedTuple):
-    """``sum_c (class_part[c] * softplus(z_c) - class_slope[c] * z_c) + sum_j label_part_j * h_j`` in each row,
-    with ``h_j = label_extra_j * softplus(-z_y) - z_y`` at the label y.
+    """``sum_c (class_part[c] * softplus(z_c) - class_slope[c] * z_c) + sum_j label_part_j * h_j`` in each row.
+
+    ``h_j = label_extra_j * softplus(-z_y) - z_y`` at the label y.
     """
 
     labels: Tensor  # (R, k)
@@ -146,12 +147,12 @@ class BinaryCrossEntropyRows(NamedTuple):
 
 
 def _softplus(z: Tensor) -> Tensor:
-    # torch goes over to the identity at 20, which shows in float64; at 40 it does not
+    # torch switches to the identity at 20, which is visible in float64; at 40 it is not
     return F.softplus(z, threshold=40.0)
 
 
 def _weighted_sum(values: Tensor, weight: Tensor) -> Tensor:
-    """``sum_c weight[c] * values[:, c]``, (R,), without their product in memory, and not halved by autocast."""
+    """Computes ``sum_c weight[c] * values[:, c]``, (R,), without an (R, C) product; autocast does not halve it."""
     device = values.device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):

@@ -23,25 +23,25 @@ def mixup_discriminator_loss(
     lam: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """The mean over the batch of ``ℓ(d(λ·real + (1−λ)·generated), λ)``, ℓ the binary cross-entropy; a scalar.
+    """Computes the batch mean of ``ℓ(d(λ·real + (1−λ)·generated), λ)``, ℓ the binary cross-entropy.
 
     From mixup's section on GANs (arXiv 1710.09412): ``max_g min_d E ℓ(d(λx + (1−λ)g(z)), λ)``. The discriminator
-    minimises it, on ``generated.detach()``. The generator maximises it, or takes the loss that it has: it may
-    stay as it is. As α goes to 0, λ is 0 or 1 and the loss is that of the ordinary GAN in expectation,
-    ``½ E ℓ(d(x), 1) + ½ E ℓ(d(g(z)), 0)``.
+    minimises it, on ``generated.detach()``. The generator maximises it, or keeps the loss that it has. As α goes
+    to 0, λ is 0 or 1 and the loss is that of the ordinary GAN in expectation, ``½ E ℓ(d(x), 1) + ½ E ℓ(d(g(z)),
+    0)``.
 
-    Gradients reach the discriminator's weights, and `real` and `generated` where these require them. Mixed in the
-    inputs' precision; the loss is computed in float32 at least.
+    Gradients reach the discriminator's weights, and `real` and `generated` if they require them. Examples are
+    mixed in their own precision; the loss is computed in float32 at least.
 
     Args:
-        discriminator: gives one logit an example, before any sigmoid: (B,), (B, 1), (B, 1, 1, 1), or a model's
+        discriminator: returns one logit an example, before any sigmoid: (B,), (B, 1), (B, 1, 1, 1), or a model's
             output with such "logits".
-        real: (B, *shape), floating point.
-        generated: (B, *shape).
+        real: real examples, (B, *shape), floating point.
+        generated: generated examples, (B, *shape).
         alpha: α > 0 of λ ~ Beta(α, α); 0.2 (the default) in the official code's figure.
-        granularity: each "example" has a λ of its own, as in the official code, or the "batch" shares one.
-        lam: (B,), the shares of the real examples, in [0, 1], instead of drawn ones.
-        generator: where the randomness comes from; None is torch's global generator.
+        granularity: what shares one λ: each "example" has its own, as in the official code, or the "batch".
+        lam: (B,) shares of the real examples, in [0, 1], instead of drawn ones.
+        generator: source of all randomness; None is torch's global generator.
 
     Raises:
         TypeError: `real` or `generated` is no floating-point tensor.
@@ -62,7 +62,7 @@ def mixup_discriminator_loss(
 
 
 def _draw(size: int, alpha: float, granularity: str, generator: torch.Generator | None) -> Tensor:
-    """(size,) float64 shares of the real examples."""
+    """Draws the real examples' shares, (size,) float64."""
     if not is_number(alpha) or alpha <= 0:
         raise ValueError(f"alpha is a finite number above 0, not {alpha!r}")
     if granularity not in ("batch", "example"):
@@ -73,8 +73,8 @@ def _draw(size: int, alpha: float, granularity: str, generator: torch.Generator 
 
 def _given(lam: Tensor, size: int) -> Tensor:
     if not isinstance(lam, Tensor) or lam.shape != (size,):
-        found = tuple(lam.shape) if isinstance(lam, Tensor) else type(lam).__name__
-        raise ValueError(f"lam is a tensor ({size},), the share of each real example, not {found}")
+        given = tuple(lam.shape) if isinstance(lam, Tensor) else type(lam).__name__
+        raise ValueError(f"lam is a tensor ({size},), the share of each real example, not {given}")
     low, high = (float(bound) for bound in lam.detach().aminmax())
     if not 0.0 <= low <= high <= 1.0:
         raise ValueError(f"lam lies in [0, 1], not in [{low:g}, {high:g}]")

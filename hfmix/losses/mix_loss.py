@@ -1,4 +1,4 @@
-"""The loss for a stock Trainer that is fed by `MixCollator`."""
+"""The loss for a stock Trainer with `MixCollator`."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,9 +20,9 @@ from hfmix.utils.model_calls import logits_of
 class MixLoss:
     """The loss of mixed batches for a stock `transformers.Trainer`: ``Trainer(compute_loss_func=MixLoss(), ...)``.
 
-    The training batches come from `MixCollator`, whose labels are `MixedTargets`; the loss is the row-weighted sum
-    of their row losses over the number of input examples in the whole accumulated batch, which the Trainer counts.
-    Evaluation batches hold plain labels, hard or soft, and get the same loss, unmixed and without label smoothing.
+    Training batches come from `MixCollator`, whose labels are `MixedTargets`; their loss is the row-weighted sum
+    of row losses, divided by the number of input examples in the whole accumulated batch, which the Trainer
+    counts. Evaluation batches have plain labels, hard or soft, and get the same loss without label smoothing.
 
     Args:
         kind: "cross_entropy" or "binary_cross_entropy".
@@ -40,7 +40,7 @@ class MixLoss:
     weight: Tensor | None = None
     pos_weight: Tensor | None = None
     label_smoothing: float = 0.0
-    # the weights on the devices that asked for them: a copy in every step would hold the GPU up
+    # class weights by device: copying them in every step would stall the GPU
     _on_device: dict[torch.device, dict[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -54,13 +54,14 @@ class MixLoss:
                 check_weight(name, weight, None)
 
     def __call__(self, outputs: Any, labels: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        """The loss of one micro-batch, a scalar.
+        """Computes the loss of one micro-batch, a scalar.
 
         Args:
-            outputs: the model's: a mapping with "logits", a tuple that begins with them, or the logits (R, C).
+            outputs: the model's outputs: the logits (R, C), a mapping with "logits", or a tuple that begins with
+                them.
             labels: `MixedTargets`, or (N,) class indices, or (N, C) soft labels.
-            num_items_in_batch: what the Trainer counted, over all micro-batches and processes: the entries of the
-                labels, which are N a micro-batch for `MixedTargets` and class indices, N · C for soft labels.
+            num_items_in_batch: the Trainer's count of label entries over all micro-batches and processes: N a
+                micro-batch for `MixedTargets` and class indices, N · C for soft labels.
 
         Raises:
             RuntimeError: a mixed batch reached the evaluation.
@@ -69,7 +70,7 @@ class MixLoss:
         logits = logits_of(outputs)
         if labels is None:
             raise ValueError("the batch has no `labels`: MixLoss takes MixedTargets, class indices or soft labels")
-        entries = 1  # those that the Trainer counts for one example
+        entries = 1  # label entries that the Trainer counts for one example
         if isinstance(labels, MixedTargets):
             targets = labels
             if not logits.requires_grad:
@@ -90,7 +91,7 @@ class MixLoss:
         if num_items_in_batch is None:
             return total / targets.num_inputs
         if isinstance(num_items_in_batch, Tensor):
-            # under nn.DataParallel the count comes once for each of n GPUs, and the loss is then multiplied by n
+            # under nn.DataParallel the count comes once for each of n GPUs, and the loss is multiplied by n later
             num_items_in_batch = num_items_in_batch.sum()
         return total * entries / num_items_in_batch
 

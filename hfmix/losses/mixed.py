@@ -1,4 +1,4 @@
-"""Losses of mixed rows, read from sparse targets: for class indices no (R, C) target is ever built."""
+"""Losses of mixed rows, from sparse targets: for class indices no (R, C) target is ever built."""
 
 from typing import Literal
 
@@ -21,26 +21,26 @@ def mixed_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross-entropy of mixed rows: ``sum_j label_weight[r, j] * CE(logits[r], labels[r, j])``, then reduced.
+    """Computes mixed rows' cross-entropy ``sum_j label_weight[r, j] * CE(logits[r], labels[r, j])``, reduced.
 
     For hard labels, value and gradient of large logits are computed in blocks of rows, and only the logits are
-    kept between forward and backward. Computed in float32 at least; the gradient has the logits' dtype. Targets
-    and weights count as constants: no gradient reaches them.
+    kept between forward and backward. The loss is computed in float32 at least; its gradient has the logits'
+    dtype. Targets and weights are constants: no gradient reaches them.
 
     Args:
-        logits: (R, C).
+        logits: the model's logits, (R, C).
         targets: from `MixPlan.targets`; soft labels are distributions over the classes.
         weight: (C,) class weights. They do not enter the mean's denominator, unlike in torch's index form, so that
             the loss keeps one scale under accumulation.
         label_smoothing: ε in [0, 1]: the target becomes (1 − ε) y + ε / C.
         reduction: "mean" is ``sum_r row_weight[r] * loss[r] / N`` with N the number of *input* examples; "sum" is
-            the same without the division; "none" gives the (R,) losses without their row weights.
+            the same without the division; "none" gives the (R,) losses without row weights.
 
     Raises:
-        TypeError: `logits`, `targets` or `weight` is of another type.
+        TypeError: `logits`, `targets` or `weight` has a wrong type.
         ValueError: the shapes do not fit together, or a setting is out of range. On the CPU also: a label is out
-            of range, soft labels are no distribution, a weight is negative or not finite. (On a GPU, looking at
-            them would cost a synchronisation.)
+            of range, soft labels are no distribution, a weight is negative or not finite. (On a GPU, the check
+            would cost a synchronisation.)
     """
     labels, label_weight, (weight,) = _checked(logits, targets, label_smoothing, reduction, {"weight": weight})
     num_classes = logits.shape[1]
@@ -70,15 +70,15 @@ def mixed_binary_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Binary cross-entropy of mixed rows, each row's the mean over the classes, then reduced.
+    """Computes the binary cross-entropy of mixed rows, the mean over classes in each row, reduced.
 
     With the mixed target ``t[r, c] = sum_j label_weight[r, j] * [labels[r, j] = c]`` a row's loss is
     ``mean_c weight[c] * (pos_weight[c] * t[r, c] * softplus(-z[r, c]) + (1 - t[r, c]) * softplus(z[r, c]))``.
-    It is linear in t, so that class indices need one sum over the classes and k gathers. Precision, gradients,
-    reduction and errors are as in `mixed_cross_entropy`.
+    It is linear in t, so class indices need one sum over the classes and k gathers. Precision, gradients,
+    reduction and errors are as for `mixed_cross_entropy`.
 
     Args:
-        logits: (R, C).
+        logits: the model's logits, (R, C).
         targets: from `MixPlan.targets`; soft and multi-hot labels lie in [0, 1].
         weight: (C,) class weights; they do not enter the mean's denominator.
         pos_weight: (C,) weights of the positive part of each class.
@@ -86,7 +86,7 @@ def mixed_binary_cross_entropy(
         reduction: "mean", "sum" or "none".
 
     Raises:
-        TypeError, ValueError: as `mixed_cross_entropy`; soft labels have to lie in [0, 1].
+        TypeError, ValueError: as `mixed_cross_entropy`, but soft labels have to lie in [0, 1].
     """
     labels, label_weight, (weight, pos_weight) = _checked(
         logits, targets, label_smoothing, reduction, {"weight": weight, "pos_weight": pos_weight}
@@ -109,7 +109,7 @@ def mixed_binary_cross_entropy(
             labels,
             label_part=keep * label_weight * by_class[labels],
             label_extra=None if pos_weight is None else positive[labels] - 1.0,
-            # the smoothed part of the target is the same in every row: it goes into the sum over the classes
+            # the smoothed part of the target is the same in every row, and so part of the sum over the classes
             class_part=by_class * (1.0 + smooth * (positive - 1.0)),
             class_slope=smooth * by_class * positive if label_smoothing else None,
         )
@@ -131,7 +131,7 @@ def _checked(
     reduction: str,
     weights: dict[str, Tensor | None],
 ) -> tuple[Tensor, Tensor, list[Tensor | None]]:
-    """The labels, their weights and the class weights, checked, on the logits' device and in the loss's dtype."""
+    """Checks all; returns labels, label weights and class weights on the logits' device, in the loss's dtype."""
     if not isinstance(targets, MixedTargets):
         raise TypeError(f"targets are MixedTargets, from plan.targets(labels), not {type(targets).__name__}")
     rows = targets.labels.shape[0]
@@ -157,7 +157,7 @@ def _checked(
 
 
 def _is_readable(tensor: Tensor) -> bool:
-    """Whether its values can be looked at without holding a GPU up or breaking a compiled graph."""
+    """Returns whether values can be read without stalling a GPU or breaking a compiled graph."""
     return not torch.compiler.is_compiling() and tensor.device.type == "cpu"
 
 

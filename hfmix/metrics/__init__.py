@@ -1,6 +1,6 @@
-"""Metrics of classifiers as plain functions of arrays: torch tensors or NumPy arrays in, Python floats out.
+"""Metrics of classifiers as plain functions: torch tensors or NumPy arrays in, Python floats out.
 
-`hfmix.metrics.wrappers` has them as `evaluate.Metric`s.
+`hfmix.metrics.wrappers` offers them as `evaluate.Metric`s.
 """
 
 from hfmix.metrics.calibration import (

@@ -1,4 +1,4 @@
-"""Whether the right class is found, and how likely it is thought."""
+"""Accuracy, likelihood and average precision of a classifier."""
 
 import numpy as np
 
@@ -14,10 +14,10 @@ from hfmix.metrics.inputs import (
 
 
 def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 1) -> float:
-    """The share of examples whose label is among the `k` highest scores.
+    """Computes the share of examples whose label is among the `k` highest scores.
 
-    Of equal scores the class with the lower index comes first, as `argmax` has it; a model that gives every class
-    the same score is so not counted as right.
+    Among equal scores the class with the lower index comes first, as for `argmax`, so that a model that gives
+    every class the same score does not count as correct.
 
     Args:
         scores: (N, C) logits, log-probabilities or probabilities.
@@ -35,7 +35,7 @@ def top_k_accuracy(scores: ArrayLike, labels: ArrayLike, k: int = 1) -> float:
 
 
 def in_top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """The (N,) booleans of which `top_k_accuracy` is the mean."""
+    """Returns the (N,) booleans whose mean is `top_k_accuracy`."""
     hits = []
     for rows in row_chunks(scores):
         part, label = scores[rows], labels[rows, None]
@@ -46,7 +46,7 @@ def in_top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 
 
 def brier_score(probs: ArrayLike, labels: ArrayLike) -> float:
-    """``mean_i sum_c (probs[i, c] - 1[c = labels[i]])^2`` (Brier 1950), in [0, 2].
+    """Computes ``mean_i sum_c (probs[i, c] - 1[c = labels[i]])^2`` (Brier 1950), in [0, 2].
 
     Raises:
         ValueError: the set is empty, the shapes do not fit, a label is outside the classes, or rows are not
@@ -56,13 +56,13 @@ def brier_score(probs: ArrayLike, labels: ArrayLike) -> float:
 
 
 def brier_terms(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The (N,) summands of `brier_score`."""
+    """Computes the (N,) terms of `brier_score`."""
     squares = np.einsum("nc,nc->n", probs, probs, dtype=np.float64)
     return squares - 2 * probs[np.arange(len(labels)), labels] + 1
 
 
 def negative_log_likelihood(logits: ArrayLike, labels: ArrayLike) -> float:
-    """Mean cross-entropy in nats, from (N, C) logits or log-probabilities, in float64.
+    """Computes the mean cross-entropy in nats, from (N, C) logits or log-probabilities, in float64.
 
     Raises:
         ValueError: the set is empty, the shapes do not fit, a label is outside the classes, a logit is not finite,
@@ -77,7 +77,7 @@ def negative_log_likelihood(logits: ArrayLike, labels: ArrayLike) -> float:
 
 
 def mean_average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
-    """Multi-label mAP: the mean of `average_precision_by_class` over the classes that have a positive example.
+    """Computes multi-label mAP: the mean of `average_precision_by_class` over classes with a positive example.
 
     Classes without one are left out; ``np.isnan(average_precision_by_class(scores, targets)).sum()`` counts them.
 
@@ -91,12 +91,13 @@ def mean_average_precision(scores: ArrayLike, targets: ArrayLike) -> float:
 
 
 def average_precision_by_class(scores: ArrayLike, targets: ArrayLike) -> np.ndarray:
-    """(C,) average precision ``sum_t (R[t] - R[t-1]) P[t]`` over falling thresholds; NaN without a positive.
+    """Computes each class's average precision ``sum_t (R[t] - R[t-1]) P[t]`` over falling thresholds, (C,).
 
-    Equal scores share one threshold, as in scikit-learn's `average_precision_score`.
+    A class without a positive example gets NaN. Equal scores share one threshold, as in scikit-learn's
+    `average_precision_score`.
 
     Args:
-        scores: (N, C), higher meaning more likely; logits or probabilities.
+        scores: (N, C) logits or probabilities, higher meaning more likely.
         targets: (N, C) of 0 and 1, or booleans.
 
     Raises:

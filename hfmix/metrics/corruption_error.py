@@ -1,4 +1,4 @@
-"""Errors under corruption against those of a baseline (Hendrycks & Dietterich 2019, arXiv 1903.12261)."""
+"""Errors under corruption relative to a baseline (Hendrycks & Dietterich 2019, arXiv 1903.12261)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,13 +6,15 @@ import numpy as np
 
 
 def mean_corruption_error(errors: Mapping[str, Sequence[float]], baseline: Mapping[str, float]) -> float:
-    """mCE as a ratio: the mean over corruptions of ``sum_s error[s] / sum_s baseline[s]``; papers print it ×100.
+    """Computes mCE as a ratio: the mean of ``sum_s error[s] / sum_s baseline[s]`` over corruptions.
+
+    Papers print it ×100.
 
     Args:
         errors: corruption to its error rates, in [0, 1], by severity.
-        baseline: corruption to the baseline's error rate, averaged over the severities. It says which corruptions
-            count; others in `errors`, such as ImageNet-C's four for validation, do not. AlexNet's are in
-            `hfmix.robustness.axes.corruptions`; they fit ImageNet's 1,000 classes at 224 pixels only.
+        baseline: corruption to the baseline's error rate, averaged over the severities. Only its corruptions
+            count; others in `errors`, such as ImageNet-C's four for validation, do not. AlexNet's error rates are
+            in `hfmix.robustness.axes.corruptions`; they fit ImageNet's 1,000 classes at 224 pixels only.
 
     Raises:
         ValueError: a corruption of the baseline is missing, an error rate is outside [0, 1], or the corruptions
@@ -28,12 +30,12 @@ def relative_mean_corruption_error(
     baseline: Mapping[str, float],
     baseline_clean_error: float,
 ) -> float:
-    """Relative mCE as a ratio: `mean_corruption_error` with each side's clean error subtracted from its errors.
+    """Computes relative mCE as a ratio: `mean_corruption_error` after subtracting each model's clean error.
 
     Args:
         errors, baseline: as for `mean_corruption_error`.
         clean_error: the model's error rate without corruption.
-        baseline_clean_error: the baseline's.
+        baseline_clean_error: the baseline's error rate without corruption.
 
     Raises:
         ValueError: as `mean_corruption_error`, or the baseline is no worse under a corruption than without.

@@ -1,7 +1,7 @@
-"""How well a score tells in-distribution (ID) from out-of-distribution (OOD) input. Higher scores mean more ID.
+"""Detection of out-of-distribution (OOD) among in-distribution (ID) input by a score; higher means more ID.
 
-Everything is read off two counts at each threshold, one threshold a distinct score: how many ID and how many OOD
-scores reach it. Counts of resamples, (D, T) instead of (T,), give the figures of D resamples at once.
+All metrics follow from two counts at each distinct score, the threshold: how many ID and how many OOD scores reach
+it. Counts of resamples, (D, T) instead of (T,), give the metrics of D resamples at once.
 """
 
 from typing import Literal
@@ -14,9 +14,9 @@ Side = Literal["in", "out"]
 
 
 def auroc(id_scores: ArrayLike, ood_scores: ArrayLike) -> float:
-    """The probability that an ID score exceeds an OOD score, ties counted half.
+    """Computes the probability that an ID score exceeds an OOD score, ties counted half.
 
-    It is the same whichever side is called positive.
+    It does not depend on which side is called positive.
 
     Raises:
         ValueError: one of the sets is empty or holds NaN.
@@ -25,15 +25,15 @@ def auroc(id_scores: ArrayLike, ood_scores: ArrayLike) -> float:
 
 
 def aupr(id_scores: ArrayLike, ood_scores: ArrayLike, positive: Side = "in") -> float:
-    """The area under the precision-recall curve, as average precision: ``sum_t (R[t] - R[t-1]) P[t]``.
+    """Computes the area under the precision-recall curve, as average precision: ``sum_t (R[t] - R[t-1]) P[t]``.
 
     It depends on the share of positives. OpenOOD's and RegMixup's code join the points by straight lines instead
-    (trapezoid): on thousands of distinct scores the same to about 0.001, but too high where many are equal. A
-    constant score has ``(1 + share) / 2`` by lines, and as average precision the share, which is chance.
+    (trapezoid), which agrees to about 0.001 on thousands of distinct scores, but is too high where many are equal:
+    a constant score gets ``(1 + share) / 2``, while its average precision is the share, which is chance.
 
     Args:
-        id_scores: (N,).
-        ood_scores: (M,).
+        id_scores: (N,) scores of ID input.
+        ood_scores: (M,) scores of OOD input.
         positive: "in" finds ID input by high scores (AUPR-in), "out" OOD input by low ones (AUPR-out).
 
     Raises:
@@ -43,14 +43,14 @@ def aupr(id_scores: ArrayLike, ood_scores: ArrayLike, positive: Side = "in") -> 
 
 
 def fpr_at_95_tpr(id_scores: ArrayLike, ood_scores: ArrayLike, positive: Side = "out") -> float:
-    """The share of the other side that is taken for positive when at least 95 % of the positive side is.
+    """Computes the share of negatives that are taken for positive when at least 95 % of the positives are.
 
-    Two conventions are in use, and the figures differ much (0.78 against 0.57 for scores from Beta(8, 2) and
+    Two conventions are in use, and their values differ much (0.78 against 0.57 for scores from Beta(8, 2) and
     Beta(3, 2)).
 
     Args:
-        id_scores: (N,).
-        ood_scores: (M,).
+        id_scores: (N,) scores of ID input.
+        ood_scores: (M,) scores of OOD input.
         positive: "out" gives the share of ID input that is flagged when 95 % of the OOD input is: OpenOOD from
             version 1.5, Hendrycks et al.'s anomaly segmentation. "in" gives the share of OOD input that is
             accepted when 95 % of the ID input is: ODIN, the energy score's paper, OpenOOD 1.0.
@@ -64,12 +64,12 @@ def fpr_at_95_tpr(id_scores: ArrayLike, ood_scores: ArrayLike, positive: Side = 
 def roc_curve(
     id_scores: ArrayLike, ood_scores: ArrayLike, max_points: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The share of OOD and of ID input that is accepted, (P,) each, rising from 0 to 1: the ROC curve's x and y.
+    """Computes the ROC curve's x and y, (P,) each: the shares of OOD and of ID input accepted, rising from 0 to 1.
 
     Args:
-        id_scores: (N,).
-        ood_scores: (M,).
-        max_points: at least 2; keeps so many of the curve's points or fewer, evenly spaced along it.
+        id_scores: (N,) scores of ID input.
+        ood_scores: (M,) scores of OOD input.
+        max_points: most points to keep, at least 2, evenly spaced along the curve; None keeps all.
 
     Raises:
         ValueError: one of the sets is empty or holds NaN.
@@ -83,7 +83,7 @@ def roc_curve(
 
 
 def average_precision(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Average precision of finding (N,) positive scores above (M,) negative ones; M may be 0."""
+    """Computes the average precision of (N,) positive scores among (M,) negative ones; M may be 0."""
     _, counts = _ranked(positive, negative)
     return float(average_precision_of_counts(*counts))
 
@@ -92,8 +92,8 @@ class Thresholds:
     """The distinct scores of two sets, falling.
 
     Args:
-        id_scores: (N,).
-        ood_scores: (M,).
+        id_scores: (N,) scores of ID input.
+        ood_scores: (M,) scores of OOD input.
 
     Raises:
         ValueError: one of the sets is empty or holds NaN.
@@ -104,11 +104,11 @@ class Thresholds:
         self._order, self._reach = _ranked(*pair)
 
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """(T,) twice: how many ID and how many OOD scores reach each threshold."""
+        """Returns (T,) counts of the ID and of the OOD scores that reach each threshold."""
         return self._reach
 
     def counts_of(self, id_drawn: np.ndarray, ood_drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(D, T) twice, for D resamples that hold each score as often as (D, N) and (D, M) say."""
+        """Returns the counts, (D, T) each, of D resamples, given each score's multiplicity: (D, N) and (D, M)."""
         counts = []
         for drawn, order, reach in zip((id_drawn, ood_drawn), self._order, self._reach, strict=True):
             reached = np.cumsum(drawn[:, order], axis=1)
@@ -117,7 +117,7 @@ class Thresholds:
 
 
 def reversed_counts(id_count: np.ndarray, ood_count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The counts seen from below, OOD first: how many OOD and ID scores lie at or below each rising threshold."""
+    """Counts from below, OOD first: how many OOD and ID scores lie at or below each rising threshold."""
     flagged = []
     for count in (ood_count, id_count):
         above = np.concatenate([np.zeros_like(count[..., :1]), count[..., :-1]], axis=-1)
@@ -126,19 +126,19 @@ def reversed_counts(id_count: np.ndarray, ood_count: np.ndarray) -> tuple[np.nda
 
 
 def auroc_of_counts(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """AUROC from counts at falling thresholds, (..., T) each."""
+    """Computes AUROC from counts at falling thresholds, (..., T) each."""
     pairs = (_steps(negative) * (positive - _steps(positive) / 2)).sum(-1)
     return pairs / (positive[..., -1].astype(float) * negative[..., -1])
 
 
 def average_precision_of_counts(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """Average precision from counts at falling thresholds, (..., T) each."""
+    """Computes average precision from counts at falling thresholds, (..., T) each."""
     precision = positive / np.maximum(positive + negative, 1)
     return (_steps(positive) * precision).sum(-1) / positive[..., -1]
 
 
 def fpr95_of_counts(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """The share of negatives at the first threshold that 95 % of the positives reach, from (..., T) counts."""
+    """Computes the share of negatives at the first threshold that 95 % of positives reach, from counts."""
     first = (20 * positive >= 19 * positive[..., -1:]).argmax(-1)
     return np.take_along_axis(negative, first[..., None], -1)[..., 0] / negative[..., -1]
 
@@ -148,7 +148,7 @@ def _steps(count: np.ndarray) -> np.ndarray:
 
 
 def _ranked(*sets: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """For each set: the order that makes it fall, and how many of it reach each distinct score of all sets."""
+    """Returns, by set, the order that sorts it falling and how many scores reach each distinct score of all."""
     thresholds = np.unique(np.concatenate(sets))[::-1]
     order = [np.argsort(-scores) for scores in sets]
     reach = [len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left") for scores in sets]

@@ -1,4 +1,4 @@
-"""What the metrics take: torch tensors, NumPy arrays or lists, checked once and made NumPy arrays."""
+"""Inputs of the metrics: torch tensors, NumPy arrays or lists, checked once and converted to NumPy arrays."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ _CHUNK_ELEMENTS = 2**16  # half a MiB of float64, so that temporaries stay in th
 
 
 def probabilities_and_labels(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """(N, C) probabilities, float32 or float64 as given, and (N,) integer labels.
+    """Returns (N, C) probabilities, float32 or float64 as given, and (N,) integer labels.
 
     Raises:
         ValueError: the set is empty, the shapes do not fit, a label is outside the classes, or a row is negative
@@ -28,11 +28,11 @@ def probabilities_and_labels(probs: ArrayLike, labels: ArrayLike) -> tuple[np.nd
 
 
 def logits_and_labels(logits: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """(N, C) logits, float32 or float64 as given, and (N,) integer labels. Log-probabilities are logits too.
+    """Returns (N, C) logits, float32 or float64 as given, and (N,) integer labels; log-probabilities are logits.
 
     Raises:
         ValueError: the set is empty, the shapes do not fit, a label is outside the classes, a logit is not finite,
-            or all rows are probabilities, of which a second softmax would be taken.
+            or all rows are probabilities, to which softmax would be applied again.
     """
     logits, labels = finite_scores_and_labels(logits, labels, "logits")
     if (np.abs(logits.sum(1, dtype=np.float64) - 1) < 1e-3).all() and logits.min() >= 0:
@@ -41,7 +41,7 @@ def logits_and_labels(logits: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray,
 
 
 def finite_scores_and_labels(scores: ArrayLike, labels: ArrayLike, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(N, C) scores of any kind, float32 or float64 as given, and (N,) labels.
+    """Returns (N, C) scores of any kind, float32 or float64 as given, and (N,) labels.
 
     Raises:
         ValueError: the set is empty, the shapes do not fit, a label is outside the classes, or a score is not
@@ -64,10 +64,10 @@ def finite_scores_and_labels(scores: ArrayLike, labels: ArrayLike, name: str) ->
 
 
 def scores_of(values: ArrayLike, name: str) -> np.ndarray:
-    """(N,) float64 with N > 0 and without NaN.
+    """Returns (N,) scores in float64, N > 0 and without NaN.
 
     Raises:
-        ValueError: it is not; `name` says what it was meant to be.
+        ValueError: the values are something else; the message calls them by `name`.
     """
     scores = as_array(values)
     if scores.ndim != 1:
@@ -78,7 +78,7 @@ def scores_of(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def as_array(values: ArrayLike) -> np.ndarray:
-    """A NumPy array on the CPU, contiguous and writable as torch wants it; half precision becomes float32."""
+    """Converts to a NumPy array, contiguous and writable as torch needs it; half precision becomes float32."""
     if hasattr(values, "detach"):
         import torch  # a tensor's user has done so already
 
@@ -89,7 +89,7 @@ def as_array(values: ArrayLike) -> np.ndarray:
 
 
 def row_chunks(array: np.ndarray) -> Iterator[slice]:
-    """Slices over the rows of (N, C), so that temporaries of one stay small."""
+    """Yields slices over the rows of (N, C), so that temporaries stay small."""
     step = max(1, _CHUNK_ELEMENTS // array.shape[1])
     for start in range(0, len(array), step):
         yield slice(start, start + step)

@@ -1,4 +1,4 @@
-"""95 % confidence intervals of what is measured on a finite test set."""
+"""95 % confidence intervals of metrics on a finite test set."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -6,12 +6,12 @@ from itertools import islice
 import numpy as np
 
 Z95 = 1.959963984540054
-_BLOCK_ELEMENTS = 2**20  # of counts: 8 MiB
-_ROUNDING = 1e-12  # of sums of float64
+_BLOCK_ELEMENTS = 2**20  # 8 MiB of counts
+_ROUNDING = 1e-12  # relative error of float64 sums
 
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927); it stays inside [0, 1] near the ends."""
+    """Computes Wilson's score interval of a proportion (Wilson 1927), which stays inside [0, 1] near the ends."""
     p, z2 = successes / total, Z95**2
     centre = (p + z2 / (2 * total)) / (1 + z2 / total)
     half = Z95 / (1 + z2 / total) * np.sqrt(p * (1 - p) / total + z2 / (4 * total**2))
@@ -19,13 +19,13 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
 
 
 def mean_interval(values: np.ndarray, bounds: tuple[float, float] = (-np.inf, np.inf)) -> tuple[float, float]:
-    """The normal interval of the mean of (N,) independent values, cut to `bounds` (which a single value gives)."""
+    """Computes the normal interval of the mean of (N,) independent values, cut to `bounds`, which N = 1 gives."""
     half = Z95 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.inf
     return _within(bounds, values.mean() - half, values.mean() + half)
 
 
 def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """Student's interval of the mean of (N,) independent normal values, for few of them; infinite for one."""
+    """Computes Student's interval of the mean of few (N,) independent normal values; infinite for N = 1."""
     if len(values) < 2:
         return -np.inf, np.inf
     from scipy.special import stdtrit
@@ -41,17 +41,18 @@ def bootstrap_interval(
     draws: int = 400,
     bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[float, float]:
-    """The percentile bootstrap (Efron 1979) of ``statistic(*arrays)``, with its median moved to the statistic.
+    """Computes the percentile bootstrap (Efron 1979) of ``statistic(*arrays)``, its median moved to the statistic.
 
     Resampling adds noise, which a statistic such as ECE, a sum of absolute differences, counts as error: unmoved,
-    the interval of a well calibrated model lies above the value that it is for.
+    the interval of a well calibrated model would lie above the value itself.
 
     Args:
-        statistic: takes all arrays of all samples, in order.
-        samples: each a tuple of arrays with one length, resampled together; different tuples independently.
-        seed: of the resampling.
+        statistic: function of all arrays of all samples, in order.
+        samples: tuples of arrays of one length; those of a tuple are resampled together, different tuples
+            independently.
+        seed: seed of the resampling.
         draws: number of resamples.
-        bounds: what the statistic can be; the interval is cut to it.
+        bounds: range of the statistic, to which the interval is cut.
     """
     values = []
     for indices in _resamples([len(sample[0]) for sample in samples], seed, draws):
@@ -63,22 +64,22 @@ def bootstrap_interval(
 def interval_of_draws(
     value: float, draws: Sequence[float] | np.ndarray, bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
-    """`bootstrap_interval` of a statistic's value, from what it is on (D,) resamples."""
+    """Computes `bootstrap_interval` from a statistic's value and its (D,) values on resamples."""
     low, median, high = np.quantile(draws, [0.025, 0.5, 0.975])
     ends = np.array([value + (low - median), value + (high - median)])
-    # what is left of a difference of equals would say that the interval excludes 0
+    # a rounding error of two equal sums must not exclude 0 from the interval
     ends[np.abs(ends) <= _ROUNDING * max(abs(value), abs(low), abs(median), abs(high))] = 0.0
     return _within(bounds, *ends)
 
 
 def bootstrap_counts(*sizes: int, seed: int, draws: int = 400) -> Iterator[tuple[np.ndarray, ...]]:
-    """The resamples of `bootstrap_interval` with the same seed, as how often each example is drawn.
+    """Yields the resamples of `bootstrap_interval` with the same seed, as counts of each example.
 
-    A statistic of sorted or binned examples needs no second sort or binning from counts; that is what makes the
-    intervals of ranking metrics fast.
+    From counts, a statistic of sorted or binned examples need not sort or bin again, which makes the intervals of
+    ranking metrics fast.
 
     Args:
-        sizes: of the samples, N of the first and so on.
+        sizes: sizes of the samples: N, M, …
         seed, draws: as for `bootstrap_interval`.
 
     Yields:

@@ -1,4 +1,4 @@
-"""What a classifier gets wrong when it may decline: risk against coverage."""
+"""Selective classification: the risk of a classifier that may abstain, against its coverage."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from hfmix.metrics.inputs import ArrayLike, scores_of
 
 
 def risk_coverage_curve(confidence: ArrayLike, losses: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """The mean loss of the most confident examples, for every number of them (El-Yaniv & Wiener 2010).
+    """Computes the mean loss of the i most confident examples, for every i (El-Yaniv & Wiener 2010).
 
-    Examples of equal confidence share their mean loss: the risk expected when ties are ordered at random.
+    Examples of equal confidence share their mean loss, the expected risk when ties are ordered at random.
 
     Args:
         confidence: (N,), higher meaning more confident.
-        losses: (N,); 0 and 1 for errors, or any other loss.
+        losses: (N,), 0 or 1 for errors, or any other loss.
 
     Returns:
-        Coverage ``i / N`` and the risk at it, (N,) each, for i = 1 … N.
+        Coverages ``i / N`` and the risks there, (N,) each, for i = 1 … N.
 
     Raises:
         ValueError: one of them is empty or holds NaN, or the shapes differ.
@@ -25,7 +25,7 @@ def risk_coverage_curve(confidence: ArrayLike, losses: ArrayLike) -> tuple[np.nd
 
 
 def aurc(confidence: ArrayLike, losses: ArrayLike) -> float:
-    """The mean of `risk_coverage_curve` over the coverages ``1/N … 1`` (Geifman et al. 2019, arXiv 1805.08206).
+    """Averages `risk_coverage_curve` over the coverages ``1/N … 1`` (Geifman et al. 2019, arXiv 1805.08206).
 
     Arguments and errors are those of `risk_coverage_curve`.
     """
@@ -33,7 +33,7 @@ def aurc(confidence: ArrayLike, losses: ArrayLike) -> float:
 
 
 def excess_aurc(confidence: ArrayLike, losses: ArrayLike) -> float:
-    """E-AURC: `aurc` minus that of the best order, which has the smallest losses first (Geifman et al. 2019).
+    """Computes E-AURC: `aurc` minus that of the best order, smallest losses first (Geifman et al. 2019).
 
     Arguments and errors are those of `risk_coverage_curve`.
     """
@@ -42,7 +42,7 @@ def excess_aurc(confidence: ArrayLike, losses: ArrayLike) -> float:
 
 
 def risk_at_coverage(confidence: ArrayLike, losses: ArrayLike, coverage: float) -> float:
-    """The mean loss of the ``ceil(coverage * N)`` most confident examples.
+    """Computes the mean loss of the ``ceil(coverage * N)`` most confident examples.
 
     Raises:
         ValueError: as `risk_coverage_curve`, or `coverage` is outside (0, 1].
@@ -52,7 +52,7 @@ def risk_at_coverage(confidence: ArrayLike, losses: ArrayLike, coverage: float) 
 
 
 def covered(n: int, coverage: float) -> int:
-    """How many of `n` examples a coverage in (0, 1] asks for at least.
+    """Returns the smallest number of `n` examples that reaches a coverage in (0, 1].
 
     Raises:
         ValueError: `coverage` is outside (0, 1].
@@ -63,13 +63,13 @@ def covered(n: int, coverage: float) -> int:
 
 
 def risks_of_groups(count: np.ndarray, loss: np.ndarray) -> np.ndarray:
-    """(N,) risks from groups of equal confidence, falling: how many examples each has, and their summed loss."""
+    """Computes (N,) risks from counts and summed losses of groups of equal confidence, most confident first."""
     shared = np.repeat(loss / np.maximum(count, 1), count)
     return np.cumsum(shared) / np.arange(1, len(shared) + 1)
 
 
 def tied(confidence: np.ndarray) -> np.ndarray:
-    """(N,) the group of each example, counted from the highest confidence; equal confidences share one."""
+    """Returns the (N,) groups of equal confidence, numbered from the highest confidence."""
     return np.unique(-confidence, return_inverse=True)[1]
 
 

@@ -7,24 +7,24 @@ import numpy as np
 
 from hfmix.metrics.inputs import ArrayLike, logits_and_labels, row_chunks
 
-_TOLERANCE = 1e-9  # of log T
+_TOLERANCE = 1e-9  # absolute error of log T
 _MAX_STEPS = 100
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike, bounds: tuple[float, float] = (0.05, 20.0)) -> float:
-    """The T for which ``softmax(logits / T)`` has the least NLL: fit it on validation data, never on the test set.
+    """Fits the T that minimises the NLL of ``softmax(logits / T)``, on validation data, never on the test set.
 
-    The NLL is convex in 1/T. The root of its slope is found in float64 by Newton's steps inside a bracket, with
-    bisection of log T where a step would leave it; nothing is random, and T is exact to 1e-9 of itself.
+    The NLL is convex in 1/T. The root of its slope is found in float64 by Newton steps inside a bracket, with
+    bisection of log T where a step would leave it. Nothing is random, and T has a relative error of 1e-9.
 
-    Where every label has the largest logit (a validation set without an error), the NLL falls without end as T
-    goes to 0; where the logits tell nothing about the labels, as T grows. Then the bound is returned, with a
-    warning: the set is too small or too easy to fit a temperature on.
+    If every label has the largest logit (a validation set without errors), the NLL keeps falling as T goes to 0;
+    if the logits say nothing about the labels, as T grows. Then the bound is returned, with a warning: the set is
+    too small or too easy to fit a temperature on.
 
     Args:
-        logits: (N, C), or log-probabilities.
-        labels: (N,) integers.
-        bounds: of T.
+        logits: (N, C) logits or log-probabilities.
+        labels: (N,) class indices.
+        bounds: lowest and highest T.
 
     Raises:
         ValueError: the set is empty, the shapes do not fit, a label is outside the classes, a logit is not finite,
@@ -33,7 +33,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, bounds: tuple[float, f
     logits, labels = logits_and_labels(logits, labels)
     if not 0 < bounds[0] < bounds[1] < math.inf:
         raise ValueError(f"bounds of the temperature are positive and rising, not {bounds}")
-    low, high = 1 / bounds[1], 1 / bounds[0]  # of the inverse temperature, at which the slope rises
+    low, high = 1 / bounds[1], 1 / bounds[0]  # bounds of the inverse temperature, in which the slope rises
     if _slope(logits, labels, low)[0] >= 0:
         return _at_bound(bounds[1], "the logits tell nothing about the labels")
     if _slope(logits, labels, high)[0] <= 0:
@@ -50,7 +50,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, bounds: tuple[float, f
 
 
 def _slope(logits: np.ndarray, labels: np.ndarray, inverse: float) -> tuple[float, float]:
-    """First and second derivative of the mean NLL of ``softmax(inverse * logits)`` by `inverse`."""
+    """Computes first and second derivative of the mean NLL of ``softmax(inverse * logits)`` in `inverse`."""
     import torch  # here, since most metrics need NumPy alone
 
     slope = curvature = 0.0

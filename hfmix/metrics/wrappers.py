@@ -1,9 +1,9 @@
-"""The metrics as `evaluate.Metric`s, made directly and without a network: ``ExpectedCalibrationError()``.
+"""Metrics as `evaluate.Metric`s, created directly and without a network: ``ExpectedCalibrationError()``.
 
-Those of a classifier take its logits (or log-probabilities), which a Trainer's `compute_metrics` gets, so that
-``evaluate.combine([ExpectedCalibrationError(), BrierScore()])`` is given them once. What else the function takes,
-such as ``num_bins``, goes to `compute`. For large sets the plain functions are faster: evaluate keeps what it is
-given as Arrow lists.
+A classifier's metrics take its logits (or log-probabilities), which a Trainer's `compute_metrics` receives, so
+that ``evaluate.combine([ExpectedCalibrationError(), BrierScore()])`` gets them once. Other arguments of the
+function, such as ``num_bins``, go to `compute`. For large sets the plain functions are faster: evaluate keeps its
+inputs as Arrow lists.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ from hfmix.metrics.inputs import logits_and_labels
 class ArrayMetric(evaluate.Metric):
     """A plain function of predictions and references, called once with all of them as NumPy arrays.
 
-    The result is ``{name of the function: value}``. What is added is kept in memory, unless there are several
-    processes; `evaluate.Metric` says what else the constructor takes.
+    The result is ``{name of the function: value}``. Added examples are kept in memory, unless there are several
+    processes. The constructor's other arguments are those of `evaluate.Metric`.
     """
 
     function: ClassVar[Callable[..., float]]

@@ -1,4 +1,4 @@
-"""What to mix (policies) and how a draw is applied (plans). Pure torch and NumPy: usable without the Trainer."""
+"""Policies, which say what to mix, and plans, which apply a draw. Pure torch and NumPy; no Trainer needed."""
 
 from hfmix.mixing.manifold import layer_names, mixing_at
 from hfmix.mixing.plan import MixPlan

@@ -1,4 +1,4 @@
-"""Mixing without MixTrainer: while a DataLoader collates, or on batches that are on the device already."""
+"""Mixing without MixTrainer: while a DataLoader collates, or on batches that are already on the device."""
 
 import copy
 import os
@@ -14,18 +14,18 @@ from hfmix.mixing.plan import LENGTH_NAMES, MASK_NAMES
 from hfmix.mixing.targets import Labels
 
 LABEL_NAMES = ("labels", "label", "label_ids")
-# a model's main input, whose shape boxes are drawn for; else the first entry that can be mixed
+# names of the main input, for whose shape boxes are drawn; without one, the first entry that can be mixed
 INPUT_NAMES = ("pixel_values", "input_values", "input_features")
 
 Column = Tensor | list[Tensor]
-"""One entry of all samples: collated, or as tensors of one shape that are not stacked yet."""
+"""One entry of all samples: collated, or tensors of one shape that are not stacked yet."""
 
 
 class _Draws:
-    """Plans of batch after batch from one policy, each from a key of its own.
+    """A policy's plans for batch after batch, each drawn from a key of its own.
 
     Attributes:
-        progress: of training, in [0, 1]; to be kept up to date for a policy that follows a schedule.
+        progress: training progress in [0, 1]; keep it up to date for a policy that follows a schedule.
     """
 
     def __init__(self, policy: Policy, seed: int) -> None:
@@ -39,7 +39,7 @@ class _Draws:
         self._drawn = 0
 
     def draw(self, size: int, shape: Sequence[int], labels: Labels, inputs: Tensor | None) -> MixPlan:
-        """The next plan: its key is (seed, process, seed of the worker or 0, number of the draw)."""
+        """Draws the next plan; its key is (seed, process, seed of the worker or 0, number of the draw)."""
         worker = torch.utils.data.get_worker_info()
         key = (self.seed, _process_index(), 0 if worker is None else worker.seed, self._drawn)
         self._drawn += 1
@@ -49,28 +49,28 @@ class _Draws:
 
 
 class MixCollator(_Draws):
-    """Collates samples into a mixed batch: for any DataLoader, or for a stock `transformers.Trainer`.
+    """A collate function that mixes, for any DataLoader or a stock `transformers.Trainer`.
 
     Samples are dictionaries (inputs, and labels under ``labels``, ``label`` or ``label_ids``), which give a
-    dictionary with ``labels``, or (input, label) pairs, which give an (inputs, labels) pair; labels come out as
+    dictionary with ``labels``, or (input, label) pairs, which give an (inputs, labels) pair. Labels come out as
     `MixedTargets`, for `hfmix.mixed_cross_entropy` or `hfmix.MixLoss`. Without a `collate_fn` each row is mixed
     while it is stacked, in one pass over memory.
 
-    With the stock Trainer, which evaluates through the same collator and gives no sign of it, add the collator to
-    the callbacks too: only the training batches are mixed then.
+    The stock Trainer evaluates through the same collator, which cannot tell. Add the collator to the callbacks
+    too, and only training batches are mixed:
     ``Trainer(data_collator=collator, callbacks=[collator], compute_loss_func=hfmix.MixLoss(), ...)``
 
-    What is guaranteed: the same seed, data order, number of workers and (with workers) seed of the DataLoader
-    give the same draws; processes, workers, batches and epochs differ. A resumed run draws anew; only
-    `hfmix.MixTrainer` mixes it as if it had not stopped.
+    The same seed, data order, number of workers and (with workers) seed of the DataLoader give the same draws;
+    processes, workers, batches and epochs get different ones. A resumed run draws anew; only `hfmix.MixTrainer`
+    mixes it as if it had not stopped.
 
     Args:
         policy: what to mix; not ManifoldMixup, which mixes inside the model.
         collate_fn: makes a batch of the samples, for instance by padding; None stacks tensors of one shape.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Attributes:
-        mixing: whether batches are mixed; False gives plain batches with plain labels.
+        mixing: if False, batches are collated unmixed, with plain labels.
 
     Raises:
         ValueError: the policy mixes inside the model.
@@ -85,7 +85,7 @@ class MixCollator(_Draws):
         self._in_training = self
 
     def __call__(self, samples: Sequence[Any]) -> Any:
-        """The batch of these samples: a dictionary, or an (inputs, labels) pair.
+        """Returns the batch: a dictionary, or an (inputs, labels) pair.
 
         Raises:
             ValueError, TypeError: the samples have no labels, cannot be stacked, or cannot be mixed.
@@ -101,15 +101,15 @@ class MixCollator(_Draws):
         return {**inputs, "labels": labels} if kind is dict else (inputs[None], labels)
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Called by a Trainer that has this collator among its callbacks: evaluation is not mixed."""
+        """Stops mixing outside of training; a Trainer with this collator among its callbacks calls it."""
         self.mixing = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any, **kwargs: Any) -> None:
-        """Puts a twin that mixes into the training DataLoader, and nowhere else."""
+        """Puts a copy that mixes into the training DataLoader, and nowhere else."""
         self._in_training = copy.copy(self)
         self._in_training.mixing = True
         loader = getattr(train_dataloader, "base_dataloader", train_dataloader)
-        # the Trainer wraps the collator where it removes columns
+        # where the Trainer removes columns, it wraps the collator
         owner, name = (loader, "collate_fn") if loader.collate_fn is self else (loader.collate_fn, "data_collator")
         if getattr(owner, name, None) is not self:
             raise RuntimeError(
@@ -120,11 +120,11 @@ class MixCollator(_Draws):
         self.on_step_begin(args, state, control)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tells schedules how far training is."""
+        """Updates the training progress, for schedules."""
         self._in_training.progress = state.global_step / state.max_steps if state.max_steps else 0.0
 
     def __getattr__(self, name: str) -> Any:
-        # the Trainer's other events need nothing
+        # nothing to do at the Trainer's other events
         if name.startswith("on_"):
             return _ignore
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
@@ -145,22 +145,23 @@ class MixCollator(_Draws):
 
 
 class BatchMixer(_Draws):
-    """Mixes (inputs, labels) batches that are collated already: a drop-in for the `mixup_fn` of a timm-style loop.
+    """A mixer of collated (inputs, labels) batches: a drop-in for the `mixup_fn` of a timm-style loop.
 
-    ``inputs, targets = mixer(inputs, labels)``, on any device; inputs are left as they are, batches may be odd.
+    ``inputs, targets = mixer(inputs, labels)``, on any device. The given inputs stay as they are; batches may have
+    odd sizes.
 
     Args:
         policy: what to mix; not ManifoldMixup.
-        num_classes: gives targets as dense (R, C) probabilities, for losses such as timm's SoftTargetCrossEntropy,
-            and plain labels as one-hot ones; None gives `MixedTargets`, for `hfmix.mixed_cross_entropy`.
+        num_classes: makes targets dense (R, C) probabilities, one-hot where nothing is mixed, for losses such as
+            timm's SoftTargetCrossEntropy. None: `MixedTargets`, for `hfmix.mixed_cross_entropy`.
         label_smoothing: ε of the dense targets (1 − ε) y + ε / C; timm's own default is 0.1.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Attributes:
-        mixup_enabled: as timm calls it: False gives the batch as it is.
+        mixup_enabled: timm's name; if False, the batch is returned unmixed.
 
     Raises:
-        ValueError: the policy mixes inside the model, or smoothing is asked for without `num_classes`.
+        ValueError: the policy mixes inside the model, or `label_smoothing` is given without `num_classes`.
     """
 
     def __init__(
@@ -170,17 +171,19 @@ class BatchMixer(_Draws):
         if not 0.0 <= label_smoothing <= 1.0:
             raise ValueError(f"label_smoothing lies in [0, 1], not {label_smoothing}")
         if label_smoothing and num_classes is None:
-            raise ValueError("label_smoothing of sparse targets is the loss's: give it there, or give num_classes")
+            raise ValueError(
+                "sparse targets are smoothed by the loss: give it label_smoothing, or give num_classes"
+            )
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.mixup_enabled = True
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor | MixedTargets]:
-        """The mixed inputs (R, *shape) and their targets.
+        """Returns the mixed inputs (R, *shape) and their targets.
 
         Raises:
-            ValueError: inputs and labels do not fit together, or the policy's rows weigh differently in the loss,
-                which dense targets cannot say.
+            ValueError: inputs and labels do not fit together, or the policy weighs rows differently in the
+                loss, which dense targets cannot express.
         """
         if self.mixup_enabled:
             plan = self.draw(len(inputs), inputs.shape[1:], labels, inputs)
@@ -200,7 +203,7 @@ class BatchMixer(_Draws):
 
 
 def _columns(samples: Sequence[Any]) -> tuple[dict[Any, Column], Labels, type]:
-    """Inputs by name (None for pairs), labels, and whether samples are dictionaries or pairs."""
+    """Splits samples into inputs by name (None for pairs), labels, and the samples' kind: dict or tuple."""
     if not samples:
         raise ValueError("there are no samples to collate")
     first = samples[0]
@@ -215,7 +218,7 @@ def _columns(samples: Sequence[Any]) -> tuple[dict[Any, Column], Labels, type]:
 
 
 def _split(batch: Any) -> tuple[dict[Any, Column], Labels, type]:
-    """The same of a batch that is collated already."""
+    """Splits a collated batch as `_columns` does samples."""
     if isinstance(batch, Mapping):
         label = _label_name(batch)
         return {name: value for name, value in batch.items() if name not in LABEL_NAMES}, batch[label], dict

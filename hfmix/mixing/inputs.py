@@ -1,4 +1,4 @@
-"""A batch's inputs under a plan: numbers are mixed, masks and lengths joined, and the rest has no mixture."""
+"""A batch's inputs under a plan: floating-point inputs are mixed, masks and lengths joined, others refused."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ _JOINED = frozenset(MASK_NAMES + LENGTH_NAMES)
 
 
 def mixed_inputs(plan: MixPlan, inputs: dict[str, Any], main: str) -> dict[str, Any]:
-    """The inputs of the plan's rows.
+    """Returns the inputs of the plan's rows.
 
     Args:
-        plan: drawn for the batch; where it names a layer, inputs stay as they are and only masks are joined.
-        inputs: of the model, without labels.
-        main: the name of its main input.
+        plan: the batch's plan; if it names a layer, inputs stay as they are and only masks and lengths are joined.
+        inputs: the model's inputs by name, without labels.
+        main: the main input's name.
 
     Raises:
         ValueError: an input has no mixture: token ids, flags, masks of an unknown meaning, strings.
@@ -29,7 +29,7 @@ def mixed_inputs(plan: MixPlan, inputs: dict[str, Any], main: str) -> dict[str, 
         )
     if plan.layer is None:
         return plan.apply(inputs)
-    # the layer mixes what comes out of the inputs; what counts there is where any of a row's sources is real
+    # the layer mixes the inputs' features, which are real where any source of a row is
     return {**inputs, **plan.apply({name: inputs[name] for name in _JOINED & inputs.keys()})}
 
 

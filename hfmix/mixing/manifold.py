@@ -1,4 +1,4 @@
-"""Mixing the output of a layer instead of the input: manifold mixup on any model."""
+"""Manifold mixup on any model: the output of a layer is mixed instead of the input."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,16 +13,16 @@ from hfmix.mixing.plan import MixPlan
 
 @contextmanager
 def mixing_at(model: nn.Module, plan: MixPlan) -> Iterator[None]:
-    """Within the block, the module that ``plan.layer`` names gives mixed rows; nothing changes where it is None.
+    """Makes the module named by ``plan.layer`` return mixed rows, within the block; if None, nothing changes.
 
     ``with mixing_at(model, plan): logits = model(x)``, then the loss of ``plan.targets(labels)``. The module
-    returns a tensor (N, *shape), or a tuple or ModelOutput that begins with one. It mixes once: in a module that
-    the forward pass calls again, the first call's output. With activation checkpointing the backward pass belongs
-    into the block too, for it runs the module once more.
+    returns a tensor (N, *shape), or a tuple or ModelOutput that begins with one. If the forward pass calls it
+    several times, only the first output is mixed. With activation checkpointing the backward pass belongs into the
+    block too, since it runs the module once more.
 
     Raises:
-        ValueError: the model has no such module, the module did not run, or it ran several times and activation
-            checkpointing runs it once more.
+        ValueError: the model has no such module, the module did not run, or it ran several times under activation
+            checkpointing.
     """
     if plan.layer is None:
         yield
@@ -66,17 +66,17 @@ def _in_backward() -> bool:
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
-    """The module called `name` as in ``model.named_modules()``, or the only one whose name ends in ``.name``.
+    """Returns the module called `name` in ``model.named_modules()``, or the only one whose name ends in ``.name``.
 
-    So "layer1" finds a ResNet's first stage also within a wrapper.
+    So "layer1" finds a ResNet's first stage inside a wrapper too.
 
     Raises:
-        ValueError: there is none, or several; the message suggests some.
+        ValueError: no module has the name, or several do; the message suggests some.
     """
     modules = dict(model.named_modules())
-    found = [module for module in modules if module == name or module.endswith(f".{name}")]
-    if name not in modules and len(found) == 1:
-        name = found[0]
+    matches = [module for module in modules if module == name or module.endswith(f".{name}")]
+    if name not in modules and len(matches) == 1:
+        name = matches[0]
     if name not in modules or name == "":
         near = get_close_matches(name, modules, n=3) or layer_names(model)
         raise ValueError(f"{type(model).__name__} has no layer {name!r}: did you mean {' or '.join(near)}?")
@@ -84,10 +84,10 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 
 def layer_names(model: nn.Module, count: int = 3) -> list[str]:
-    """Names of the first of the model's blocks, for `ManifoldMixup(layers=...)`.
+    """Returns the names of the model's first blocks, for `ManifoldMixup(layers=...)`.
 
     The blocks are the numbered modules (``layer1`` to ``layer4``, ``blocks.0`` to ``blocks.11``) that hold the
-    most parameters together; the last is left out, for what follows it is the classifier.
+    most parameters together; the last is left out, since the classifier follows it.
     """
     families: dict[str, dict[str, int]] = {}
     for name, module in model.named_modules():

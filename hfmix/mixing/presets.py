@@ -1,17 +1,17 @@
-"""The policies that equal a peer's mixing: the same method, distribution and pairing, under the peer's names.
+"""Policies that mix as other libraries do: the same method, distribution and pairing, under their argument names.
 
-What each returns is a policy like any other, to be changed with `dataclasses.replace`. The draws themselves
-differ, since no peer takes a key; tests/mixing/test_parity.py gives both the same draw and compares what comes
-out. Where even the distribution differs, the docstring says how.
+Each function returns an ordinary policy, which `dataclasses.replace` can change. The draws themselves differ,
+since no other library takes a key; tests/mixing/test_parity.py gives both the same draw and compares the results.
+Where even the distribution differs, the docstring says how.
 
-Label smoothing is not a policy's business here: give it to the loss (``label_smoothing``), where it equals what a
-peer does to the labels. timm's default of 0.1 is easily overlooked: here it is 0 until it is asked for.
+Policies do not smooth labels: give ``label_smoothing`` to the loss, which equals the other libraries' smoothing of
+the labels. timm's default of 0.1 is easily overlooked; here the default is 0.
 """
 
 from hfmix.mixing.policies import CutMix, Mixup, OneOf, Policy, RegMixup
 from hfmix.mixing.policies.base import is_number
 
-# timm's names of what shares one draw
+# timm's names of the granularities
 _MODES = {"batch": "batch", "elem": "example", "pair": "pair"}
 
 
@@ -24,24 +24,24 @@ def timm_mixup(
     mode: str = "batch",
     correct_lam: bool = True,
 ) -> Policy:
-    """``timm.data.Mixup`` with these arguments: mixup, CutMix or both, each row mixed with the mirrored one.
+    """Returns ``timm.data.Mixup`` as a policy: mixup, CutMix or both, each row mixed with its mirror image.
 
-    Any batch size works, where timm refuses odd ones: the row in the middle is its own partner and stays as it is.
+    Any batch size works, while timm refuses odd ones: the middle row is its own partner and stays as it is.
     Boxes are rounded as in timm 1.0.31; a timm that cuts ``cut_h // 2`` to either side loses odd pixels, see
     `official_cutmix`. With `cutmix_minmax` the largest size is drawn too, which timm leaves out: NumPy's
     ``randint`` excludes it.
 
     Args:
         mixup_alpha: α of mixup's λ ~ Beta(α, α); 0 for CutMix alone.
-        cutmix_alpha: α of CutMix's; 0 for mixup alone.
-        cutmix_minmax: the range of each side's share; CutMix is on then, whatever its α.
+        cutmix_alpha: α of CutMix's λ; 0 for mixup alone.
+        cutmix_minmax: the range of each side's share; it turns CutMix on for any α.
         prob: the probability that a batch, an example or a pair is mixed.
         switch_prob: the probability of CutMix where both are on.
         mode: what shares a draw: "batch", "elem" or "pair".
         correct_lam: labels follow the box as it was clipped, as they always do with `cutmix_minmax`.
 
     Raises:
-        ValueError: neither method is on, or an argument means nothing.
+        ValueError: neither method is on, or an argument is out of range.
     """
     if mode not in _MODES:
         raise ValueError(f"timm_mixup: mode is one of {', '.join(_MODES)}, not {mode!r}")
@@ -67,7 +67,7 @@ def timm_mixup(
 
 
 def torchvision_mixup(alpha: float = 1.0) -> Mixup:
-    """``torchvision.transforms.v2.MixUp``: one λ a batch, each row mixed with the one before it.
+    """Returns ``torchvision.transforms.v2.MixUp`` as a policy: one λ a batch, each row mixed with the one before.
 
     torchvision draws λ in float32, at most 1 − 2⁻²⁴; here it is drawn in float64.
     """
@@ -75,7 +75,7 @@ def torchvision_mixup(alpha: float = 1.0) -> Mixup:
 
 
 def torchvision_cutmix(alpha: float = 1.0) -> CutMix:
-    """``torchvision.transforms.v2.CutMix``: one box a batch, cut from the row before.
+    """Returns ``torchvision.transforms.v2.CutMix`` as a policy: one box a batch, cut from the row before.
 
     torchvision reaches ⌊√(1−λ)·size/2⌋ pixels to either side of the centre, an even size; here the box has
     ⌊√(1−λ)·size⌋ pixels before it is clipped, one more half of the time. Labels follow the pixels in both.
@@ -84,23 +84,24 @@ def torchvision_cutmix(alpha: float = 1.0) -> CutMix:
 
 
 def official_mixup(alpha: float = 1.0) -> Mixup:
-    """The mixup paper's code, facebookresearch/mixup-cifar10: one λ a batch and a random permutation.
+    """Returns the policy of mixup's official code, facebookresearch/mixup-cifar10: one λ and permutation a batch.
 
-    λ and partners have the same distribution; for the code's α = 0, which mixes nothing, take `ERM`.
+    λ and partners have the same distribution. The code's α = 0 mixes nothing: use `ERM` for it.
     """
     return Mixup(alpha)
 
 
 def official_regmixup(alpha: float = 20.0) -> RegMixup:
-    """RegMixup's code, FrancescoPinto/RegMixup: clean and mixed rows in one batch, the mean of both losses.
+    """Returns the policy of RegMixup's official code, FrancescoPinto/RegMixup: the mean of clean and mixed losses.
 
-    λ, partners and loss are those of the code, with its Beta(20, 20); the paper takes 10 for CIFAR-100.
+    Clean and mixed rows form one batch. λ, partners and loss are those of the code, with its Beta(20, 20); the
+    paper uses 10 for CIFAR-100.
     """
     return RegMixup(alpha, eta=1.0, reduction="mean")
 
 
 def official_cutmix(alpha: float = 1.0, prob: float = 1.0) -> CutMix:
-    """CutMix's code, clovaai/CutMix-PyTorch: one box a batch and a random permutation.
+    """Returns the policy of CutMix's official code, clovaai/CutMix-PyTorch: one box and permutation a batch.
 
     The code cuts ⌊size⌋ // 2 pixels to either side of the centre, where size = √(1−λ) of the side, so that an odd
     one loses a pixel; here the box keeps it until it is clipped. Labels follow the pixels in both.

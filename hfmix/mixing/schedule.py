@@ -1,4 +1,4 @@
-"""Settings that follow training progress."""
+"""Schedules: settings that follow training progress."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Schedule:
-    """A number that follows training progress: linear between points, constant before the first and after the
-    last.
+    """A number that follows training progress: linear between its points, constant beyond them.
 
     Wherever a policy takes a strength (`alpha`) or a probability (`p`, `OneOf`'s weights), it takes a schedule
-    too. Two points at the same progress are a jump, the second one holding from there on.
+    too. Two points at the same progress make a jump; the second one holds from there on.
 
     Attributes:
         points: (progress, value) pairs, progress in [0, 1] and not decreasing, values finite and at least 0.
@@ -33,21 +32,21 @@ class Schedule:
 
     @classmethod
     def warm_up(cls, value: float, until: float) -> "Schedule":
-        """From 0 at the start, linearly, to `value` at progress `until`, and `value` from there on."""
+        """Returns a linear rise from 0 at the start to `value` at progress `until`, which holds from there on."""
         return cls(((0.0, 0.0), (until, value)))
 
     @classmethod
     def switch_off(cls, value: float, after: float) -> "Schedule":
-        """`value` up to progress `after`, 0 from there on: for the last epochs on clean examples."""
+        """Returns `value` up to progress `after`, then 0: for last epochs on clean examples."""
         return cls(((after, value), (after, 0.0)))
 
     @classmethod
     def switch_on(cls, value: float, after: float) -> "Schedule":
-        """0 up to progress `after`, `value` from there on."""
+        """Returns 0 up to progress `after`, then `value`."""
         return cls(((after, 0.0), (after, value)))
 
     def at(self, progress: float) -> float:
-        """The value at `progress`."""
+        """Returns the value at `progress`."""
         if progress < self.points[0][0]:
             return self.points[0][1]
         for (start, low), (stop, high) in pairwise(self.points):
@@ -56,7 +55,7 @@ class Schedule:
         return self.points[-1][1]
 
     def to_dict(self) -> dict[str, Any]:
-        """The schedule as plain values."""
+        """Returns the schedule as plain values."""
         return {"points": [list(point) for point in self.points]}
 
 
@@ -64,14 +63,14 @@ Strength = float | Schedule
 
 
 def strength(value: Strength | Mapping[str, Any]) -> Strength:
-    """`value` itself, or the schedule that its dictionary describes."""
+    """Returns `value` itself, or the `Schedule` if it is a schedule's dictionary."""
     if isinstance(value, Mapping) and set(value) == {"points"}:
         return Schedule(tuple(tuple(point) for point in value["points"]))
     return value
 
 
 def at_progress(value: Strength, progress: float | None) -> float:
-    """What a setting is at `progress`.
+    """Returns a setting's value at `progress`.
 
     Raises:
         ValueError: `value` is a schedule and `progress` is None or outside [0, 1].

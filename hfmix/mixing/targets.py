@@ -1,4 +1,4 @@
-"""The labels of mixed rows, kept sparse: k labels and k weights a row instead of one number a class."""
+"""Labels of mixed rows, kept sparse: k labels and k weights a row instead of one number a class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class MixedTargets:
-    """The labels of R mixed rows, as `hfmix.mixed_cross_entropy` and `hfmix.mixed_binary_cross_entropy` read them.
+    """The labels of R mixed rows, for `hfmix.mixed_cross_entropy` and `hfmix.mixed_binary_cross_entropy`.
 
     Attributes:
         labels: (R, k) int64 class indices, or (R, k, C) floating point for soft or multi-hot labels.
-        label_weight: (R, k) float32.
-        row_weight: (R,) float32.
-        num_inputs: N, the number of input examples.
+        label_weight: (R, k) float32, each label's weight.
+        row_weight: (R,) float32, each row's weight in the loss.
+        num_inputs: N, the number of input examples, by which the loss is divided.
     """
 
     labels: Tensor
@@ -25,7 +25,7 @@ class MixedTargets:
     num_inputs: int
 
     def dense(self, num_classes: int) -> Tensor:
-        """The targets as (R, C) float32; for hard labels each row sums to what its label weights sum to.
+        """Returns the targets as (R, C) float32; for hard labels, a row's sum is that of its label weights.
 
         Raises:
             ValueError: a label lies outside [0, num_classes), or soft labels have another number of classes.
@@ -39,15 +39,15 @@ class MixedTargets:
         return dense.scatter_add_(1, self.labels, self.label_weight)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "MixedTargets":
-        """The same targets on `device`; what `accelerate` calls to move a batch."""
+        """Returns the targets on `device`; `accelerate` calls this to move a batch."""
         return replace(self, **{k: t.to(device, non_blocking=non_blocking) for k, t in self._tensors().items()})
 
     def pin_memory(self) -> "MixedTargets":
-        """The same targets in page-locked memory; what a DataLoader calls."""
+        """Returns the targets in page-locked memory; a DataLoader calls this."""
         return replace(self, **{k: t.pin_memory() for k, t in self._tensors().items()})
 
     def ne(self, other: Any) -> Tensor:
-        """(N,) trues: what the stock Trainer counts to divide the loss of an accumulated batch by."""
+        """Returns (N,) trues, which the stock Trainer counts to divide the loss of an accumulated batch."""
         return torch.ones(self.num_inputs, dtype=torch.bool, device=self.labels.device)
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -55,14 +55,14 @@ class MixedTargets:
 
 
 Labels = Tensor | Mapping[str, Tensor]
-"""(N,) class indices, (N, C) soft or multi-hot, or a dictionary of such, one entry a head."""
+"""(N,) class indices, (N, C) soft or multi-hot, or a dictionary of these, one entry a head."""
 
 
 def check_labels(labels: Tensor, num_inputs: int) -> Tensor:
-    """`labels` as class indices (N,) int64 or soft ones (N, C) floating point; integer multi-hot becomes float32.
+    """Returns `labels` as (N,) int64 class indices or (N, C) floating point; integer multi-hot becomes float32.
 
     Raises:
-        ValueError: another shape or kind.
+        ValueError: labels of another shape or kind.
     """
     if labels.shape[:1] != (num_inputs,):
         raise ValueError(f"the plan was drawn for {num_inputs} rows, the labels have shape {tuple(labels.shape)}")
@@ -79,7 +79,7 @@ def check_labels(labels: Tensor, num_inputs: int) -> Tensor:
 
 
 def check_classes(labels: Tensor, num_classes: int) -> None:
-    """Checks that class indices fit; it waits for the device that `labels` are on.
+    """Checks that class indices fit; waits for the device that `labels` are on.
 
     Raises:
         ValueError: a label lies outside [0, num_classes).

@@ -1,1 +1,1 @@
-"""The papers' toy experiments in two dimensions, small enough to run and to change while one looks at them."""
+"""The papers' toy experiments in two dimensions, small enough to run and change interactively."""

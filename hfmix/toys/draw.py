@@ -1,4 +1,4 @@
-"""Trains the toy nets and draws the figures of `hfmix figure`."""
+"""The two figures of `hfmix figure`: trains the toy nets and draws them."""
 
 import json
 from argparse import Namespace
@@ -23,6 +23,7 @@ from hfmix.utils.errors import UsageError
 
 
 def draw_surface(arguments: Namespace) -> None:
+    """Trains the classifiers of `hfmix figure surface` and writes the figure and its numbers."""
     _check_out(arguments.out)
     _check_choice("--data", [arguments.data], surfaces.DATA)
     if arguments.examples < surfaces.MIN_EXAMPLES:
@@ -39,6 +40,7 @@ def draw_surface(arguments: Namespace) -> None:
 
 
 def draw_gan(arguments: Namespace) -> None:
+    """Trains the GANs of `hfmix figure gan` and writes the figure and its numbers."""
     _check_out(arguments.out)
     _check_choice("--data", arguments.data, gans.SUPPORTS)
     _check_choice("--generator_loss", [arguments.generator_loss], gans.GENERATOR_LOSSES)
@@ -68,13 +70,13 @@ def _taken(arguments: Namespace, *names: str) -> dict[str, Any]:
 
 
 def _save(arguments: Namespace, draw: Any, drawn: tuple[Any, ...], settings: Any, figures: dict[str, Any]) -> None:
-    """Writes the figure and, beside it, what it was made with and each figure's mean and value for each seed."""
+    """Writes the figure and, beside it, a JSON file of its settings and each number's mean and value by seed."""
     out = Path(arguments.out)
     with matplotlib.rc_context(STYLE):
         figure: Figure = draw(*drawn)
         drawing = BytesIO()
         figure.savefig(drawing, format="png")
-    with Image.open(drawing) as picture:  # 256 colours, which nobody can tell apart, take half the bytes
+    with Image.open(drawing) as picture:  # 256 colours look the same and take half the bytes
         picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, optimize=True)
     content = {
         "settings": asdict(settings),
@@ -88,17 +90,18 @@ def _save(arguments: Namespace, draw: Any, drawn: tuple[Any, ...], settings: Any
 
 
 def _over_seeds(values: list[dict[str, float]]) -> dict[str, Any]:
-    """Each figure's mean and its value for each seed; null where it is not finite, as where GANs explode."""
-    found = {}
+    """Returns each number's mean and values by seed; null where it is not finite, as for GANs that explode."""
+    summary = {}
     for name in values[0]:
         column = [float(f"{value[name]:.6g}") if isfinite(value[name]) else None for value in values]
         finite = [value for value in column if value is not None]
-        found[name] = {"mean": fsum(finite) / len(finite) if len(finite) == len(column) else None, "seeds": column}
-    return found
+        mean = fsum(finite) / len(finite) if len(finite) == len(column) else None
+        summary[name] = {"mean": mean, "seeds": column}
+    return summary
 
 
 def _check_out(out: str) -> None:
-    """Also makes its folder: what cannot be written is said before the work."""
+    """Checks the file's name and makes its folder, so that errors come before the work."""
     if not out.lower().endswith(".png"):
         raise UsageError(f"--out is a file that ends in .png, not {out!r}")
     Path(out).parent.mkdir(parents=True, exist_ok=True)

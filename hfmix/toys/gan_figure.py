@@ -12,12 +12,12 @@ from hfmix.toys.gans import LIMIT, SUPPORTS, Snapshot, draw_real
 _REAL, _GENERATED = COLOURS[0], COLOURS[1]
 
 
-def draw_gans(found: Mapping[tuple[str, str], Sequence[Snapshot]], noise: float) -> Figure:
-    """A row for each (data, method), a column for each snapshot."""
-    columns = len(next(iter(found.values())))
-    figure = Figure(figsize=(1.5 * columns + 0.5, 1.72 * len(found) + 0.6), layout="constrained")
-    axes = figure.subplots(len(found), columns, squeeze=False)
-    for row, ((data, method), snapshots) in enumerate(found.items()):
+def draw_gans(runs: Mapping[tuple[str, str], Sequence[Snapshot]], noise: float) -> Figure:
+    """Draws one row for each (data, method) and one column for each snapshot."""
+    columns = len(next(iter(runs.values())))
+    figure = Figure(figsize=(1.5 * columns + 0.5, 1.72 * len(runs) + 0.6), layout="constrained")
+    axes = figure.subplots(len(runs), columns, squeeze=False)
+    for row, ((data, method), snapshots) in enumerate(runs.items()):
         real = draw_real(SUPPORTS[data](), noise, 300, keyed_generator(0))
         for ax, snapshot in zip(axes[row], snapshots, strict=True):
             ax.scatter(*snapshot.samples.T, s=3, c=_GENERATED, alpha=0.35, linewidths=0)

@@ -1,4 +1,4 @@
-"""The nets of the toy experiments."""
+"""Nets of the toy experiments."""
 
 from itertools import pairwise
 
@@ -7,9 +7,9 @@ from torch import nn
 
 
 def perceptron(widths: tuple[int, ...], generator: torch.Generator) -> nn.Sequential:
-    """Fully connected layers with ReLU between them, from `widths[0]` inputs to `widths[-1]` outputs.
+    """Builds fully connected layers with ReLU between them, from `widths[0]` inputs to `widths[-1]` outputs.
 
-    Initialised as `nn.Linear` does (uniform within ±1/√inputs), from `generator` alone.
+    They are initialised as `nn.Linear` is (uniform within ±1/√inputs), from `generator` alone.
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):

@@ -13,17 +13,17 @@ from hfmix.robustness.presentation.style import COLOURS
 from hfmix.toys.surfaces import LIMIT, Surface
 
 _BLUE = LinearSegmentedColormap.from_list("white to blue", ["white", COLOURS[0]])
-_ENTROPY = "cividis"  # as light as it is high, for every kind of colour vision
+_ENTROPY = "cividis"  # lighter means higher, for every kind of colour vision
 _LEVELS = np.linspace(0, 1, 26)  # steps too small to be seen
-# class 0 green, class 1 orange, as in the paper; told apart by their shape as well
+# class 0 green, class 1 orange, as in the paper; their shapes differ too
 _CLASSES = ((COLOURS[2], "o"), (COLOURS[4], "^"))
 
 
-def draw_surfaces(x: Tensor, y: Tensor, found: Mapping[str, Surface]) -> Figure:
-    """A column a method: p(y = 1 | x) above, the entropy of the prediction below."""
+def draw_surfaces(x: Tensor, y: Tensor, surfaces: Mapping[str, Surface]) -> Figure:
+    """Draws a column for each method: p(y = 1 | x) above, the entropy of the prediction below."""
     figure = Figure(figsize=(8.0, 5.15), layout="constrained")
-    axes = figure.subplots(2, len(found), sharex=True, sharey=True, squeeze=False)
-    for column, (name, surface) in enumerate(found.items()):
+    axes = figure.subplots(2, len(surfaces), sharex=True, sharey=True, squeeze=False)
+    for column, (name, surface) in enumerate(surfaces.items()):
         p, entropy = axes[:, column]
         _shade(p, surface.p, _BLUE)
         axis = _axis(len(surface.p))

@@ -1,4 +1,4 @@
-"""What ERM, mixup and RegMixup make of the plane between two classes.
+"""Predictions of ERM, mixup and RegMixup on the plane between two classes.
 
 mixup's figure 1b (arXiv 1710.09412) shows p(y = 1 | x), RegMixup (arXiv 2206.14502) the entropy of the prediction.
 """
@@ -15,19 +15,19 @@ from hfmix.losses import mixed_cross_entropy
 from hfmix.mixing import ERM, Mixup, Policy, RegMixup, keyed_generator
 from hfmix.toys.nets import perceptron
 
-LIMIT = 3.0  # the plane that is looked at: [-3, 3] standard deviations of the data in each direction
+LIMIT = 3.0  # the plane shown: [-3, 3] standard deviations of the data in each direction
 MIN_EXAMPLES = 4
 _SIDE = 121  # points of the grid along each side
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the nets are trained: Adam on `steps` batches drawn with replacement."""
+    """Settings of the training: Adam on `steps` batches drawn with replacement."""
 
     data: str = "moons"
     examples: int = 300
-    noise: float | None = None  # None: that of the data set
-    alpha: float = 1.0  # of mixup
+    noise: float | None = None  # None: the data set's own
+    alpha: float = 1.0  # mixup's α
     regmixup_alpha: float = 20.0
     steps: int = 1000
     batch_size: int = 128
@@ -35,7 +35,7 @@ class Settings:
     lr: float = 0.01
 
     def policies(self) -> dict[str, Policy]:
-        """The methods beside each other, by the name that the figure gives them."""
+        """Returns the methods to compare, by their names in the figure."""
         return {"ERM": ERM(), "mixup": Mixup(self.alpha), "RegMixup": RegMixup(self.regmixup_alpha)}
 
 
@@ -45,8 +45,8 @@ class Surface:
 
     Attributes:
         p: (side, side), p(y = 1 | x), rows from the bottom (y) and columns from the left (x).
-        entropy: (side, side), of the prediction, in bits: 1 where both classes are as likely.
-        figures: what `measure` says.
+        entropy: (side, side), entropy of the prediction in bits: 1 where both classes are equally likely.
+        figures: the results of `measure`.
     """
 
     p: np.ndarray
@@ -63,15 +63,15 @@ def surfaces(
         The points (N, 2), standardised, their classes (N,), and each method's surface.
     """
     x, y = draw_data(settings, seed)
-    found = {}
+    by_method = {}
     for name, policy in settings.policies().items():
         net = train(policy, x, y, settings, seed, on_step)
-        found[name] = surface(net, x, y)
-    return x, y, found
+        by_method[name] = surface(net, x, y)
+    return x, y, by_method
 
 
 def draw_data(settings: Settings, seed: int) -> tuple[Tensor, Tensor]:
-    """Points (N, 2), standardised along each axis, and their classes (N,).
+    """Draws points (N, 2), standardised along each axis, and their classes (N,).
 
     Raises:
         ValueError: an unknown data set, or fewer examples than MIN_EXAMPLES.
@@ -88,7 +88,7 @@ def draw_data(settings: Settings, seed: int) -> tuple[Tensor, Tensor]:
 def train(
     policy: Policy, x: Tensor, y: Tensor, settings: Settings, seed: int, on_step: Callable[[], object]
 ) -> nn.Module:
-    """A perceptron with two hidden layers, trained on batches that `policy` mixes."""
+    """Trains a perceptron with two hidden layers on batches that `policy` mixes."""
     net = perceptron((2, settings.hidden, settings.hidden, 2), keyed_generator(seed))
     optimizer = torch.optim.Adam(net.parameters(), lr=settings.lr)
     for step in range(settings.steps):
@@ -104,7 +104,7 @@ def train(
 
 
 def surface(net: nn.Module, x: Tensor, y: Tensor) -> Surface:
-    """The net on the plane, and its figures for the training points `x` of the classes `y`."""
+    """Evaluates the net on the plane and on the training points `x` with classes `y`."""
     axis = torch.linspace(-LIMIT, LIMIT, _SIDE)
     plane = torch.cartesian_prod(axis, axis).flip(1)  # rows from the bottom
     with torch.no_grad():
@@ -115,17 +115,16 @@ def surface(net: nn.Module, x: Tensor, y: Tensor) -> Surface:
 
 
 def predictive_entropy(logits: Tensor) -> Tensor:
-    """(N,) entropies of the predictions of (N, C) logits, in bits."""
+    """Computes the (N,) entropies of (N, C) logits' predictions, in bits."""
     log_p = logits.log_softmax(1)
     return -(log_p.exp() * log_p).sum(1) / math.log(2)
 
 
 def measure(plane: Tensor, p: Tensor, entropy: Tensor, x: Tensor, y: Tensor, on_data: Tensor) -> dict[str, float]:
-    """Means over the data, and over three parts of the plane that the data alone define.
+    """Averages over the data, and over parts of the plane that the data alone define.
 
     The gap is where the nearest examples of the two classes are equally far, within 0.1, and no further than 0.8;
-    far away is further than 1 from any example; both in standard deviations of the data. A part that the data do
-    not have is NaN.
+    far means further than 1 from any example; both in standard deviations of the data. An empty part gives NaN.
     """
     to_class = [torch.cdist(plane, x[y == c]).amin(1) for c in (0, 1)]
     nearest = torch.minimum(*to_class)
@@ -159,7 +158,7 @@ def _blobs(examples: int, noise: float, seed: int) -> tuple[np.ndarray, np.ndarr
     return make_blobs(examples, centers=[[-1.0, -1.0], [1.0, 1.0]], cluster_std=noise, random_state=seed)
 
 
-# how each set is drawn from examples, noise and seed, and the noise that it has where none is asked for
+# by name: a function of number of examples, noise and seed, and the default noise
 DATA: Mapping[str, tuple[Callable[[int, float, int], tuple[np.ndarray, np.ndarray]], float]] = {
     "moons": (_moons, 0.1),
     "circles": (_circles, 0.06),

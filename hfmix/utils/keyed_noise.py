@@ -1,4 +1,4 @@
-"""Noise that depends on an image's key and a pixel's place alone: a counter-based hash, alike on every device."""
+"""Noise that depends only on an image's key and a pixel's place: a counter-based hash, equal on every device."""
 
 import zlib
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ _STREAM_BITS = 27  # 16 streams of 2²⁷ places fill an int32
 
 
 class ImageKeys:
-    """The keys of a run of images: `uniform`, `normal` and `bits` give each image the noise that its key fixes.
+    """The keys of consecutive images: `uniform`, `normal` and `bits` draw each image's noise from its key.
 
-    A corruption that draws several things takes each from a `stream` of its own, 0 to 15; the same stream gives
-    the same values again.
+    A corruption that draws several things uses a `stream` for each, 0 to 15; the same stream gives the same values
+    again.
 
     Args:
-        seed: of the whole evaluation.
-        first_index: of the first image; the others follow.
-        name: of the corruption, so that two corruptions draw differently.
-        severity: likewise.
-        count: B, how many images.
-        device: where the noise is made.
+        seed: seed of the whole evaluation.
+        first_index: index of the first image; the others follow.
+        name: name of the corruption, so that two corruptions draw differently.
+        severity: severity of the corruption, likewise.
+        count: B, the number of images.
+        device: device of the noise.
     """
 
     def __init__(
@@ -38,16 +38,16 @@ class ImageKeys:
         self._low, self._high = keys.to(device).contiguous().unbind(1)
 
     def uniform(self, shape: Sequence[int], stream: int = 0) -> Tensor:
-        """(B, *shape) float32, uniform on [0, 1) in 2²⁴ steps."""
+        """Draws (B, *shape) float32, uniform on [0, 1) in 2²⁴ steps."""
         return _shifted(self.bits(shape, stream), 8).float().div_(2**24)
 
     def normal(self, shape: Sequence[int], stream: int = 0) -> Tensor:
-        """(B, *shape) float32, standard normal (by the inverse error function; reaches 5.4 σ)."""
+        """Draws (B, *shape) float32, standard normal (by the inverse error function; reaches 5.4 σ)."""
         symmetric = self.bits(shape, stream).bitwise_right_shift_(8).float().add_(0.5).div_(2**23)
         return torch.erfinv(symmetric).mul_(2**0.5)
 
     def bits(self, shape: Sequence[int], stream: int = 0) -> Tensor:
-        """(B, *shape) int32, uniform on all its 2³² values."""
+        """Draws (B, *shape) int32, uniform on all 2³² values."""
         start = stream << _STREAM_BITS
         count = torch.Size(shape).numel()
         place = torch.arange(start, start + count, dtype=torch.int32, device=self._low.device)
@@ -56,14 +56,14 @@ class ImageKeys:
 
 
 def _mix32_(x: Tensor) -> Tensor:
-    """A 32-bit integer mixer with two multiplications (C. Wellons, "lowbias32"), on wrapping int32, in place."""
+    """Hashes wrapping int32 in place, with two multiplications (C. Wellons, "lowbias32")."""
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         x.bitwise_xor_(_shifted(x, shift)).mul_(_signed32(factor))
     return x.bitwise_xor_(_shifted(x, 16))
 
 
 def _shifted(x: Tensor, by: int) -> Tensor:
-    """The logical shift to the right; `>>` repeats the sign."""
+    """Shifts right logically; `>>` repeats the sign."""
     return x.bitwise_right_shift(by).bitwise_and_((1 << 32 - by) - 1)
 
 

@@ -1,4 +1,4 @@
-"""Randomness as a key: the same integers give the same draw, whatever was drawn before."""
+"""Randomness from keys: the same integers give the same draw, independent of earlier draws."""
 
 import hashlib
 import random
@@ -11,14 +11,14 @@ import torch
 
 @contextmanager
 def keyed_randomness(*key: int) -> Iterator[None]:
-    """Within it, what torch (on the CPU), Python's `random` and NumPy's global generator draw follows from `key`.
+    """Seeds torch (on the CPU), Python's `random` and NumPy's global generator by `key`, within the block.
 
-    Transforms draw from these three and take no generator. All go on afterwards as if nothing had been drawn; only
-    the second half of a pair of normal variates that NumPy's global generator had kept back is forgotten.
+    Transforms draw from these three and take no generator. Afterwards their states are as before; only a normal
+    variate that NumPy's global generator had kept back, the second of a pair, is lost.
     """
     seeds = key_seeds(*key)
     torch_state, python_state = torch.default_generator.get_state(), random.getstate()
-    numpy_generator = np.random.get_bit_generator()  # exchanged: copying its state costs more than all the rest
+    numpy_generator = np.random.get_bit_generator()  # replaced: copying its state costs more than all the rest
     torch.default_generator.manual_seed(seeds[0])
     random.seed(seeds[1])
     np.random.set_bit_generator(np.random.PCG64(seeds[2]))
@@ -34,7 +34,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def keyed_generator(*key: int) -> torch.Generator:
-    """A CPU generator that depends on `key` alone, such as (seed, global step, micro-step, process).
+    """Returns a CPU generator that depends only on `key`, such as (seed, global step, micro-step, process).
 
     Keys that differ anywhere, also in length, give unrelated streams (SHA-256 of the written-out key).
     """
@@ -42,16 +42,16 @@ def keyed_generator(*key: int) -> torch.Generator:
 
 
 def key_seeds(*key: int) -> list[int]:
-    """Four unrelated seeds of 64 bits that depend on `key` alone."""
+    """Returns four unrelated 64-bit seeds that depend only on `key`."""
     digest = hashlib.sha256(",".join(str(int(part)) for part in key).encode()).digest()
     return [int.from_bytes(digest[start : start + 8], "little") for start in range(0, 32, 8)]
 
 
 def hashed_uniforms(count: int, rows: np.ndarray, *key: int) -> np.ndarray:
-    """(N, count) float64, uniform on [0, 1): what row i gets follows from ``rows[i]`` and `key` alone.
+    """Draws (N, count) float64, uniform on [0, 1); row i depends only on ``rows[i]`` and `key`.
 
-    For many rows at once: the finaliser of SplitMix64 over their numbers, where `keyed_generator` would take a
-    generator each.
+    For many rows at once: the finaliser of SplitMix64 over their numbers, where `keyed_generator` would need one
+    generator a row.
     """
     head = np.array([key_seeds(*key)[0]], dtype=np.uint64)
     state = splitmix64(head ^ splitmix64(rows.astype(np.uint64)))
@@ -60,7 +60,7 @@ def hashed_uniforms(count: int, rows: np.ndarray, *key: int) -> np.ndarray:
 
 
 def splitmix64(x: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea & Flood 2014) after one step of its counter, on uint64."""
+    """Applies one counter step and the finaliser of SplitMix64 (Steele, Lea & Flood 2014), on uint64."""
     x = x + _GOLDEN
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -68,9 +68,9 @@ def splitmix64(x: np.ndarray) -> np.ndarray:
 
 
 def numpy_generator(generator: torch.Generator | None) -> np.random.Generator:
-    """A NumPy generator seeded by one draw from `generator` (None: from torch's global one).
+    """Returns a NumPy generator seeded by one draw from `generator` (None: torch's global generator).
 
-    NumPy draws beta variates in float64, for any concentration, from a generator of their own; torch's public
+    NumPy draws beta variates in float64, for any concentration, from a given generator; torch's public
     distributions take none.
     """
     device = "cpu" if generator is None else generator.device

@@ -1,4 +1,4 @@
-"""What to mix and how strongly.
+"""Policies: what to mix, and how strongly.
 
 A new method is a new policy: a frozen dataclass whose `draw` returns a plan, listed in `POLICIES`.
 """
@@ -51,17 +51,17 @@ POLICIES: dict[str, type[Policy]] = {
 
 
 def policy_names() -> list[str]:
-    """The names that `get_policy` knows."""
+    """Returns the names that `get_policy` knows."""
     return list(POLICIES)
 
 
 def get_policy(name: str, **settings: Any) -> Policy:
-    """The policy called `name` with these settings; what is not given keeps its default.
+    """Returns the policy called `name` with these settings; others keep their defaults.
 
     Policies and schedules among the settings may be written as their dictionaries.
 
     Raises:
-        ValueError: no such policy, a setting that it does not have or lacks, or a bad value.
+        ValueError: an unknown policy or setting, a missing setting, or a bad value.
     """
     if name not in POLICIES:
         near = get_close_matches(str(name).lower(), POLICIES, n=1)
@@ -78,10 +78,10 @@ def get_policy(name: str, **settings: Any) -> Policy:
 
 
 def policy_from_dict(values: Mapping[str, Any]) -> Policy:
-    """The inverse of `Policy.to_dict`.
+    """Returns the policy that `Policy.to_dict` wrote as this dictionary.
 
     Raises:
-        ValueError: no name, or what `get_policy` refuses.
+        ValueError: the name is missing, or as `get_policy`.
     """
     if not isinstance(values, Mapping) or "name" not in values:
         has = sorted(values) if isinstance(values, Mapping) else repr(values)

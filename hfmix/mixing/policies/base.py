@@ -1,4 +1,4 @@
-"""What every policy is: a frozen record of its settings whose `sample` draws one batch's plan."""
+"""The base of all policies: a frozen record of settings whose `sample` draws a batch's plan."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,14 +15,14 @@ from hfmix.mixing.schedule import Schedule, strength
 
 @dataclass(frozen=True)
 class Batch:
-    """What a policy may look at when it draws.
+    """The facts about a batch that a policy may use when it draws.
 
     Attributes:
-        size: N.
-        shape: of one example; for policies that cut boxes.
-        labels: (N,) class indices or (N, C) soft ones, for policies that pair by class.
+        size: N, the number of examples.
+        shape: one example's shape, for policies that cut boxes.
+        labels: (N,) class indices or (N, C) soft labels, for policies that pair by class.
         inputs: (N, *shape), for policies that pair by distance.
-        progress: of training, in [0, 1], for policies whose strength follows a schedule.
+        progress: training progress in [0, 1], for policies whose strength follows a schedule.
     """
 
     size: int
@@ -34,7 +34,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Policy(ABC):
-    """The base of all policies: compared by value, written and read as a dictionary."""
+    """A mixing method with its settings: compared by value, and convertible to and from a dictionary."""
 
     name: ClassVar[str]
 
@@ -51,11 +51,11 @@ class Policy(ABC):
 
         Args:
             batch_size: N, at least 1.
-            generator: where the randomness comes from; None is torch's global generator.
+            generator: source of all randomness; None is torch's global generator.
             shape, labels, inputs, progress: see `Batch`; a policy that needs none of them ignores them.
 
         Raises:
-            ValueError: `batch_size` is below 1, or something that the policy needs is not given.
+            ValueError: `batch_size` is below 1, or an argument that the policy needs is missing.
         """
         if batch_size < 1:
             raise ValueError(f"a batch has at least one example, not {batch_size}")
@@ -64,15 +64,15 @@ class Policy(ABC):
 
     @abstractmethod
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
-        """The plan of one batch, all its randomness from `generator`: what a new policy defines."""
+        """Draws a batch's plan, all randomness from `generator`: the method that a new policy defines."""
 
     @property
     def needs_inputs(self) -> bool:
-        """Whether `draw` looks at the inputs, which a collator would have to stack for it."""
+        """Tells whether `draw` reads the inputs, so that a collator has to stack them first."""
         return False
 
     def parts(self) -> Iterator["Policy"]:
-        """The policy itself and the policies that it is made of."""
+        """Yields the policy itself and the policies that it is made of."""
         yield self
         for field in fields(self):
             value = getattr(self, field.name)
@@ -81,11 +81,11 @@ class Policy(ABC):
                     yield from part.parts()
 
     def to_dict(self) -> dict[str, Any]:
-        """The policy as plain values; `hfmix.policy_from_dict` gives back an equal one."""
+        """Returns the policy as plain values, from which `hfmix.policy_from_dict` makes an equal one."""
         return {"name": self.name, **{f.name: _plain(getattr(self, f.name)) for f in fields(self)}}
 
     def __str__(self) -> str:
-        """The name, the strength, and what differs from the defaults: ``mixup(alpha=0.2, p=0.5)``."""
+        """Returns name, strength and settings that are not defaults: ``mixup(alpha=0.2, p=0.5)``."""
         strength = {"alpha": self.alpha} if hasattr(self, "alpha") else {}
         required = {f.name: getattr(self, f.name) for f in fields(self) if f.default is MISSING}
         default = type(self)(**strength, **required)
@@ -97,24 +97,24 @@ class Policy(ABC):
         return f"{self.name}({', '.join(shown)})"
 
     def _set(self, setting: str, value: Any) -> None:
-        """Normalises a setting of a frozen policy, in `__post_init__` only."""
+        """Sets a normalised setting of a frozen policy, in `__post_init__` only."""
         object.__setattr__(self, setting, value)
 
     def _check_number(self, setting: str, low: float = 0.0, high: float = math.inf) -> None:
-        """A finite number above `low`, at most `high`."""
+        """Raises a ValueError unless the setting is a finite number above `low`, at most `high`."""
         value = getattr(self, setting)
         if not is_number(value) or not low < value <= high:
             expected = f"a finite number above {low:g}" if high == math.inf else f"a number in ({low:g}, {high:g}]"
             raise ValueError(f"{self.name}: {setting} is {expected}, not {value!r}")
 
     def _check_strength(self, setting: str) -> None:
-        """A finite number above 0, or a schedule, in which 0 means not mixed."""
+        """Raises a ValueError unless the setting is a finite number above 0, or a schedule (0: unmixed)."""
         self._set(setting, strength(getattr(self, setting)))
         if not isinstance(getattr(self, setting), Schedule):
             self._check_number(setting)
 
     def _check_probability(self, setting: str) -> None:
-        """A number in [0, 1], or a schedule of such."""
+        """Raises a ValueError unless the setting is a number in [0, 1], or a schedule of such numbers."""
         self._set(setting, strength(getattr(self, setting)))
         value = getattr(self, setting)
         for part in [at for _, at in value.points] if isinstance(value, Schedule) else [value]:
@@ -127,7 +127,7 @@ class Policy(ABC):
             raise ValueError(f"{self.name}: {setting} is one of {', '.join(choices)}, not {value!r}")
 
     def _check_range(self, setting: str) -> None:
-        """A (low, high) pair with 0 < low ≤ high ≤ 1."""
+        """Raises a ValueError unless the setting is a pair (low, high) with 0 < low ≤ high ≤ 1."""
         value = getattr(self, setting)
         if (
             not isinstance(value, tuple | list)
@@ -141,18 +141,18 @@ class Policy(ABC):
 
 @dataclass(frozen=True)
 class ERM(Policy):
-    """Empirical risk minimisation: every example as it is."""
+    """Empirical risk minimisation: nothing is mixed."""
 
     name: ClassVar[str] = "erm"
 
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
-        """The identity; nothing is drawn."""
+        """Returns the identity; nothing is drawn."""
         one = torch.ones(batch.size, 1)
         return MixPlan(torch.arange(batch.size).unsqueeze(1), one, one, one.squeeze(1), batch.size)
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite int or float; True and False are not."""
+    """Returns whether `value` is a finite int or float; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

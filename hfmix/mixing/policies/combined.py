@@ -1,4 +1,4 @@
-"""Policies made of policies: RegMixup, which keeps the clean rows beside the mixed ones, and switching."""
+"""Policies made of other policies: RegMixup, which keeps the clean rows beside the mixed ones, and OneOf."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,14 +35,15 @@ class RegMixup(Policy):
     Attributes:
         alpha: α > 0 of λ ~ Beta(α, α), or a `Schedule`; 20 (the default) on CIFAR-10, 10 on CIFAR-100 in the
             paper.
-        eta: η > 0, the weight of the mixed loss against the clean one.
+        eta: η > 0, the weight of the mixed loss relative to the clean loss.
         reduction: "mean" gives (CE_clean + η CE_mixed) / (1 + η), the official code's loss for η = 1; "sum" gives
             CE_clean + η CE_mixed, the paper's equation.
-        base: how the mixed rows are mixed: "mixup", "cutmix", or such a policy with settings of its own; its
-            `alpha` and this one's are the same.
-        ratio: in (0, 1]: the share of the batch that is mixed beside the clean rows, its loss weighted up so that
-            η keeps its meaning: 1 + ratio times ERM's cost, where the paper's 1 takes twice. At least one row is
-            mixed. With η = ratio all rows weigh the same, and the mixed ones have a smaller share of the loss.
+        base: the policy that mixes the mixed rows: "mixup", "cutmix", or a `Mixup` or `CutMix` with settings of
+            its own, whose `alpha` is then this policy's too.
+        ratio: in (0, 1]: the share of the batch that is mixed beside the clean rows. Its loss is weighted up so
+            that η keeps its meaning; a step costs 1 + ratio times ERM's: twice as much at the paper's ratio of 1.
+            At least one row is mixed. With η = ratio all rows weigh the same, and the mixed ones have a smaller
+            share of the loss.
     """
 
     alpha: Strength | None = None
@@ -63,7 +64,7 @@ class RegMixup(Policy):
         self._check_number("ratio", high=1.0)
 
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
-        """N clean rows, then the mixed ones."""
+        """Draws N clean rows, then the mixed ones."""
         n, mixed = batch.size, self.base.draw(batch, generator)
         count = max(1, round(self.ratio * n))
         if count < n:
@@ -96,18 +97,17 @@ class RegMixup(Policy):
 
 @dataclass(frozen=True)
 class OneOf(Policy):
-    """One of several policies, drawn for each batch or for each example: timm's switching between mixup and
-    CutMix.
+    """A random choice among policies, for each batch or example, as timm switches between mixup and CutMix.
 
     With weights that follow a `Schedule` it also turns a policy on or off during training: ``OneOf([RegMixup(),
     ERM()], [Schedule.switch_off(1.0, 0.9), Schedule.switch_on(1.0, 0.9)])``.
 
     Attributes:
-        policies: at least one.
-        weights: of each, at least 0, proportional to the probability; numbers or schedules. None: all the same.
-        granularity: what is drawn for: the "batch"; each "example", for policies that keep the number of rows and
-            mix the input; or a "pair" of rows that are each other's partner, for such policies under the pairing
-            "reversal".
+        policies: the policies to choose from, at least one.
+        weights: one number or schedule a policy, at least 0, proportional to its probability. None: all equal.
+        granularity: what shares one choice: the "batch"; each "example" has its own, for policies that keep the
+            number of rows and mix the input; or a "pair" of rows that are each other's partner, for such policies
+            with the pairing "reversal".
     """
 
     policies: tuple[Policy, ...]
@@ -128,7 +128,7 @@ class OneOf(Policy):
             self._check_mergeable()
 
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
-        """The plan of the policy that was drawn, or of a plan whose rows come from different ones."""
+        """Draws one policy's plan, or a plan whose rows come from several policies."""
         weights = [at_progress(w, batch.progress) for w in self.weights or [1.0] * len(self.policies)]
         total = sum(weights)
         if total == 0:
@@ -175,7 +175,7 @@ class OneOf(Policy):
 
 
 def _select_rows(plan: MixPlan, rows: Tensor) -> MixPlan:
-    """The plan of some of the rows."""
+    """Returns the plan of these output rows alone."""
     return replace(
         plan,
         source=plan.source[rows],
@@ -187,7 +187,7 @@ def _select_rows(plan: MixPlan, rows: Tensor) -> MixPlan:
 
 
 def _merge_rows(plans: Sequence[MixPlan], which: Tensor) -> MixPlan:
-    """The plan whose row r is row r of plan ``which[r]``; all have N rows and at most one kind of box."""
+    """Returns the plan whose row r is row r of plan ``which[r]``; all have N rows and at most one kind of box."""
     rows, k = torch.arange(len(which)), max(plan.source.shape[1] for plan in plans)
     cutting = next((plan for plan in plans if plan.box is not None), plans[0])
 

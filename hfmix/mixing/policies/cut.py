@@ -1,4 +1,4 @@
-"""Mixing by boxes: part of one example is put into another, and the labels follow the share of the pixels."""
+"""Policies that cut boxes: part of one example is pasted into another, and labels follow the share of pixels."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,15 +13,15 @@ from hfmix.mixing.policies.pairs import PairPolicy, pair_source, to_weights
 
 @dataclass(frozen=True)
 class CutMix(PairPolicy):
-    """CutMix (Yun et al. 2019, arXiv 1905.04899): a box of the partner, of √(1−λ) of each side, put into the row.
+    """CutMix (Yun et al. 2019, arXiv 1905.04899): a box of the partner, √(1−λ) of each side, pasted into the row.
 
-    The box lies around a uniform centre and is clipped at the border, as in the official code.
+    The box has a uniform centre and is clipped at the border, as in the official code.
 
     Attributes:
-        minmax: (low, high) in (0, 1]: each side's share drawn uniformly between them, the box whole within the
-            image, as in timm's ``cutmix_minmax``; labels then follow the box alone. None: by λ.
-        correct_lambda: labels follow the exact share of pixels; else the λ drawn, though a box that was clipped is
-            smaller (its mean area at α = 1 is 0.32 at 224 pixels, not 0.5).
+        minmax: (low, high) in (0, 1]: each side's share is drawn uniformly between them, and the box lies wholly
+            within the image, as with timm's ``cutmix_minmax``; labels then follow the box alone. None: λ decides.
+        correct_lambda: labels follow the exact share of pixels; if False, the λ drawn, though a clipped box is
+            smaller (at α = 1 and 224 pixels the mean area is 0.32, not 0.5).
     """
 
     minmax: tuple[float, float] | None = None
@@ -37,7 +37,7 @@ class CutMix(PairPolicy):
     def plan(
         self, lam: np.ndarray, row_draw: np.ndarray, partner: np.ndarray, batch: Batch, rng: np.random.Generator
     ) -> MixPlan:
-        """N rows with a box each; it is empty where λ = 1."""
+        """Returns N rows with a box each, which is empty where λ = 1."""
         extent = _image_extent(self.name, batch)
         if self.minmax is None:
             side = np.sqrt(1.0 - lam)
@@ -52,14 +52,13 @@ class CutMix(PairPolicy):
 
 @dataclass(frozen=True)
 class ResizeMix(PairPolicy):
-    """ResizeMix (Qin et al. 2020, arXiv 2012.11101): the whole partner, shrunk to a share τ of each side, pasted
-    in.
+    """ResizeMix (Qin et al. 2020, arXiv 2012.11101): the whole partner, shrunk to τ of each side, pasted in.
 
-    The place is uniform among those where the patch lies wholly within the row; pixels are taken by nearest
+    The place is uniform among those where the patch lies wholly within the row; the patch is resized by nearest
     neighbour. Labels follow the exact share of pixels.
 
     Attributes:
-        scale: τ = low + (high − low) · λ with λ ~ Beta(α, α); at α = 1 uniform between them, as in the paper.
+        scale: (low, high): τ = low + (high − low) · λ with λ ~ Beta(α, α); uniform at α = 1, as in the paper.
     """
 
     scale: tuple[float, float] = (0.1, 0.8)
@@ -73,7 +72,7 @@ class ResizeMix(PairPolicy):
     def plan(
         self, lam: np.ndarray, row_draw: np.ndarray, partner: np.ndarray, batch: Batch, rng: np.random.Generator
     ) -> MixPlan:
-        """N rows with a box each, into which the whole partner goes."""
+        """Returns N rows with a box each, into which the whole partner is shrunk."""
         extent = _image_extent(self.name, batch)
         low, high = self.scale
         side = low + (high - low) * lam
@@ -83,14 +82,13 @@ class ResizeMix(PairPolicy):
 
 @dataclass(frozen=True)
 class TimeCutMix(PairPolicy):
-    """CutMix in one dimension, for sound: a stretch of 1−λ of the partner's time, put into the row at the same
-    time.
+    """CutMix in one dimension, for sound: 1−λ of the partner's time, pasted into the row at the same time.
 
     The stretch lies wholly within the row, at a uniform place, so that labels follow λ to one step of time.
-    Padding counts as sound: cut clips to one length first where lengths differ much.
+    Padding counts as sound: where lengths differ much, cut clips to one length first.
 
     Attributes:
-        axis: the dimension of the batch that is time: −1 for waveforms (N, L) and spectrograms (N, mel, T), 1 for
+        axis: the batch's time dimension: −1 for waveforms (N, L) and spectrograms (N, mel, T), 1 for
             spectrograms (N, T, mel).
     """
 
@@ -106,7 +104,7 @@ class TimeCutMix(PairPolicy):
     def plan(
         self, lam: np.ndarray, row_draw: np.ndarray, partner: np.ndarray, batch: Batch, rng: np.random.Generator
     ) -> MixPlan:
-        """N rows with a stretch each; it is empty where λ = 1."""
+        """Returns N rows with a stretch each, which is empty where λ = 1."""
         shape = batch.shape
         if shape is None or not -len(shape) <= self.axis <= len(shape):
             raise ValueError(_needs_shape(self.name, f"with dimension {self.axis} of the batch", shape))
@@ -125,15 +123,15 @@ def cut_plan(
     axes: tuple[int, ...] = (-2, -1),
     resize: bool = False,
 ) -> MixPlan:
-    """The plan that puts ``x[partner[r]]`` into box r of ``x[r]``: a draw made elsewhere.
+    """Returns the plan that pastes ``x[partner[r]]`` into box r of ``x[r]``, for boxes drawn elsewhere.
 
-    A row that is its own partner keeps no box and stays as it is.
+    A row that is its own partner gets no box and stays as it is.
 
     Args:
         box: (N, 2 d) integers, half-open: d starts, then d stops, within `extent`.
         partner: (N,) int64.
-        extent: the d sizes of the dimensions `axes` of the batch.
-        label_lam: (N,) the share of the row's own label; by default the exact share of what the box leaves.
+        extent: the batch's d sizes along `axes`.
+        label_lam: (N,) weight of the row's own label; by default the exact share of pixels outside the box.
         resize: see `MixPlan`.
     """
     n = len(partner)
@@ -158,14 +156,14 @@ def cut_plan(
 
 
 def draw_clipped_boxes(rng: np.random.Generator, sizes: np.ndarray, extent: tuple[int, ...]) -> np.ndarray:
-    """(count, 2 d) boxes of `sizes`, (count, d), around uniform centres, clipped to `extent`."""
+    """Draws (count, 2 d) boxes of `sizes`, (count, d), around uniform centres, clipped to `extent`."""
     centre = np.stack([rng.integers(0, size, size=len(sizes)) for size in extent], axis=1)
     start = centre - sizes // 2
     return np.concatenate([np.maximum(start, 0), np.minimum(start + sizes, extent)], axis=1)
 
 
 def draw_whole_boxes(rng: np.random.Generator, sizes: np.ndarray, extent: tuple[int, ...]) -> np.ndarray:
-    """(count, 2 d) boxes of `sizes`, (count, d), uniform among those wholly within `extent`."""
+    """Draws (count, 2 d) boxes of `sizes`, (count, d), uniform among those wholly within `extent`."""
     start = rng.integers(0, np.asarray(extent) - sizes + 1)
     return np.concatenate([start, start + sizes], axis=1)
 

@@ -1,8 +1,7 @@
-"""Who is mixed with whom: the pairings of the mixup paper's ablation (arXiv 1710.09412, section 3.8) and the
-peers'.
+"""Pairings: those of the mixup paper's ablation (arXiv 1710.09412, section 3.8), and other libraries'.
 
-Each pairing gives every row's partner, (N,) int64. A row for which there is none (a batch of one, a class that no
-other row has) is its own partner, and so stays as it is.
+Each returns every row's partner, (N,) int64. A row for which there is none (a batch of one, a class that no other
+row has) is its own partner, and so stays as it is.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ Pairing = Callable[[Batch, np.random.Generator], np.ndarray]
 
 
 def draw_partners(pairing: str, batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """The (N,) int64 partners under the pairing of this name, one of `PAIRINGS`.
+    """Draws the (N,) int64 partners by a pairing's name in `PAIRINGS`.
 
     Raises:
         ValueError: the pairing needs labels or inputs that `batch` does not have.
@@ -26,12 +25,12 @@ def draw_partners(pairing: str, batch: Batch, rng: np.random.Generator) -> np.nd
 
 
 def random(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """A uniformly random permutation; a row may be its own partner."""
+    """Draws a uniformly random permutation; a row may be its own partner."""
     return rng.permutation(batch.size)
 
 
 def derangement(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """A uniformly random permutation without fixed points."""
+    """Draws a uniformly random permutation without fixed points."""
     while True:  # one in e permutations has none
         partner = rng.permutation(batch.size)
         if batch.size == 1 or (partner != np.arange(batch.size)).all():
@@ -39,17 +38,17 @@ def derangement(batch: Batch, rng: np.random.Generator) -> np.ndarray:
 
 
 def reversal(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """The batch read backwards, as in timm."""
+    """Pairs each row with its mirror image in the batch, as timm does."""
     return np.arange(batch.size)[::-1].copy()
 
 
 def roll(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """The row before, as in torchvision."""
+    """Pairs each row with the one before, as torchvision does."""
     return np.roll(np.arange(batch.size), 1)
 
 
 def same_class(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """A uniformly random permutation within each class."""
+    """Draws a uniformly random permutation within each class."""
     labels, partner = _classes(batch), np.arange(batch.size)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
@@ -58,18 +57,18 @@ def same_class(batch: Batch, rng: np.random.Generator) -> np.ndarray:
 
 
 def different_class(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """For each row, one of the rows of other classes, uniformly and independently."""
+    """Draws for each row one of the rows of other classes, uniformly and independently."""
     labels = _classes(batch)
     return _best(rng.random((batch.size, batch.size)), labels[:, None] != labels)
 
 
 def nearest(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """For each row, the other row at the smallest Euclidean distance."""
+    """Returns for each row the other row at the smallest Euclidean distance."""
     return _best(-_distances(batch), ~np.eye(batch.size, dtype=bool))
 
 
 def nearest_same_class(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """For each row, the nearest other row of its class."""
+    """Returns for each row the nearest other row of its class."""
     labels = _classes(batch)
     return _best(-_distances(batch), (labels[:, None] == labels) & ~np.eye(batch.size, dtype=bool))
 
@@ -90,7 +89,7 @@ PAIRINGS: dict[str, Pairing] = {
 
 
 def _best(score: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Each row's allowed column of the largest score; the row itself where none is allowed."""
+    """Returns each row's allowed column with the largest score; the row itself where none is allowed."""
     best = np.where(allowed, score, -np.inf).argmax(1)
     return np.where(allowed.any(1), best, np.arange(len(score)))
 

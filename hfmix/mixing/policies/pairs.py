@@ -1,4 +1,4 @@
-"""Mixing whole rows: mixup and what differs from it in the labels, the layer or the number of sources."""
+"""Policies that mix whole rows: mixup, and variants in the labels, the layer or the number of sources."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ GRANULARITIES = ("batch", "example", "pair")
 
 @dataclass(frozen=True)
 class PairPolicy(Policy):
-    """A policy that mixes each row with one partner: draws λ, who is mixed and with whom; `plan` says how.
+    """A policy that mixes each row with one partner: `draw` chooses λ and the partners, `plan` says how to mix.
 
     Attributes:
         alpha: α > 0 of λ ~ Beta(α, α), or a `Schedule` of it.
-        p: the probability that a batch (or an example, see `granularity`) is mixed at all, or a `Schedule` of it.
+        p: the probability that a batch (or example, by `granularity`) is mixed at all, or a `Schedule` of it.
         granularity: what shares one λ: the "batch", as in the papers' code; each "example" has its own; or a
-            "pair" of rows that are each other's partner, under the pairing "reversal".
-        pairing: the partners, by a name of `hfmix.mixing.policies.pairing.PAIRINGS`.
+            "pair" of rows that are each other's partner, with the pairing "reversal".
+        pairing: how partners are chosen: a name in `hfmix.mixing.policies.pairing.PAIRINGS`.
     """
 
     alpha: Strength = 1.0
@@ -45,11 +45,11 @@ class PairPolicy(Policy):
 
     @property
     def needs_inputs(self) -> bool:
-        """Whether partners are the nearest."""
+        """Tells whether partners are chosen by distance."""
         return self.pairing.startswith("nearest")
 
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
-        """λ in float64, then who is mixed, then with whom, then what the method itself draws."""
+        """Draws λ in float64, then which rows are mixed, then their partners, then the rest of the method."""
         rng, n = numpy_generator(generator), batch.size
         own, row_draw = np.arange(n), shared_draws(self.granularity, n)
         count = 1 if self.granularity == "batch" else n
@@ -63,21 +63,21 @@ class PairPolicy(Policy):
     def plan(
         self, lam: np.ndarray, row_draw: np.ndarray, partner: np.ndarray, batch: Batch, rng: np.random.Generator
     ) -> MixPlan:
-        """The plan of N rows.
+        """Returns the plan of N rows.
 
         Args:
             lam: (draws,) float64, the shares drawn; 1 for rows that are not mixed.
-            row_draw: (N,) int64, which of these draws is each row's.
+            row_draw: (N,) int64, the index of each row's draw in `lam`.
             partner: (N,) int64; the row itself where it is not mixed.
         """
 
 
 @dataclass(frozen=True)
 class Mixup(PairPolicy):
-    """mixup (Zhang et al. 2018, arXiv 1710.09412): λx_i + (1−λ)x_j, the labels alike.
+    """mixup (Zhang et al. 2018, arXiv 1710.09412): λx_i + (1−λ)x_j, and labels likewise.
 
-    One λ ~ Beta(α, α) a batch and a random permutation for the partners, as in the official code; α is 1 on CIFAR
-    and 0.1 to 0.4 on ImageNet in the paper.
+    By default one λ ~ Beta(α, α) a batch, and partners by a random permutation, as in the official code. The paper
+    uses α = 1 on CIFAR and 0.1 to 0.4 on ImageNet.
     """
 
     name: ClassVar[str] = "mixup"
@@ -85,15 +85,15 @@ class Mixup(PairPolicy):
     def plan(
         self, lam: np.ndarray, row_draw: np.ndarray, partner: np.ndarray, batch: Batch, rng: np.random.Generator
     ) -> MixPlan:
-        """N mixed rows."""
+        """Returns N mixed rows."""
         return pair_plan(lam[row_draw], partner)
 
 
 @dataclass(frozen=True)
 class InputMixup(PairPolicy):
-    """mixup of the inputs alone (the ablation of arXiv 1710.09412): each row keeps its own label.
+    """mixup of the inputs alone (an ablation in arXiv 1710.09412): each row keeps its own label.
 
-    The row's own share is max(λ, 1−λ), so that the label is that of what dominates the input.
+    The row's own share is max(λ, 1−λ), so that the label belongs to the example that dominates the input.
     """
 
     name: ClassVar[str] = "input_mixup"
@@ -101,21 +101,21 @@ class InputMixup(PairPolicy):
     def plan(
         self, lam: np.ndarray, row_draw: np.ndarray, partner: np.ndarray, batch: Batch, rng: np.random.Generator
     ) -> MixPlan:
-        """N mixed rows with the labels of their first sources."""
+        """Returns N mixed rows with the labels of their first sources."""
         own = np.maximum(lam, 1.0 - lam)[row_draw]
         return pair_plan(own, partner, label_lam=np.ones_like(own))
 
 
 @dataclass(frozen=True)
 class ManifoldMixup(PairPolicy):
-    """Manifold mixup (Verma et al. 2019, arXiv 1806.05236): mixup of the output of a layer drawn for each batch.
+    """Manifold mixup (Verma et al. 2019, arXiv 1806.05236): mixup of the output of a randomly drawn layer.
 
-    The plan's `layer` says which; `hfmix.mixing.mixing_at` applies it there, and `MixTrainer` uses that.
+    The plan's `layer` names it; `hfmix.mixing.mixing_at` applies the plan there, and `MixTrainer` does so.
 
     Attributes:
-        layers: names as in ``model.named_modules()``, one drawn uniformly for each batch; "input" is the input,
-            where the method is mixup. `hfmix.mixing.layer_names` suggests some for a model. The paper draws from
-            the input and the first blocks.
+        layers: names as in ``model.named_modules()``, one drawn uniformly for each batch; "input" stands for the
+            input, plain mixup. `hfmix.mixing.layer_names` suggests some for a model. The paper draws from the
+            input and the first blocks.
     """
 
     layers: tuple[str, ...] = ("input",)
@@ -132,19 +132,19 @@ class ManifoldMixup(PairPolicy):
     def plan(
         self, lam: np.ndarray, row_draw: np.ndarray, partner: np.ndarray, batch: Batch, rng: np.random.Generator
     ) -> MixPlan:
-        """N mixed rows and the layer at which to mix them."""
+        """Returns N mixed rows and the layer at which to mix them."""
         layer = self.layers[rng.integers(len(self.layers))]
         return pair_plan(lam[row_draw], partner, layer=None if layer == "input" else layer)
 
 
 @dataclass(frozen=True)
 class DirichletMixup(Policy):
-    """mixup of k examples with weights from a symmetric Dirichlet distribution.
+    """mixup of k examples, with weights from a symmetric Dirichlet distribution.
 
-    For k = 2 it is mixup, Beta(α, α) being the Dirichlet distribution of two weights.
+    For k = 2 it is mixup, since Beta(α, α) is the Dirichlet distribution of two weights.
 
     Attributes:
-        k: how many examples are mixed, at least 2: the row and k − 1 others, a random permutation each.
+        k: the number of examples mixed, at least 2: the row and k − 1 others, each from a random permutation.
         alpha: α > 0, the concentration of each weight, or a `Schedule` of it.
         p: the probability that a batch (or an example) is mixed at all, or a `Schedule` of it.
         granularity: what shares the weights: the "batch", or each "example" has its own.
@@ -165,7 +165,7 @@ class DirichletMixup(Policy):
         self._check_choice("granularity", GRANULARITIES[:2])
 
     def draw(self, batch: Batch, generator: torch.Generator | None) -> MixPlan:
-        """N rows of k sources."""
+        """Draws N rows of k sources."""
         rng, n = numpy_generator(generator), batch.size
         draws = 1 if self.granularity == "batch" else n
         alpha = at_progress(self.alpha, batch.progress)
@@ -186,12 +186,12 @@ def pair_plan(
     label_lam: np.ndarray | None = None,
     layer: str | None = None,
 ) -> MixPlan:
-    """The plan that gives row r as ``lam[r] * x[r] + (1 - lam[r]) * x[partner[r]]``: a draw made elsewhere.
+    """Returns the plan with rows ``lam[r] * x[r] + (1 - lam[r]) * x[partner[r]]``, both drawn elsewhere.
 
     Args:
-        lam: (N,) float64, the share of the row itself.
+        lam: (N,) float64, weight of the row itself.
         partner: (N,) int64.
-        label_lam: (N,) the share of the row's own label, by default `lam`.
+        label_lam: (N,) weight of the row's own label, by default `lam`.
         layer: see `MixPlan`.
     """
     n = len(lam)
@@ -201,28 +201,29 @@ def pair_plan(
 
 
 def shared_draws(granularity: str, n: int) -> np.ndarray:
-    """(N,) int64, the number of each row's draw: 0 for a batch, its own for examples, one for a row and its mirror
-    image in the batch read backwards for pairs.
+    """Returns the index of each row's draw, (N,) int64.
+
+    A batch has one draw, each example its own, and a pair (a row and its mirror image in the batch) one draw.
     """
     own = np.arange(n)
     return {"batch": np.zeros_like(own), "example": own, "pair": np.minimum(own, own[::-1])}[granularity]
 
 
 def pair_source(partner: np.ndarray) -> Tensor:
-    """(N, 2) int64: each row and its partner."""
+    """Returns each row and its partner, (N, 2) int64."""
     return torch.from_numpy(np.stack([np.arange(len(partner)), partner], axis=1).astype(np.int64))
 
 
 def draw_lambda(rng: np.random.Generator, alpha: float, count: int) -> np.ndarray:
-    """(count,) float64 λ ~ Beta(α, α); all 1, nothing mixed, for the α = 0 of a schedule."""
+    """Draws (count,) float64 λ ~ Beta(α, α); all 1, which mixes nothing, for the α = 0 of a schedule."""
     return rng.beta(alpha, alpha, size=count) if alpha > 0 else np.ones(count)
 
 
 def draw_events(rng: np.random.Generator, p: float, count: int) -> np.ndarray:
-    """(count,) bool, each true with probability `p`; nothing is drawn where all are."""
+    """Draws (count,) booleans, each true with probability `p`; for p = 1 nothing is drawn."""
     return rng.random(count) < p if p < 1.0 else np.ones(count, dtype=bool)
 
 
 def to_weights(values: np.ndarray) -> Tensor:
-    """Weights worked out in float64 as the float32 of a plan."""
+    """Converts float64 weights to the float32 of a plan."""
     return torch.from_numpy(values.astype(np.float32))
