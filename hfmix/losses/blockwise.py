@@ -88,7 +88,10 @@ def compute_dtype(logits: Tensor) -> torch.dtype:
 
 
 class CrossEntropyRows(NamedTuple):
-    """``-sum_j label_part[r, j] * log p[r, labels[r, j]] - sum_c class_part[c] * log p[r, c]``, p the softmax."""
+    """Cross-entropy of rows, p being the softmax of z.
+
+    ``-sum_j label_part[r, j] * log p[r, labels[r, j]] - sum_c class_part[c] * log p[r, c]``
+    """
 
     labels: Tensor  # (R, k)
     label_part: Tensor  # (R, k)
@@ -114,8 +117,9 @@ class CrossEntropyRows(NamedTuple):
 
 
 class BinaryCrossEntropyRows(NamedTuple):
-    """``sum_c (class_part[c] * softplus(z_c) - class_slope[c] * z_c) + sum_j label_part_j * h_j`` in each row.
+    """Binary cross-entropy of rows.
 
+    ``sum_c (class_part[c] * softplus(z_c) - class_slope[c] * z_c) + sum_j label_part_j * h_j`` in each row, with
     ``h_j = label_extra_j * softplus(-z_y) - z_y`` at the label y.
     """
 

@@ -29,7 +29,7 @@ class SparseRows(RowSources):
 
     @property
     def num_rows(self) -> int:
-        """R, the number of output rows."""
+        """Returns R, the number of output rows."""
         return self.source.shape[0]
 
     def check(self, x: Tensor) -> None:
