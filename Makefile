@@ -63,7 +63,7 @@ benchmarks: install ## measure the figures of experiments/benchmarks/
 	$(BIN)/python experiments/benchmarks/epoch.py
 	$(BIN)/python experiments/benchmarks/training_gpu.py
 
-readme: install ## put the last quickstart's table and figure, and the results, into README.md
+readme: install ## put the last quickstart's table and figure, and the results, into their pages
 	$(BIN)/python -m experiments.papers.update_readme runs/digits/comparison
 	$(BIN)/python -m experiments.papers.pages
 

@@ -1,4 +1,4 @@
-"""Makes hfmix's nets known to transformers' Auto classes as soon as these are there, without importing them."""
+"""Registration of hfmix's nets with transformers' Auto classes as soon as these are imported."""
 
 import sys
 from importlib import import_module
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-_AUTO = "transformers.models.auto.modeling_auto"  # what AutoModelFor... and pipelines come from
+_AUTO = "transformers.models.auto.modeling_auto"  # defines AutoModelFor... and is imported by pipelines
 
 
 def register_with_transformers() -> None:
-    """Imports `hfmix.models`, which registers them, once the Auto classes are imported; now if they are."""
+    """Imports `hfmix.models`, which registers the nets, as soon as the Auto classes are imported."""
     if _AUTO in sys.modules:
         import_module("hfmix.models")
     elif not any(isinstance(finder, _AfterAuto) for finder in sys.meta_path):
@@ -22,7 +22,7 @@ def register_with_transformers() -> None:
 
 
 class _AfterAuto:
-    """A finder (`importlib.abc.MetaPathFinder`): has the Auto classes followed by `hfmix.models`, once."""
+    """A finder (`importlib.abc.MetaPathFinder`) that has `hfmix.models` imported after the Auto classes, once."""
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
@@ -37,7 +37,7 @@ class _AfterAuto:
 
 
 class _Followed:
-    """A loader (`importlib.abc.Loader`): loads a module with its own loader, then `hfmix.models`."""
+    """A loader (`importlib.abc.Loader`) that loads a module with its own loader, then imports `hfmix.models`."""
 
     def __init__(self, loader: "Loader") -> None:
         self.loader = loader

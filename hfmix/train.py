@@ -22,6 +22,7 @@ from transformers.utils import logging
 from hfmix.data.datasets.for_trainer import TrainerDatasets, datasets_for_trainer
 from hfmix.data.datasets.in_memory import InMemoryExamples
 from hfmix.data.datasets.streamed import StreamedData, load_streams
+from hfmix.data.kind_words import words_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split
 from hfmix.data.splits import load_splits, open_ood
@@ -37,7 +38,7 @@ from hfmix.recipe import Recipe, parse
 from hfmix.robustness.axes.memorization import LearningCurve
 from hfmix.robustness.evaluate import evaluate_robustness
 from hfmix.robustness.names import DEFAULT_AXES
-from hfmix.robustness.presentation.headlines import headline
+from hfmix.robustness.presentation import headline
 from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import begin, check_free, finishing, is_finished
 from hfmix.training.arguments import MixTrainingArguments
@@ -156,8 +157,7 @@ def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedDat
         model_args=model_args,
     )
     if train.kind != (kind := kind_of(model.config)):
-        words = {"image": "images", "audio": "sound", "table": "tables"}
-        raise ValueError(f"{name} takes {words[kind]}, the data is {words[train.kind]}")
+        raise ValueError(f"{name} takes {words_for(kind).plural}, the data is {words_for(train.kind).plural}")
     if kind == "table":
         processor = table or processor  # a trained model keeps the statistics of its training
         in_chans = model.config.model_args["in_chans"]
@@ -235,7 +235,7 @@ def finish(
         _write_json(stage / "environment.json", environment(args.seed, args.world_size))
         (stage / "recipe.yaml").write_text(yaml.safe_dump(recipe.resolved, sort_keys=True, allow_unicode=True))
         write_card(stage, title=run.resolve().name)
-    say(args, f"{run}: {headline(report)}")
+    say(args, f"{run}: {headline(report.axes)}")
     say(args, f"{run / 'README.md'} is the card, {run / 'report.html'} the whole report")
     if args.push_to_hub:
         say(args, f"pushed to {_push(run, trainer)}")

@@ -121,7 +121,6 @@ def test_a_circle_would_be_found():
     assert sorted(circles(graph)) == [["a", "b", "c"], ["d"]]
 
 
-@pytest.mark.xfail(strict=True, reason="mixing.plan and mixing.kernels import each other")
 def test_no_files_import_each_other_in_a_circle():
     graph = {
         name: {imported.name for imported in imports if imported.name in FILES and not imported.deferred}
@@ -171,7 +170,6 @@ def test_mixing_and_metrics_import_torch_and_numpy_only(room):
     assert foreign == set()
 
 
-@pytest.mark.xfail(strict=True, reason="presentation still imports the report")
 def test_presentation_imports_neither_torch_nor_the_report():
     wrong = [
         f"{name} imports {imported.name}"
@@ -183,7 +181,6 @@ def test_presentation_imports_neither_torch_nor_the_report():
     assert wrong == []
 
 
-@pytest.mark.xfail(strict=True, reason="presentation still imports the report")
 def test_presentation_needs_no_torch():
     modules = sorted(name for name in FILES if is_in(name, "robustness.presentation"))
     code = f"import sys, {', '.join(modules)}; print(*sys.modules)"

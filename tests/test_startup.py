@@ -19,6 +19,7 @@ def modules_after(statement: str) -> set[str]:
         ("import hfmix.cli", {"torch", "numpy", "timm", "transformers", "huggingface_hub", "yaml", "accelerate"}),
         ("import hfmix.robustness.presentation", {"torch", "transformers"}),
         ("import hfmix.mixing, hfmix.metrics", {"scipy"}),
+        ("import hfmix.metrics", {"torch", "sklearn"}),
         ("import hfmix.mixing, hfmix.metrics, hfmix.losses", {"timm", "transformers", "datasets", "sklearn"}),
         ("import hfmix.robustness.evaluate", {"transformers", "hfmix.training.trainer", "scipy.signal"}),
     ],

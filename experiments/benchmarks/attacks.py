@@ -1,8 +1,8 @@
-"""Attacks beside the passes that they consist of, and beside torchattacks, for a ResNet-20 at 32 pixels.
+"""Speed of attacks on a ResNet-20 at 32 pixels, compared with their bare passes and with torchattacks.
 
-Targets: PGD of ten steps within 1.05 times ten passes forward and back (to the input alone); FGSM and PGD not
+Targets: ten steps of PGD within 1.05 times ten forward and backward passes (to the input only); FGSM and PGD not
 slower than torchattacks' (`pip install --no-deps torchattacks`; without it, that part is left out). All calls take
-turns, and each ratio is of times measured in the same round, so that a machine that slows down slows both.
+turns, and each ratio is between times of the same round, so that a machine that slows down slows both.
 """
 
 import argparse
@@ -23,19 +23,19 @@ EPS, STEP, STEPS = 8 / 255, 2 / 255, 10
 
 
 class Logits(nn.Module):
-    """A model that gives its logits, as torchattacks needs it."""
+    """A model that returns plain logits, as torchattacks needs it."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C)."""
+        """Returns the logits, (B, C)."""
         return self.model(x).logits
 
 
 def passes(model: nn.Module, x: Tensor, y: Tensor, count: int) -> Tensor:
-    """Forward and back, as often; the last gradient in x."""
+    """Runs `count` forward and backward passes, and returns the last gradient in x."""
     for _ in range(count):
         leaf = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(leaf), y), leaf)
@@ -43,8 +43,8 @@ def passes(model: nn.Module, x: Tensor, y: Tensor, count: int) -> Tensor:
 
 
 def seconds(calls: dict[str, Callable[[], object]], rounds: int, device: str) -> dict[str, np.ndarray]:
-    """(rounds,) of each call, all in turn; a first round is not counted."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
+    """Times each call in each round, (rounds,), all in turn; the first round is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(rounds + 1):
         for name, call in calls.items():
             start = time.perf_counter()
@@ -52,8 +52,8 @@ def seconds(calls: dict[str, Callable[[], object]], rounds: int, device: str) ->
             if device == "cuda":
                 torch.cuda.synchronize()
             if i:
-                found[name].append(time.perf_counter() - start)
-    return {name: np.array(values) for name, values in found.items()}
+                times[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in times.items()}
 
 
 def main() -> None:
@@ -68,9 +68,9 @@ def main() -> None:
     model = model.eval().to(options.device)
     x = torch.rand(options.batch_size, 3, 32, 32, device=options.device)
     y = torch.randint(10, (options.batch_size,), device=options.device)
-    ours = {"fgsm": lambda: fgsm(model, x, y, EPS), "pgd": lambda: pgd(model, x, y, EPS, STEP, STEPS)}
+    attacks = {"fgsm": lambda: fgsm(model, x, y, EPS), "pgd": lambda: pgd(model, x, y, EPS, STEP, STEPS)}
     calls = {"one pass": lambda: passes(model, x, y, 1), "ten passes": lambda: passes(model, x, y, STEPS)}
-    calls |= {f"hfmix {name}": call for name, call in ours.items()}
+    calls |= {f"hfmix {name}": call for name, call in attacks.items()}
     pairs = [("hfmix pgd", "ten passes", "≤ 1.05"), ("hfmix fgsm", "one pass", "")]
     if importlib.util.find_spec("torchattacks"):
         import torchattacks
@@ -81,12 +81,12 @@ def main() -> None:
         }
         calls |= {f"torchattacks {name}": lambda peer=peer: peer(x, y) for name, peer in peers.items()}
         pairs += [(f"hfmix {name}", f"torchattacks {name}", "≤ 1") for name in peers]
-    found = seconds(calls, options.rounds, options.device)
+    times = seconds(calls, options.rounds, options.device)
     rows = []
     for name, other, target in pairs:
-        ratios = found[name] / found[other]
-        best = found[name].min() / found[other].min()
-        rows.append([f"{name} ÷ {other}", f"{1000 * found[name].min():.1f} ms", f"{best:.3f}"])
+        ratios = times[name] / times[other]
+        best = times[name].min() / times[other].min()
+        rows.append([f"{name} ÷ {other}", f"{1000 * times[name].min():.1f} ms", f"{best:.3f}"])
         rows[-1] += [f"{np.median(ratios):.3f}", target]
     print(benchmark_table(["what", "fastest", "ratio of the fastest", "median ratio", "target"], rows))
 

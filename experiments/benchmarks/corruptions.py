@@ -1,11 +1,11 @@
-"""Corrupting images, and beside it the peer `imagecorruptions` on the same images in the same process.
+"""Speed of corrupting images, compared with the peer `imagecorruptions` in the same process.
 
-Milliseconds an image, the mean over the five severities of the fastest of interleaved repeats; uint8 in and out,
-seeding included. The peer works image by image and on its own constants for 224 pixels, so ours are timed with
-those too, at both sizes. Targets, with two threads: the 15 of the benchmark together at least 15 times faster
+Milliseconds per image: the fastest of interleaved repeats, averaged over the five severities; uint8 in and out,
+seeding included. The peer works image by image and with its constants for 224 pixels, so hfmix is timed with those
+too, at both sizes. Targets, with two threads: the 15 of the benchmark together at least 15 times faster
 than the peer without glass blur and 60 times with it at 224 pixels, 10 and 20 times at 32.
 
-`imagecorruptions` is no dependency: it needs scikit-image 0.19 and NumPy 1. Without it its columns are empty.
+`imagecorruptions` is not a dependency: it needs scikit-image 0.19 and NumPy 1. Without it its columns are empty.
 """
 
 import argparse
@@ -25,19 +25,19 @@ SLOW = "glass_blur"
 
 
 def measure(size: int, count: int, repeats: int) -> list[list[str]]:
-    """The rows of the table for images of `size` pixels."""
+    """Returns the rows of the table for images of `size` pixels."""
     images, peer = photographs(count, size), _peer()
-    ours, theirs = {}, {}
+    own_ms, peer_ms = {}, {}
     for name in corruption_names("image", extra=True):
-        ours[name], theirs[name] = [], []
+        own_ms[name], peer_ms[name] = [], []
         for severity in SEVERITIES:
             calls: dict[str, Callable[[], object]] = {
                 "hfmix": lambda name=name, severity=severity: corrupt(images, name, severity, constants=224)
             }
             seconds = interleaved(calls, repeats)
-            ours[name].append(seconds["hfmix"] * 1e3 / count)
-            theirs[name].append(_peer_milliseconds(peer, images[:PEER_IMAGES], name, severity))
-    own, other = ({n: float(np.mean(v)) for n, v in t.items()} for t in (ours, theirs))
+            own_ms[name].append(seconds["hfmix"] * 1e3 / count)
+            peer_ms[name].append(_peer_milliseconds(peer, images[:PEER_IMAGES], name, severity))
+    own, other = ({n: float(np.mean(v)) for n, v in t.items()} for t in (own_ms, peer_ms))
 
     def row(what: str, names: list[str], scale: float = 1) -> list[str]:
         ms, peers_ms = (sum(t[name] for name in names) * scale for t in (own, other))
@@ -56,7 +56,7 @@ def measure(size: int, count: int, repeats: int) -> list[list[str]]:
 
 
 def _peer_milliseconds(peer: Callable | None, images: np.ndarray, name: str, severity: int) -> float:
-    """Of an image; NaN where the peer is not installed or fails on the libraries that are."""
+    """Times the peer on one image; NaN if it is not installed or fails with the installed libraries."""
     images = images[:1] if name == SLOW and images.shape[1] > 64 else images
     if peer is None:
         return math.nan
@@ -68,7 +68,7 @@ def _peer_milliseconds(peer: Callable | None, images: np.ndarray, name: str, sev
 
 
 def _peer() -> Callable | None:
-    """`imagecorruptions.corrupt`, where it is installed and can be imported."""
+    """Returns `imagecorruptions.corrupt`, if it is installed and can be imported."""
     try:
         from imagecorruptions import corrupt as peer
     except (ImportError, AttributeError):

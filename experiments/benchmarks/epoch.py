@@ -1,7 +1,7 @@
-"""Images a second that train a ResNet-20 on CIFAR-10: as transformers' example does, then with a switch more each.
+"""Speed of training a ResNet-20 on CIFAR-10: as in transformers' example, then with one more switch each time.
 
-The stock Trainer reads as the example's script does, with two workers; MixTrainer trains with mixup. Each way is a
-process of its own, and gives the median of its steps after the first ones, which compile and fill the caches.
+The stock Trainer reads as the example's script does, with two workers; MixTrainer trains with mixup. Each way runs
+in its own process, and its rate is the median over its steps after the first, which compile and fill the caches.
 """
 
 import argparse
@@ -39,20 +39,20 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 class Steps(TrainerCallback):
-    """Notes when each step ends."""
+    """A record of when each step ends."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """A step has ended."""
+        """Records the end of a step."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.ends.append(time.perf_counter())
 
 
 def images_a_second(way: str, folder: Path, steps: int) -> float:
-    """Of one way, in this process."""
+    """Measures one way in this process, in images per second."""
     model, processor = load_backbone("resnet20_cifar", [str(i) for i in range(10)], pretrained=False)
     cfg, device = model.config.pretrained_cfg, "cuda" if torch.cuda.is_available() else "cpu"
     images = (WARM_UP + steps) * BATCH
@@ -90,11 +90,11 @@ def images_a_second(way: str, folder: Path, steps: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the table, or for `--way` one figure."""
+    """Prints the table, or with `--way` one rate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help=f"a folder with CIFAR-10's {PATTERN} [$HFMIX_DATA/cifar10]")
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--way", choices=list(WAYS), help="measure this one in this process")
+    parser.add_argument("--way", choices=list(WAYS), help="measure only this way, in this process")
     options = parser.parse_args(arguments)
     with cifar10(options.data, count=(WARM_UP + options.steps) * BATCH) as (folder, what):
         if options.way is not None:
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for way, rate in rates.items()
     ]
     print(f"{machine()}\n\n{what}, ResNet-20, batches of {BATCH}, {options.steps} steps\n")
-    print(benchmark_table(["way", "images a second", "50,000 images", "÷ the first"], rows))
+    print(benchmark_table(["way", "images per second", "50,000 images", "÷ the first"], rows))
 
 
 def _in_its_own_process(way: str, folder: Path, steps: int) -> float:

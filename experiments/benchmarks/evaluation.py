@@ -1,7 +1,7 @@
-"""A whole evaluation beside its bare forward passes, for a ResNet-20 on pictures of 32 pixels.
+"""Cost of a whole evaluation, compared with its bare forward passes, for a ResNet-20 on pictures of 32 pixels.
 
-Target: calibration and OOD detection, intervals and all, within 1.25 times the forward passes. Images lie decoded
-in memory and the processor only normalises, for decoding is not what is measured; it goes on beside the model.
+Target: calibration and OOD detection, intervals included, within 1.25 times the forward passes. Images are decoded
+in memory and the processor only normalises, since decoding, which overlaps with the model, is not measured here.
 """
 
 import argparse
@@ -22,7 +22,7 @@ CLASSES = [str(i) for i in range(10)]
 
 @dataclass(frozen=True, eq=False)
 class InMemory:
-    """Images that are decoded already."""
+    """Images that are already decoded."""
 
     images: np.ndarray
     kind: ClassVar[str] = "image"
@@ -31,23 +31,23 @@ class InMemory:
         return len(self.images)
 
     def read(self, row: int, where: str) -> Image.Image:
-        """An image."""
+        """Returns one image."""
         return Image.fromarray(self.images[row])
 
     def content(self, image: Image.Image) -> bytes:
-        """Its pixels."""
+        """Returns an image's pixels."""
         return image.tobytes()
 
 
 def noise(count: int, seed: int) -> LabelledData:
-    """Random pictures with random labels."""
+    """Draws random pictures with random labels."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     return LabelledData(InMemory(images), np.arange(count), rng.integers(0, 10, count), CLASSES, "noise")
 
 
 def normalise(images: list[Image.Image], return_tensors: str) -> dict[str, Any]:
-    """To [-1, 1]."""
+    """Scales images to [-1, 1]."""
     levels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
     return {"pixel_values": levels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)}
 

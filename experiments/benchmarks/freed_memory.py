@@ -1,7 +1,7 @@
-"""What keeping freed memory saves on a CPU, in steps of training and in forward passes of an evaluation.
+"""Speed-up from keeping freed memory on a CPU, for training steps and for an evaluation's forward passes.
 
 `hfmix train`, `evaluate` and the other commands keep the memory that they free (`hfmix.utils.malloc`). Each case
-runs in a process of its own with it and without, in turn; medians of the ratios of such pairs. Inputs are noise.
+runs in its own process, alternately with and without; medians of the ratios of such pairs. Inputs are noise.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SOUND = {"sampling_rate": 8000, "clip_seconds": 0.64, "num_mel_bins": 40}
 
 
 def training(net: str, size: tuple[int, ...], **kwargs: object) -> Callable[[], None]:
-    """A step in bf16, channels last, with a fused optimizer; `size` is that of the batch."""
+    """Returns a training step in bf16, channels last, with a fused optimizer; `size` is the batch's shape."""
     model, _ = load_backbone(net, CLASSES, pretrained=False, **kwargs)
     model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, fused=True)
@@ -44,7 +44,7 @@ def training(net: str, size: tuple[int, ...], **kwargs: object) -> Callable[[], 
 
 
 def evaluating(net: str, size: tuple[int, ...], **kwargs: object) -> Callable[[], None]:
-    """A forward pass in float32."""
+    """Returns a forward pass in float32."""
     model, _ = load_backbone(net, CLASSES, pretrained=False, **kwargs)
     model.eval()
     inputs = torch.randn(size)
@@ -57,7 +57,7 @@ def evaluating(net: str, size: tuple[int, ...], **kwargs: object) -> Callable[[]
 
 
 def logits(model: torch.nn.Module, inputs: Tensor) -> Tensor:
-    """Of either kind of model."""
+    """Returns the logits of an image or audio model."""
     return model(**{model.main_input_name: inputs}).logits
 
 
@@ -71,9 +71,9 @@ CASES: dict[str, Callable[[], Callable[[], None]]] = {
 
 
 def measure(case: str, steps: int, keep: bool) -> tuple[float, float]:
-    """Median seconds of a step, and the process's highest use of memory in MiB, in this process."""
+    """Measures the median seconds of a step, and this process's peak memory in MiB."""
     if keep and not keep_freed_memory():
-        raise SystemExit("freed memory cannot be kept here: not glibc, or the environment says otherwise")
+        raise SystemExit("freed memory cannot be kept here: not glibc, or the environment variables forbid it")
     step = CASES[case]()
     seconds = []
     for _ in range(WARM_UP + steps):
@@ -84,11 +84,11 @@ def measure(case: str, steps: int, keep: bool) -> tuple[float, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the table, or for `--case` the two figures of it."""
+    """Prints the table, or with `--case` its two values."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--case", choices=list(CASES), help="measure this one in this process")
+    parser.add_argument("--case", choices=list(CASES), help="measure only this case, in this process")
     parser.add_argument("--keep", action="store_true", help="with --case: keep freed memory")
     options = parser.parse_args(arguments)
     if options.case is not None:
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shown = f"{statistics.median(ratios):.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
         rows.append([case, shown, f"{statistics.median(peaks):.2f} ×"])
     print(f"{machine()}\n\nmedians of {options.pairs} pairs, {options.steps} steps each\n")
-    print(benchmark_table(["what", "as fast", "highest use of memory"], rows))
+    print(benchmark_table(["case", "speed-up", "peak memory"], rows))
 
 
 def _in_its_own_process(case: str, steps: int, keep: bool) -> tuple[float, float]:

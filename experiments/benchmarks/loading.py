@@ -1,10 +1,10 @@
-"""Images a second fed to a model on CIFAR-10: hfmix's data in memory, and what others do.
+"""Images per second fed to a model on CIFAR-10: hfmix's data in memory, compared with other pipelines.
 
 Batches of 128 in random order, each image cropped by its own shift (4 pixels of padding) and flipped by its own
-coin, normalised to float32. Peers read from the files that `datasets` keeps and decode again each epoch; they get
-their best number of workers, which live on from pass to pass, so that their start is not measured. One round after
-the other goes through all of them: medians, and the ratios within a round. Target: 10 times transformers' example
-and timm's loader, both as they come; timm over images that were decoded beforehand is measured beside.
+coin, normalised to float32. Peers read from the files that `datasets` keeps and decode anew in each epoch; they
+get their best number of workers, which persist from pass to pass, so that their start is not measured. Each round
+goes through all pipelines; medians, and ratios within a round. Target: 10 times transformers' example and timm's
+loader, both unmodified; timm over images that were decoded beforehand is measured too.
 """
 
 import argparse
@@ -42,12 +42,12 @@ AUGMENT = {"augmentation": "crop_flip", "train_crop": "pad", "crop_padding": PAD
 
 @dataclass(frozen=True)
 class Source:
-    """What the pipelines read.
+    """The data that the pipelines read.
 
     Attributes:
-        folder: with the Parquet files.
-        images: how many of them a peer's pass takes, the first ones; hfmix's in memory takes all.
-        device: that the batches are delivered to.
+        folder: holds the Parquet files.
+        images: number of images in a peer's pass, from the first on; hfmix in memory takes all.
+        device: receives the batches.
     """
 
     folder: Path
@@ -59,21 +59,21 @@ class Source:
 
     @property
     def is_gpu(self) -> bool:
-        """Whether batches travel."""
+        """Returns whether batches are moved to a GPU."""
         return self.device.type == "cuda"
 
     def dataset(self) -> datasets.Dataset:
-        """All images with their labels, as `datasets` reads them."""
+        """Reads all images with their labels with `datasets`."""
         files = sorted(str(file) for file in self.folder.glob(PATTERN))
         return datasets.load_dataset("parquet", data_files=files, split="train")
 
     def augment(self) -> DataArguments:
-        """hfmix's settings of the crop and the flip."""
+        """Returns hfmix's settings for the crop and the flip."""
         return DataArguments(dataset_name=str(self.folder), **AUGMENT)
 
 
 def stock(source: Source, workers: int) -> DataLoader:
-    """The data half of transformers' examples/pytorch/image-classification/run_image_classification.py."""
+    """Builds the loader of transformers' examples/pytorch/image-classification/run_image_classification.py."""
     change = transforms.Compose(
         [
             transforms.RandomCrop(SIDE, padding=PADDING),
@@ -97,10 +97,10 @@ def stock(source: Source, workers: int) -> DataLoader:
 
 
 def of_timm(source: Source, workers: int, decoded: bool = False) -> Iterable[Any]:
-    """timm's loader as its train.py builds it, on a CPU too: uint8 from the workers, normalised by PrefetchLoader.
+    """Builds timm's loader as its train.py does, on a CPU too: uint8 from workers, normalised by PrefetchLoader.
 
-    Its own crops scale the image; as DeiT does for CIFAR, the first step gives way to torchvision's RandomCrop.
-    With `decoded` the images lie in memory as PIL images, which timm leaves to its users.
+    timm's own crops scale the image; as DeiT does for CIFAR, torchvision's RandomCrop replaces that first step.
+    With `decoded` the images are in memory as PIL images, which timm leaves to its users.
     """
     dataset = create_dataset(f"hfds/{source.folder}", split="train")
     dataset.reader.dataset = dataset.reader.dataset.select(range(source.images))
@@ -123,7 +123,7 @@ def of_timm(source: Source, workers: int, decoded: bool = False) -> Iterable[Any
 
 
 class Decoded(torch.utils.data.Dataset):
-    """A data set of timm's with its images decoded once."""
+    """A data set of timm's whose images are decoded once."""
 
     def __init__(self, dataset: Any) -> None:
         self.transform: Any = None
@@ -138,14 +138,14 @@ class Decoded(torch.utils.data.Dataset):
 
 
 def one_by_one(source: Source, workers: int) -> DataLoader:
-    """hfmix's ordinary pipeline, which decodes and changes an image at a time."""
+    """Builds hfmix's ordinary pipeline, which decodes and augments one image at a time."""
     data = as_labelled(source.dataset(), name="train").select(np.arange(source.images))
     examples = Examples(data, transform_for(data, source.processor, source.augment()), seed=0)
     return _loader(source, examples, preprocessor_for(data.kind, source.processor).collate, workers)
 
 
 def in_memory(source: Source, data: LabelledData, device: torch.device) -> DataLoader:
-    """hfmix's data in memory, on `device`."""
+    """Builds hfmix's pipeline with the data in memory, on `device`."""
     examples = InMemoryExamples(data, source.processor, source.augment(), seed=0, device=device, progress=False)
     return _loader(source, examples, InMemoryExamples.collate, workers=0, pin=device.type == "cpu")
 
@@ -164,7 +164,7 @@ def _loader(source: Source, dataset: Any, collate: Callable, workers: int, pin: 
 
 
 def deliver(loader: Iterable[Any], device: torch.device) -> None:
-    """One pass: each batch in turn on the device, as a Trainer would have it."""
+    """Runs one pass: moves each batch to the device, as a Trainer would."""
     for batch in loader:
         for values in batch.values() if isinstance(batch, dict) else batch:
             values.to(device, non_blocking=True)
@@ -173,7 +173,7 @@ def deliver(loader: Iterable[Any], device: torch.device) -> None:
 
 
 def measure(source: Source, workers: Sequence[int], repeats: int) -> dict[str, dict[int, list[float]]]:
-    """Images a second of each pipeline with each number of workers, in each round."""
+    """Measures images per second of each pipeline with each number of workers, in each round."""
     data = as_labelled(source.dataset(), name="train")
     peers = {
         "transformers' example": stock,
@@ -194,12 +194,12 @@ def measure(source: Source, workers: Sequence[int], repeats: int) -> dict[str, d
 
 
 def in_memory_name(device: torch.device) -> str:
-    """Of the line of the table."""
+    """Returns the name of hfmix's row in the table."""
     return f"hfmix, in memory on the {'CPU' if device.type == 'cpu' else 'GPU'}"
 
 
 def once(source: Source) -> tuple[float, float]:
-    """Seconds to decode all images when nothing is kept yet, and to take them from what is kept."""
+    """Measures the seconds to decode all images with an empty cache, and to take them from the cache."""
     data = as_labelled(source.dataset(), name="train")
     seconds = []
     for _ in range(2):
@@ -210,32 +210,32 @@ def once(source: Source) -> tuple[float, float]:
 
 
 def tables(rates: dict[str, dict[int, list[float]]], reference: str) -> str:
-    """Each pipeline at its best number of workers beside `reference`, then every number of workers."""
+    """Tabulates each pipeline at its best number of workers beside `reference`, then all numbers of workers."""
     (best,) = rates[reference].values()
-    rows, counts = [], list(dict.fromkeys(n for found in rates.values() for n in found))
-    for name, found in rates.items():
-        workers = max(found, key=lambda n, found=found: statistics.median(found[n]))
-        ratios = [ours / theirs for ours, theirs in zip(best, found[workers], strict=True)]
+    rows, counts = [], list(dict.fromkeys(n for by_workers in rates.values() for n in by_workers))
+    for name, by_workers in rates.items():
+        workers = max(by_workers, key=lambda n, rates=by_workers: statistics.median(rates[n]))
+        ratios = [reference_rate / rate for reference_rate, rate in zip(best, by_workers[workers], strict=True)]
         spread = (
             ""
             if name == reference
             else f"{statistics.median(ratios):.1f} × ({min(ratios):.1f} to {max(ratios):.1f})"
         )
         target = TARGET if name in ("transformers' example", "timm") else ""
-        rows.append([name, str(workers), f"{statistics.median(found[workers]):,.0f}", spread, target])
+        rows.append([name, str(workers), f"{statistics.median(by_workers[workers]):,.0f}", spread, target])
     every = [
-        [name, *(f"{statistics.median(found[n]):,.0f}" if n in found else "" for n in counts)]
-        for name, found in rates.items()
+        [name, *(f"{statistics.median(by_workers[n]):,.0f}" if n in by_workers else "" for n in counts)]
+        for name, by_workers in rates.items()
     ]
-    beside = benchmark_table(["pipeline", "workers", "images a second", f"{reference} ÷ it", "target"], rows)
-    return f"{beside}\n\n{benchmark_table(['images a second with', *(f'{n} workers' for n in counts)], every)}"
+    beside = benchmark_table(["pipeline", "workers", "images per second", f"{reference} ÷ it", "target"], rows)
+    return f"{beside}\n\n{benchmark_table(['images per second with', *(f'{n} workers' for n in counts)], every)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help=f"a folder with CIFAR-10's {PATTERN} [$HFMIX_DATA/cifar10]")
-    parser.add_argument("--images", type=int, default=6400, help="how many a peer's pass takes")
+    parser.add_argument("--images", type=int, default=6400, help="number of images in a peer's pass")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4])
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args(arguments)
@@ -248,22 +248,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rates = measure(source, options.workers, options.repeats)
         print(f"{machine()}\n\n{what}, batches of {BATCH}, {options.repeats} rounds\n")
         print(tables(rates, in_memory_name(device)))
-        print(f"\n{told_once(decoding, reading, len(source.dataset()), rates, in_memory_name(device))}")
+        print(f"\n{cost_in_words(decoding, reading, len(source.dataset()), rates, in_memory_name(device))}")
 
 
-def told_once(
+def cost_in_words(
     decoding: float, reading: float, images: int, rates: dict[str, dict[int, list[float]]], reference: str
 ) -> str:
-    """What keeping the images in memory costs once a training, in words."""
+    """Says in words what keeping the images in memory costs once per training."""
     epochs = {
-        name: images / max(statistics.median(values) for values in found.values()) for name, found in rates.items()
+        name: images / max(statistics.median(values) for values in by_workers.values())
+        for name, by_workers in rates.items()
     }
     stock_epoch = epochs["transformers' example"]
     pays = decoding / (stock_epoch - epochs[reference]) if stock_epoch > epochs[reference] else float("inf")
     return (
-        f"Once a training, not in the figures above: {decoding:.1f} s to decode {images:,} images, "
-        f"{reading:.2f} s to take them from the cache. An epoch of the stock pipeline takes {stock_epoch:.1f} s, "
-        f"of hfmix's in memory {epochs[reference]:.2f} s: decoding has paid for itself after {pays:.1f} epochs."
+        f"Once per training, not in the figures above: {decoding:.1f} s to decode {images:,} images, "
+        f"{reading:.2f} s to take them from the cache. An epoch takes {stock_epoch:.1f} s with the stock pipeline "
+        f"and {epochs[reference]:.2f} s with hfmix in memory: decoding pays for itself after {pays:.1f} epochs."
     )
 
 

@@ -1,8 +1,8 @@
-"""Time and memory of the sparse mixed losses, forward and backward, beside dense targets and the usual code.
+"""Time and memory of the sparse mixed losses, forward and backward, compared with dense targets and usual code.
 
-All of one table run in turn, so that a machine that slows down slows all of them; the ratio is that of the fastest
-repeats. Memory is the most that lies allocated at one moment, gradient included and logits excluded. Targets, at
-1024 x 21841 in float32: 2.4 times as fast as cross-entropy with a given dense target, 1.2 times the logits.
+All losses of a table run in turn, so that a machine that slows down slows all of them; ratios are between the
+fastest repeats. Memory is the peak allocation, gradient included and logits excluded. Targets, at 1024 x 21841 in
+float32: 2.4 times as fast as cross-entropy with a given dense target, 1.2 times the logits.
 """
 
 import argparse
@@ -25,7 +25,7 @@ OURS = "mixed_cross_entropy"
 
 
 def losses(rows: int, classes: int, device: torch.device) -> dict[str, Callable[[Tensor], Tensor]]:
-    """What is compared, by name, each a function of the logits."""
+    """Returns the compared losses by name, each a function of the logits."""
     plan = Mixup(1.0).sample(rows, generator=torch.Generator().manual_seed(0))
     targets = plan.targets(torch.randint(classes, (rows,), device=device))
     dense, (first, second) = targets.dense(classes), targets.labels.T.contiguous()
@@ -48,7 +48,7 @@ def losses(rows: int, classes: int, device: torch.device) -> dict[str, Callable[
 
 
 def seconds(loss: Callable[[Tensor], Tensor], logits: Tensor, calls: int) -> float:
-    """Seconds of one forward and backward pass, the mean of a few calls in a row."""
+    """Times one forward and backward pass in seconds, the mean of consecutive calls."""
     start = time.perf_counter()
     for _ in range(calls):
         logits.grad = None
@@ -59,7 +59,7 @@ def seconds(loss: Callable[[Tensor], Tensor], logits: Tensor, calls: int) -> flo
 
 
 def peak_bytes(loss: Callable[[Tensor], Tensor], logits: Tensor) -> int:
-    """The most bytes that lie allocated at one moment of a pass, beyond those from before it."""
+    """Measures the peak allocation of a pass in bytes, beyond what was allocated before."""
     logits.grad = None
     if logits.is_cuda:
         torch.cuda.synchronize()
@@ -98,7 +98,7 @@ def table(rows: int, classes: int, repeats: int, dtype: torch.dtype, device: tor
 
 
 def main() -> None:
-    """Prints a table a size."""
+    """Prints one table per size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")

@@ -1,10 +1,10 @@
-"""Applying a plan on the CPU, beside copies of the same bytes and the peers' mixup and CutMix in the same process.
+"""Speed of applying a plan on the CPU, compared with copying as many bytes and with peers in the same process.
 
 Ratios of the fastest of interleaved repeats. Targets: mixup in place at 224 pixels at most 1.2 times `copy_`, 10
-times faster than timm's batch mode and 4 times than torchvision's; at 32 pixels never slower than `torch.lerp`;
-RegMixup's 2N rows at most 1.2 times two copies at 224 pixels and 1.6 times at 32; CutMix in place at most 0.6
-times torchvision's; the collator at most 1.2 times `torch.stack`, which a worker does in one thread; in place, two
-rows of memory a thread.
+times faster than timm's batch mode and 4 times faster than torchvision's; at 32 pixels never slower than
+`torch.lerp`; RegMixup's 2N rows at most 1.2 times two copies at 224 pixels and 1.6 times at 32; CutMix in place at
+most 0.6 times torchvision's; the collator at most 1.2 times `torch.stack`, which a worker does in one thread; in
+place, two rows of memory per thread.
 """
 
 import argparse
@@ -24,7 +24,7 @@ STACK, COLLATE = "torch.stack of samples", "MixCollator, mixup"
 
 
 def measure(shape: tuple[int, ...], repeats: int) -> list[list[str]]:
-    """The rows of the table for batches of `shape`."""
+    """Returns the rows of the table for batches of `shape`."""
     n, size = shape[0], shape[-1]
     torch.manual_seed(0)
     x, labels = torch.randn(shape), torch.randint(CLASSES, (n,))
@@ -99,7 +99,7 @@ def measure(shape: tuple[int, ...], repeats: int) -> list[list[str]]:
 
 
 def _composer() -> Callable[..., object] | None:
-    """Composer's mixup, where it is installed."""
+    """Returns Composer's mixup, if it is installed."""
     try:
         from composer.algorithms.mixup import mixup_batch
     except ImportError:
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=float, default=1.0, help="a multiple of the usual number of repeats")
     factor = parser.parse_args().repeats
     rows = [row for shape, repeats in SHAPES for row in measure(shape, max(1, round(repeats * factor)))]
-    print(benchmark_table(["pixels", "what", "beside", "ratio", "target"], rows))
+    print(benchmark_table(["pixels", "what", "compared with", "ratio", "target"], rows))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Mixing on a GPU: hfmix's fused kernel against copying as many bytes, and against what others do.
+"""Speed of mixing on a GPU: hfmix's fused kernel, compared with copying as many bytes and with peers.
 
-Device time between two events, each call after the caches were flushed by a fill long enough for the host to run
-ahead; medians. The host's own time for a call, which a training step hides, is beside it. Target: 80 % of the
-bandwidth of `copy_` of as many bytes.
+Device time between two events, each call after a fill that flushes the caches and is long enough for the host to
+run ahead; medians. The host's own time for a call, which a training step hides, is listed too. Target: 80 % of the
+bandwidth of `copy_` on as many bytes.
 """
 
 import argparse
@@ -26,8 +26,8 @@ LARGE = [(64, 3, 224, 224), (256, 3, 224, 224)]
 BATCHES = [(shape, dtype) for shape in LARGE for dtype in (torch.float32, torch.bfloat16, torch.uint8)]
 BATCHES.append(((128, 3, 32, 32), torch.float32))
 CLASSES = 1000
-FLUSH_BYTES = 2 * 2**30  # some 0.5 ms of writing on an H200, and more than any cache
-CHUNK = 20  # calls between two waits for the device, well below what its queue holds
+FLUSH_BYTES = 2 * 2**30  # about 0.5 ms of writing on an H200, and more than any cache
+CHUNK = 20  # calls between two synchronizations, far fewer than the device's queue holds
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Figure:
 
     Attributes:
         copied_us: device time of a `copy_` that reads and writes as many bytes as the method has to.
-        note: why there are no times, if there are none.
+        note: the reason if there are no times.
     """
 
     batch: str
@@ -49,12 +49,12 @@ class Figure:
 
     @property
     def bandwidth(self) -> float:
-        """GB/s of the bytes that the method has to read and write; others may move more."""
+        """Returns GB/s over the bytes that the method has to read and write; it may move more."""
         return self.gigabytes / self.device_us * 1e6
 
     @property
     def share(self) -> float:
-        """The bandwidth as a share of the copy's."""
+        """Returns the bandwidth as a share of the copy's."""
         return self.copied_us / self.device_us
 
 
@@ -63,8 +63,8 @@ class Case:
     """A way to mix a batch.
 
     Attributes:
-        call: mixes; what it reads and writes exists beforehand unless it makes it itself.
-        rows: how many rows it reads and writes at least.
+        call: mixes; its inputs and outputs are allocated beforehand, unless it allocates them itself.
+        rows: least number of rows that it reads and writes.
     """
 
     call: Callable[[], object]
@@ -72,7 +72,7 @@ class Case:
 
 
 def cases(x: Tensor, backend: str = "inductor") -> dict[str, Case]:
-    """Every method for the batch `x`, (N, C, H, W), on its device; `backend`: torch.compile's."""
+    """Returns all methods for the batch `x`, (N, C, H, W), on its device; `backend` is torch.compile's."""
     n, shape = len(x), tuple(x.shape[1:])
     plans = {
         "mixup": hfmix.Mixup(),
@@ -83,53 +83,53 @@ def cases(x: Tensor, backend: str = "inductor") -> dict[str, Case]:
         "dirichlet, 3 rows": hfmix.DirichletMixup(k=3),
         "regmixup": hfmix.RegMixup(),
     }
-    found = {}
+    methods = {}
     for name, policy in plans.items():
         plan = policy.sample(n, shape=shape, generator=torch.Generator().manual_seed(1))
         out = kernels.empty_rows(x, plan.num_rows)
-        found[f"hfmix {name}, out given"] = Case(lambda p=plan, o=out: p.apply(x, out=o), n + plan.num_rows)
+        methods[f"hfmix {name}, out given"] = Case(lambda p=plan, o=out: p.apply(x, out=o), n + plan.num_rows)
         if name in ("mixup", "cutmix"):
             own = x.clone()
-            found[f"hfmix {name}, in place"] = Case(lambda p=plan, y=own: p.apply_(y), 2 * n)
+            methods[f"hfmix {name}, in place"] = Case(lambda p=plan, y=own: p.apply_(y), 2 * n)
     plan = plans["mixup"].sample(n, generator=torch.Generator().manual_seed(1))
-    found["hfmix mixup without the fused kernel"] = Case(lambda: functional.mix(x, plan), 2 * n)
+    methods["hfmix mixup without the fused kernel"] = Case(lambda: functional.mix(x, plan), 2 * n)
     torch.compiler.reset()
     on_device, compiled = plan.to(x.device), torch.compile(functional.mix, backend=backend, dynamic=False)
-    found["the same, torch.compile'd, plan on the GPU"] = Case(lambda: compiled(x, on_device), 2 * n)
+    methods["the same, torch.compile'd, plan on the GPU"] = Case(lambda: compiled(x, on_device), 2 * n)
     fused = kernels._fused(x.device)
     if fused is not None:
         out, table = torch.empty_like(x), fused._table(plan, n, x.device)
-        found["hfmix mixup, its kernel alone"] = Case(lambda: fused._run(x, out, table, num_sources=2), 2 * n)
-    return found | peers(x)
+        methods["hfmix mixup, its kernel alone"] = Case(lambda: fused._run(x, out, table, num_sources=2), 2 * n)
+    return methods | peers(x)
 
 
 def peers(x: Tensor) -> dict[str, Case]:
-    """What others do; float only. timm's and torchvision's mix N labels too, which is little beside the batch."""
+    """Returns the peers' methods; float only. timm and torchvision mix N labels too, which adds little work."""
     if not x.is_floating_point():
         return {}
     n, generator = len(x), torch.Generator().manual_seed(1)
     permutation, labels = torch.randperm(n, generator=generator).to(x.device), torch.arange(n, device=x.device)
-    found = {"lerp(x, x[p], w)": Case(lambda: torch.lerp(x, x[permutation], 0.3), 2 * n)}
+    methods = {"lerp(x, x[p], w)": Case(lambda: torch.lerp(x, x[permutation], 0.3), 2 * n)}
     try:
         from timm.data import Mixup
 
         timm_mixup, own = Mixup(mixup_alpha=1.0, num_classes=CLASSES), x.clone()
-        # in place, and for even batches only
-        found["timm Mixup, batch mode"] = Case(lambda: timm_mixup(own, labels), 2 * n)
+        # works in place, and on even batches only
+        methods["timm Mixup, batch mode"] = Case(lambda: timm_mixup(own, labels), 2 * n)
     except ImportError:
         print("timm is not installed: left out", file=sys.stderr)
     try:
         from torchvision.transforms.v2 import MixUp
 
         torchvision_mixup = MixUp(num_classes=CLASSES)
-        found["torchvision MixUp"] = Case(lambda: torchvision_mixup(x, labels), 2 * n)
+        methods["torchvision MixUp"] = Case(lambda: torchvision_mixup(x, labels), 2 * n)
     except ImportError:
         print("torchvision is not installed: left out", file=sys.stderr)
-    return found
+    return methods
 
 
 def measure(call: Callable[[], object], iterations: int, flush: Tensor) -> tuple[float, float]:
-    """Medians of the device's and the host's microseconds per call."""
+    """Measures the medians of the device's and the host's microseconds per call."""
     for _ in range(5):
         call()
     device, host = [], []
@@ -151,7 +151,7 @@ def measure(call: Callable[[], object], iterations: int, flush: Tensor) -> tuple
 
 
 def measure_batch(shape: tuple[int, ...], dtype: torch.dtype, iterations: int, flush: Tensor) -> list[Figure]:
-    """The lines of one batch, on the device of `flush`; a peer that fails is a line, not the end of the table."""
+    """Measures one batch on the device of `flush`; a method that fails becomes a line with the reason."""
     name = f"{'×'.join(map(str, shape))} {str(dtype).removeprefix('torch.')}"
     x = torch.randn(shape, device=flush.device)
     x = (x * 40 + 128).clamp(0, 255).to(dtype) if dtype == torch.uint8 else x.to(dtype)
@@ -176,7 +176,7 @@ def measure_batch(shape: tuple[int, ...], dtype: torch.dtype, iterations: int, f
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """The figures as Markdown."""
+    """Formats the results as Markdown."""
     lines = [
         "| batch | method | device, µs | GB/s | of copy_'s bandwidth | host, µs |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
@@ -191,7 +191,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def report(figures: Sequence[Figure]) -> dict[str, object]:
-    """The figures, and on what and with what they were measured, as plain JSON."""
+    """Returns the results with the machine and the versions, as plain JSON."""
     import triton
 
     properties = torch.cuda.get_device_properties(0)
@@ -205,7 +205,7 @@ def report(figures: Sequence[Figure]) -> dict[str, object]:
 
 
 def as_json(figure: Figure) -> dict[str, object]:
-    """A figure's numbers with their units."""
+    """Returns one line's values, with bandwidth and share unless it failed."""
     if figure.note:
         return asdict(figure)
     return asdict(figure) | {"gb_per_s": figure.bandwidth, "share_of_copy_bandwidth": figure.share}
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--iterations", type=int, default=100)
-    parser.add_argument("--out", type=Path, help="write the figures there as JSON")
+    parser.add_argument("--out", type=Path, help="write the results to this JSON file")
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         print("mixing_gpu: no GPU here, nothing measured")

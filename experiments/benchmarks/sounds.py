@@ -1,8 +1,9 @@
-"""Time of each corruption of sound for a second at 16 kHz in one thread, beside audiomentations where it has one.
+"""Speed of each corruption of sound on one second at 16 kHz in one thread, compared with audiomentations.
 
-Milliseconds a clip at severity 3, the fastest of interleaved repeats, checks and conversions included. Targets: 4
-without a codec, 40 with one. audiomentations is set to the same strength; it draws from a global state, so that
-its noise costs no key. Its codecs need further packages, and its low-pass is of another order.
+Milliseconds per clip at severity 3, the fastest of interleaved repeats, checks and conversions included. Targets:
+4 without a codec, 40 with one. audiomentations, where it has the corruption, is set to the same strength; it draws
+from a global state, so that its noise needs no key. Its codecs need further packages, and its low-pass filter has
+another order.
 """
 
 import argparse
@@ -17,22 +18,22 @@ from hfmix.robustness.corruptions.audio.constants import CONSTANTS
 
 RATE = 16000
 SEVERITY = 3
-CLIPS = 8  # a call corrupts so many
+CLIPS = 8  # per call
 
 
 def measure(repeats: int) -> list[list[str]]:
-    """The rows of the table."""
+    """Returns the rows of the table."""
     random = np.random.default_rng(0)
     clips = [(0.1 * random.standard_normal(RATE)).astype(np.float32) for _ in range(CLIPS)]
 
-    def ours(name: str) -> Callable[[], object]:
+    def hfmix_call(name: str) -> Callable[[], object]:
         return lambda: corrupt_sound(clips, name, SEVERITY, sampling_rate=RATE)
 
-    def theirs(transform: Callable[..., np.ndarray]) -> Callable[[], object]:
+    def peer_call(transform: Callable[..., np.ndarray]) -> Callable[[], object]:
         return lambda: [transform(clip, sample_rate=RATE) for clip in clips]
 
-    peers = {name: theirs(transform) for name, transform in _peers().items()}
-    calls = {name: ours(name) for name in AUDIO} | {f"peer {name}": call for name, call in peers.items()}
+    peers = {name: peer_call(transform) for name, transform in _peers().items()}
+    calls = {name: hfmix_call(name) for name in AUDIO} | {f"peer {name}": call for name, call in peers.items()}
     milliseconds = {name: 1000 * s / CLIPS for name, s in interleaved(calls, repeats).items()}
     rows = []
     for name in AUDIO:
@@ -43,7 +44,7 @@ def measure(repeats: int) -> list[list[str]]:
 
 
 def _peers() -> dict[str, Callable[..., np.ndarray]]:
-    """audiomentations' transforms at the same strength, where it is installed."""
+    """Returns audiomentations' transforms at the same strength, if it is installed."""
     try:
         import audiomentations
     except ImportError:
@@ -67,7 +68,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     torch.set_num_threads(1)
     rows = measure(parser.parse_args().repeats)
-    print(benchmark_table(["corruption", "ms a clip", "audiomentations", "ratio", "target"], rows))
+    print(benchmark_table(["corruption", "ms per clip", "audiomentations", "ratio", "target"], rows))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""What `import hfmix` adds to an empty interpreter, and how long `hfmix --help` takes.
+"""Time of `import hfmix` beyond an empty interpreter, and of `hfmix --help`.
 
-Whole processes, run in turn so that a machine that slows down slows all of them; medians.
-Targets: 50 ms and 0.5 s.
+Whole processes, run in turn so that a machine that slows down slows all of them; medians. Targets: 50 ms, 0.5 s.
 """
 
 import argparse
@@ -22,7 +21,7 @@ COMMANDS = {
 
 
 def seconds(command: list[str]) -> float:
-    """Wall-clock seconds of one run."""
+    """Measures the wall-clock seconds of one run."""
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start

@@ -1,10 +1,9 @@
-"""A step of MixTrainer in its own training loop beside the bare compiled forward and backward pass, on the CPU.
+"""Speed of a step in MixTrainer's loop, compared with a bare compiled forward and backward pass on the CPU.
 
 PreAct ResNet-18, batches of 128 images of 32 pixels, mixup, data in memory, channels last, `torch_compile`, bf16
-where the CPU computes in it. The bare loop has the same net, compiled, one fixed batch that is ready in the same
-layout and precision, cross entropy and a fused optimizer: no data, no mixing, no scheduler, no log. It takes a
-step after each of MixTrainer's, in the same process; medians of the ratios of such pairs. Target: 1.1 times the
-bare one.
+if the CPU supports it. The bare loop has the same compiled net, one fixed batch in the same layout and precision,
+cross entropy and a fused optimizer: no data, no mixing, no scheduler, no log. It takes a step after each of
+MixTrainer's, in the same process; medians of the ratios of such pairs. Target: 1.1 times the bare step.
 """
 
 import argparse
@@ -28,7 +27,7 @@ from hfmix.data.splits import as_labelled
 
 NET = "preact_resnet18"
 PIXELS = 32
-WARM_UP = 3  # steps: compiling, and the optimizer's state
+WARM_UP = 3  # steps that compile and set up the optimizer's state
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adamw_torch_fused": torch.optim.AdamW}
 FETCH, PASSES, UPDATE, REST = (
     "batch, loop and log",
@@ -39,14 +38,14 @@ FETCH, PASSES, UPDATE, REST = (
 
 
 class Beside(TrainerCallback):
-    """Times the parts of each step of a training, and after each lets a bare step run, which is not part of it.
+    """A callback that times the parts of each training step, and runs an untimed bare step after it.
 
     Args:
-        bare: takes a step and returns the seconds of its forward and backward pass, and of all.
+        bare: takes a step and returns the seconds of its forward and backward pass, and of the whole step.
 
     Attributes:
         steps: the seconds of each step's parts.
-        bare_steps: what `bare` returned after each.
+        bare_steps: the results of `bare` after each step.
     """
 
     def __init__(self, bare: Callable[[], tuple[float, float]]) -> None:
@@ -63,31 +62,31 @@ class Beside(TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The first step begins."""
+        """Starts the clock for the first step."""
         self._last = time.perf_counter()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The batch is there."""
+        """Marks that the batch is ready."""
         self._mark(FETCH)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The gradients are there."""
+        """Marks that the gradients are ready."""
         self._mark(PASSES)
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The weights have changed."""
+        """Marks that the weights are updated."""
         self._mark(UPDATE)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The step is over; the bare one goes, and the next begins."""
+        """Ends the step, runs the bare one, and starts the clock for the next."""
         self._mark(REST)
         self.steps.append(self._parts)
         self._parts = {}
@@ -98,7 +97,7 @@ class Beside(TrainerCallback):
 def bare_step(
     net: nn.Module, batch: dict[str, Tensor], optim: str, bf16: bool
 ) -> Callable[[], tuple[float, float]]:
-    """A step of the bare loop, for `Beside`."""
+    """Returns a step of the bare loop, for `Beside`."""
     net = net.to(memory_format=torch.channels_last).train()
     pixels = batch["pixel_values"].to(memory_format=torch.channels_last)
     compiled = torch.compile(net)
@@ -119,7 +118,7 @@ def bare_step(
 
 
 def run(steps: int, batch_size: int, optim: str, bf16: bool) -> Beside:
-    """Trains for so many steps after `WARM_UP` others, a bare step behind each."""
+    """Trains for `WARM_UP` and then `steps` steps, with a bare step after each."""
     data = as_labelled(made_images((WARM_UP + steps) * batch_size, PIXELS), name="train")
     model, processor = load_backbone(NET, CLASSES, pretrained=False, image_size=PIXELS)
     other, _ = load_backbone(NET, CLASSES, pretrained=False, image_size=PIXELS)
@@ -158,20 +157,20 @@ def run(steps: int, batch_size: int, optim: str, bf16: bool) -> Beside:
 
 
 def tables(beside: Beside) -> str:
-    """The ratios, and the parts of MixTrainer's step."""
+    """Formats the ratios, and the parts of MixTrainer's step."""
     steps, bare = beside.steps[WARM_UP:], beside.bare_steps[WARM_UP:]
     whole = [sum(parts.values()) for parts in steps]
     passes = [parts[PASSES] for parts in steps]
     bare_passes, bare_whole = [list(column) for column in zip(*bare, strict=True)]
     rows = []
-    for what, ours, beside_what, theirs, target in (
+    for what, timed, bare_what, bare_timed, target in (
         ("whole step", whole, "forward, backward", bare_passes, "≤ 1.1"),
         ("whole step", whole, "forward, backward, optimizer", bare_whole, "≤ 1.1"),
         (PASSES, passes, "forward, backward", bare_passes, ""),
     ):
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+        ratios = [a / b for a, b in zip(timed, bare_timed, strict=True)]
         ratio = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-        rows.append([what, _ms(ours), beside_what, _ms(theirs), ratio, target])
+        rows.append([what, _ms(timed), bare_what, _ms(bare_timed), ratio, target])
     first = benchmark_table(["MixTrainer", "ms", "bare", "ms", "ratio", "target"], rows)
     total = statistics.median(whole)
     parts = [

@@ -1,4 +1,4 @@
-"""Timing alternatives side by side: what the benchmarks share."""
+"""Helpers of all benchmarks: timing alternatives in turn, peak memory, tables."""
 
 import gc
 import itertools
@@ -16,12 +16,12 @@ Name = TypeVar("Name")
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Seconds of the fastest run of each call, run in turn so that a machine that slows down slows all of them."""
+    """Times each call's fastest run in seconds, in turn so that a machine that slows down slows all of them."""
     return {name: min(values) for name, values in rounds(calls, repeats).items()}
 
 
 def rounds(calls: Mapping[Name, Callable[[], object]], repeats: int, warm_up: int = 2) -> dict[Name, list[float]]:
-    """Seconds of each call in each round, all calls in turn; the rounds before, `warm_up`, do not count."""
+    """Times each call in each round in seconds, all calls in turn; the first `warm_up` rounds do not count."""
     seconds: dict[Name, list[float]] = {name: [] for name in calls}
     gc.disable()
     try:
@@ -30,7 +30,7 @@ def rounds(calls: Mapping[Name, Callable[[], object]], repeats: int, warm_up: in
                 start = time.perf_counter()
                 result = call()
                 elapsed = time.perf_counter() - start
-                del result  # its memory goes back before the next call, outside the time measured
+                del result  # frees its memory before the next call, outside the measured time
                 if i >= warm_up:
                     seconds[name].append(elapsed)
     finally:
@@ -39,7 +39,7 @@ def rounds(calls: Mapping[Name, Callable[[], object]], repeats: int, warm_up: in
 
 
 def peak_bytes(call: Callable[[], object]) -> int:
-    """The most CPU memory that torch held at once beyond what it held before the call."""
+    """Measures torch's peak CPU memory during the call in bytes, beyond what it held before."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         result = call()
@@ -50,13 +50,13 @@ def peak_bytes(call: Callable[[], object]) -> int:
 
 
 def benchmark_table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
+    """Formats a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def machine() -> str:
-    """On what and with what it is measured, in one line."""
+    """Describes the machine and the versions in one line."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

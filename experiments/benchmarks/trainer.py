@@ -1,8 +1,8 @@
-"""A step of MixTrainer beside one of the stock Trainer on the same net and batch, forward to optimiser.
+"""Speed of a MixTrainer step, compared with the stock Trainer's on the same net and batch, forward to optimizer.
 
 Targets: with mixup at most 1.03 times the stock step, with RegMixup at most 2.05 times ERM's (the arithmetic
-doubles). A batch of twice the size can cost a net more than twice the time, where it leaves the caches: that is
-measured beside. Ratios of the fastest of interleaved steps.
+doubles). A batch of twice the size can take more than twice the time, where it leaves the caches: that is measured
+too. Ratios of the fastest of interleaved steps.
 """
 
 import argparse
@@ -21,7 +21,7 @@ NETS = {"resnet20_cifar": 32, "vit_tiny_patch16_224": 64}
 
 
 class Batch(Dataset):
-    """One random batch, example by example."""
+    """One random batch as a data set of examples."""
 
     def __init__(self, size: int, pixels: int) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -36,7 +36,7 @@ class Batch(Dataset):
 
 
 def step(net: str, batch: Batch, policy: Policy | None, folder: str) -> Callable[[], object]:
-    """A function that takes one training step; `policy` None is the stock Trainer."""
+    """Returns a function that takes one training step; with `policy` None, of the stock Trainer."""
     model, _ = load_backbone(net, CLASSES, pretrained=False, image_size=NETS[net])
     kind = TrainingArguments if policy is None else MixTrainingArguments
     args = kind(
@@ -52,7 +52,7 @@ def step(net: str, batch: Batch, policy: Policy | None, folder: str) -> Callable
         trainer = Trainer(model=model, args=args, train_dataset=batch)
     else:
         trainer = MixTrainer(model=model, args=args, policy=policy, train_dataset=batch)
-    trainer.train()  # one step, which sets everything up
+    trainer.train()  # one step, to set everything up
     inputs = {"pixel_values": batch.pixel_values, "labels": batch.labels}
     items = torch.tensor(len(batch))
 
@@ -90,7 +90,7 @@ def main() -> None:
                 ("regmixup", "stock Trainer, 2N", ""),
             ):
                 rows.append([net, name, beside, f"{seconds[name] / seconds[beside]:.3f}", target])
-    print(benchmark_table(["net", "step", "beside", "ratio", "target"], rows))
+    print(benchmark_table(["net", "step", "compared with", "ratio", "target"], rows))
 
 
 if __name__ == "__main__":

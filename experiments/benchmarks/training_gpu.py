@@ -1,11 +1,11 @@
-"""Training on a GPU through hfmix's own recipes: seconds an epoch, share of the peak, and where the time goes.
+"""Speed of training on a GPU with hfmix's own recipes: seconds per epoch, share of the peak, time by kernel.
 
 PreAct ResNet-18 and WRN-28-10 on CIFAR-10 with mixup, batches of 128, data in memory on the GPU, bf16, channels
-last, `torch_compile` in the modes default and reduce-overhead (CUDA graphs), and without. The peak is what a large
-bf16 matmul reaches in the same run, the work of the net what torch's FlopCounterMode counts (convolutions and
-matrix products, forward and backward). Seconds are those of epochs without a profiler; a profile of some further
-steps says how long the kernels of a step run, and what a step takes beyond that is idle. Further options go to the
-recipe, such as `--optim adamw_torch_fused`.
+last, `torch_compile` in the modes default and reduce-overhead (CUDA graphs), and without. The peak is the
+speed of a large bf16 matmul in the same run; the net's work is counted by torch's FlopCounterMode (convolutions
+and matrix products, forward and backward). Seconds are of epochs without a profiler; a profile of some further
+steps measures how long a step's kernels run, and the rest of the step is idle time. Further options, such as
+`--optim adamw_torch_fused`, go to the recipe.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from hfmix.train import load_model
 from hfmix.training.trainer import MixTrainer
 from hfmix.utils.environment import environment
 
-RECIPES = Path(__file__).parents[1] / "recipes" / "cifar10"
+RECIPES = Path(__file__).parents[2] / "recipes" / "cifar10"
 NETS = ("preact_resnet18", "wrn28_10")
 MODES = ("default", "reduce-overhead", "eager")
 SETTINGS = {
@@ -64,9 +64,9 @@ DATA, OPTIMIZER, CONV, NORM, COPIES, OTHER = (
     "copies and fills",
     "other",
 )
-# what PyTorch itself names the ranges in which it loads and in which it updates
+# PyTorch's own names for the ranges in which it loads data and updates weights
 RANGES = {"enumerate(DataLoader)": DATA, "Optimizer.step": OPTIMIZER}
-# the first that is found in a kernel's name; Inductor's kernels but its templates are never the convolution itself
+# the first pattern found in a kernel's name counts; of Inductor's kernels only templates are convolutions
 KERNELS = {
     r"mix_tile": DATA,
     r"^triton_tem_": CONV,
@@ -81,15 +81,15 @@ KERNELS = {
 
 @dataclass
 class Cell:
-    """A net in a mode.
+    """The results of a net in a mode.
 
     Attributes:
-        seconds_per_epoch: of each epoch after the first, which compiles.
-        images: in an epoch.
-        peak_share: of the matmul's FLOP/s.
-        ms_per_step: of what the kernels do, by group, and of the idle gap.
-        top: the kernels that take longest, with their share of the kernels' time.
-        note: why there is no figure, if there is none.
+        seconds_per_epoch: seconds of each epoch after the first, which compiles.
+        images: images per epoch.
+        peak_share: share of the matmul's FLOP/s.
+        ms_per_step: milliseconds of kernels by group, and of idle time.
+        top: the longest kernels, with their share of the kernels' time.
+        note: the reason if there are no results.
     """
 
     net: str
@@ -108,7 +108,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Kernel:
-    """What ran on the device, from `start` to `end` in microseconds."""
+    """A kernel or range on the device, from `start` to `end` in microseconds."""
 
     name: str
     start: float
@@ -116,11 +116,11 @@ class Kernel:
 
 
 class Clock(TrainerCallback):
-    """Times the epochs and profiles some steps of the last.
+    """A callback that times the epochs and profiles some steps of the last one.
 
     Attributes:
-        seconds: of each epoch but the last.
-        profile: of `profiled` steps, within the last epoch.
+        seconds: seconds of each epoch but the last.
+        profile: profile of `profiled` steps within the last epoch.
     """
 
     def __init__(self, device: torch.device, epochs: int, steps: int) -> None:
@@ -140,13 +140,13 @@ class Clock(TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Starts the clock when the device has nothing left to do."""
+        """Starts the clock once the device is idle."""
         self._start = self._now()
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Stops it likewise."""
+        """Stops the clock once the device is idle."""
         if state.global_step < state.max_steps:
             self.seconds.append(self._now() - self._start)
 
@@ -163,7 +163,7 @@ class Clock(TrainerCallback):
 
 
 def measure(cell: Cell, data: LabelledData, device: torch.device, epochs: int, options: Sequence[str]) -> Cell:
-    """Fills the cell but for the share: an epoch to compile in, `epochs` that are timed, one that is profiled."""
+    """Fills in all of the cell but its share: one epoch compiles, `epochs` are timed, one is profiled."""
     with tempfile.TemporaryDirectory() as folder:
         recipe = _recipe(cell, ["--num_train_epochs", str(epochs + 2), "--output_dir", folder, *options])
         model, processor = load_model(recipe, {"train": data})
@@ -195,14 +195,14 @@ def measure(cell: Cell, data: LabelledData, device: torch.device, epochs: int, o
 
 def _recipe(cell: Cell, options: Sequence[str]) -> Any:
     for name in ("ACCELERATE_DYNAMO_BACKEND", "ACCELERATE_DYNAMO_MODE"):
-        os.environ.pop(name, None)  # of the cell before
+        os.environ.pop(name, None)  # set by the cell before
     settings = SETTINGS if cell.mode == "eager" else SETTINGS | {"torch_compile_mode": cell.mode}
     given = [word for name, value in settings.items() for word in (f"--{name}", value)]
     return parse([str(RECIPES / f"mixup_{cell.net}.yaml"), *given, *options])
 
 
 def flops(model: torch.nn.Module, examples: InMemoryExamples, batch_size: int) -> float:
-    """Of a forward and a backward pass, for an image; a multiplication and an addition are two."""
+    """Counts the FLOPs of a forward and a backward pass per image; a multiply-add counts as two."""
     batch = examples.__getitems__(list(range(batch_size)))
     model.train()
     with FlopCounterMode(display=False) as counter:
@@ -212,7 +212,7 @@ def flops(model: torch.nn.Module, examples: InMemoryExamples, batch_size: int) -
 
 
 def where(clock: Clock, step_ms: float) -> tuple[dict[str, float], list[tuple[str, float]]]:
-    """Milliseconds of a step by group, the idle gap among them on a GPU, and the kernels that take longest."""
+    """Returns a step's milliseconds by group, including idle time on a GPU, and the longest kernels."""
     kernels, ranges = on_device(clock.profile, clock.device)
     groups = dict.fromkeys((CONV, NORM, OPTIMIZER, DATA, COPIES, OTHER), 0.0)
     names: dict[str, float] = {}
@@ -227,11 +227,11 @@ def where(clock: Clock, step_ms: float) -> tuple[dict[str, float], list[tuple[st
     return groups, [(name, milliseconds / total) for name, milliseconds in top]
 
 
-def on_device(found: profile, device: torch.device) -> tuple[list[Kernel], list[Kernel]]:
-    """The kernels, and the named ranges around them; on a CPU operations for as long as they run themselves."""
+def on_device(profiled: profile, device: torch.device) -> tuple[list[Kernel], list[Kernel]]:
+    """Returns the kernels, and the named ranges around them; on a CPU, operations with their own time only."""
     kernels, ranges = [], []
     kind = DeviceType.CUDA if device.type == "cuda" else DeviceType.CPU
-    for event in found.events():
+    for event in profiled.events():
         if event.device_type != kind:
             continue
         start, end = event.time_range.start, event.time_range.end
@@ -245,7 +245,7 @@ def on_device(found: profile, device: torch.device) -> tuple[list[Kernel], list[
 
 
 def group_of(kernel: Kernel, ranges: Iterable[Kernel]) -> str:
-    """The group by the range that a kernel lies in, else by its name."""
+    """Returns a kernel's group, by the range that it lies in or else by its name."""
     for around in ranges:
         if around.start <= kernel.start and kernel.end <= around.end:
             for name, group in RANGES.items():
@@ -255,7 +255,7 @@ def group_of(kernel: Kernel, ranges: Iterable[Kernel]) -> str:
 
 
 def busy(kernels: Iterable[Kernel]) -> float:
-    """Microseconds in which at least one kernel runs."""
+    """Returns the microseconds in which at least one kernel runs."""
     total, until = 0.0, float("-inf")
     for kernel in sorted(kernels, key=lambda kernel: kernel.start):
         total += max(0.0, kernel.end - max(kernel.start, until))
@@ -264,7 +264,7 @@ def busy(kernels: Iterable[Kernel]) -> float:
 
 
 def matmul_peak(device: torch.device, sizes: Sequence[int], repeats: int = 20) -> float:
-    """FLOP/s of a bf16 product of two square matrices, the median of repeats at the best of the sizes."""
+    """Measures the FLOP/s of a bf16 product of square matrices: the median over repeats, at the best size."""
     best = 0.0
     for size in sizes:
         a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
@@ -283,8 +283,8 @@ def matmul_peak(device: torch.device, sizes: Sequence[int], repeats: int = 20) -
 
 
 def tables(cells: Sequence[Cell], peak: float) -> str:
-    """The figures, where a step's time goes, and the longest kernels of each cell."""
-    header = ["net", "mode", "s an epoch", "images a second", "of the peak", "GiB", "compiling, s"]
+    """Formats the results, the parts of a step, and the longest kernels of each cell."""
+    header = ["net", "mode", "s per epoch", "images per second", "of the peak", "GiB", "compiling, s"]
     rows, parts = [], []
     for cell in cells:
         if cell.note:
@@ -295,19 +295,19 @@ def tables(cells: Sequence[Cell], peak: float) -> str:
         compiling = max(0.0, cell.first_epoch_seconds - seconds)
         rows.append([cell.net, cell.mode, *figures, f"{cell.peak_memory_gib:.1f}", f"{compiling:.0f}"])
         parts.append([cell.net, cell.mode, *(f"{value:.3f}" for value in cell.ms_per_step.values())])
-    found = [f"bf16 matmul: {peak / 1e12:.2f} TFLOP/s", benchmark_table(header, rows)]
+    blocks = [f"bf16 matmul: {peak / 1e12:.2f} TFLOP/s", benchmark_table(header, rows)]
     measured = [cell for cell in cells if not cell.note]
     if measured:
-        found.append(
-            benchmark_table(["net", "mode", *(f"{name}, ms a step" for name in measured[0].ms_per_step)], parts)
+        blocks.append(
+            benchmark_table(["net", "mode", *(f"{name}, ms per step" for name in measured[0].ms_per_step)], parts)
         )
         kernels = [[c.net, c.mode, f"{share:.1%}", f"`{name[:90]}`"] for c in measured for name, share in c.top]
-        found.append(benchmark_table(["net", "mode", "of the kernels' time", "kernel"], kernels))
-    return "\n\n".join(found)
+        blocks.append(benchmark_table(["net", "mode", "of the kernels' time", "kernel"], kernels))
+    return "\n\n".join(blocks)
 
 
 def write(path: Path | None, cells: Sequence[Cell], peak: float, what: str) -> None:
-    """The figures so far as JSON, whole at any moment."""
+    """Writes the results so far as JSON, atomically."""
     if path is None:
         return
     figures = {"data": what, "bf16_matmul_flops": peak, "cells": [asdict(cell) for cell in cells]}
@@ -317,16 +317,18 @@ def write(path: Path | None, cells: Sequence[Cell], peak: float, what: str) -> N
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures cell by cell, and prints the tables last."""
+    """Measures cell by cell, and prints the tables at the end."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help=f"a folder with CIFAR-10's {PATTERN} [$HFMIX_DATA/cifar10]")
-    parser.add_argument("--out", type=Path, help="write the figures there as JSON, after each cell")
+    parser.add_argument("--out", type=Path, help="write the results to this JSON file after each cell")
     parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
-    parser.add_argument("--epochs", type=int, default=2, help="how many are timed")
-    parser.add_argument("--minutes", type=float, default=8.0, help="begin no cell after so many")
+    parser.add_argument("--epochs", type=int, default=2, help="number of timed epochs")
+    parser.add_argument("--minutes", type=float, default=8.0, help="start no new cell after this time")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu: to try the script out")
-    parser.add_argument("--steps", type=int, help="train on so many batches instead of all images, to try it out")
+    parser.add_argument(
+        "--steps", type=int, help="number of batches to train on instead of all images, to try the script out"
+    )
     parser.add_argument("--batch_size", type=int, default=128)
     options, others = parser.parse_known_args(arguments)
     device = torch.device(options.device)
@@ -334,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("training_gpu: no GPU here, nothing measured")
         return
     if options.steps is not None and options.steps < 2:
-        parser.error(f"--steps is 2 or more, one of them to be profiled, not {options.steps}")
+        parser.error(f"--steps is at least 2, as one of them is profiled, not {options.steps}")
     begun = time.monotonic()
     others += ["--per_device_train_batch_size", str(options.batch_size)]
     others += ["--use_cpu", "true"] if device.type == "cpu" else []
@@ -364,8 +366,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             gc.collect()
             torch.cuda.empty_cache()
         write(options.out, cells, peak, what)
-    trial = "" if device.type == "cuda" else "Tried out on the CPU: no figure below is of a GPU.\n\n"
-    print(f"{machine()}\n\n{trial}{what}, {len(data):,} images an epoch\n\n{tables(cells, peak)}")
+    trial = "" if device.type == "cuda" else "A trial on the CPU: no result below is from a GPU.\n\n"
+    print(f"{machine()}\n\n{trial}{what}, {len(data):,} images per epoch\n\n{tables(cells, peak)}")
 
 
 if __name__ == "__main__":

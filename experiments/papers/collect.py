@@ -1,4 +1,4 @@
-"""Turns the runs of a sweep into one small JSON file, which `experiments/papers/pages.py` shows.
+"""The runs of a sweep as one small JSON file, which `experiments/papers/pages.py` shows.
 
 python -m experiments.papers.collect runs/cifar10 --title "CIFAR-10, ResNet-20" \
     --out experiments/results/cifar10.json
@@ -30,7 +30,7 @@ from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import is_finished, training_seconds
 from hfmix.utils.errors import UsageError
 
-# `mix` of the first and of the other, which is compared with it
+# `mix` of the first recipe and of the other, which is compared with it; None stands for any
 PAIRS = (("erm", None), ("mixup", "regmixup"))
 
 ORDER = ("erm", "mixup", "regmixup")  # other methods follow, so that these have the same colours everywhere
@@ -39,7 +39,7 @@ Runs = dict[str, dict[int, Path]]
 
 
 def collect(sweeps: Sequence[str | Path], title: str) -> dict[str, Any]:
-    """The figures of all finished runs, and how methods differ on the same examples, as plain JSON.
+    """Collects the figures of all finished runs, and paired differences between methods, as plain JSON.
 
     - ``recipes``: by name, ``mix``, ``method`` (with its settings), ``net``, ``data`` (a folder of recipes/),
       ``kind``, and ``runs``: by seed the ``command`` that repeats it, with DATA for the folder that holds all
@@ -51,7 +51,7 @@ def collect(sweeps: Sequence[str | Path], title: str) -> dict[str, Any]:
 
     Args:
         sweeps: folders that `hfmix sweep` wrote.
-        title: of the page.
+        title: title of the page.
 
     Raises:
         ValueError: no finished run, the same run in two folders, or one whose recipe is not in recipes/.
@@ -68,7 +68,9 @@ def collect(sweeps: Sequence[str | Path], title: str) -> dict[str, Any]:
         name: {seed: RobustnessReport.load(folder) for seed, folder in folders.items()}
         for name, folders in runs.items()
     }
-    figures = {name: {seed: _figures(report) for seed, report in found.items()} for name, found in reports.items()}
+    figures = {
+        name: {seed: _figures(report) for seed, report in by_seed.items()} for name, by_seed in reports.items()
+    }
     recipes = {
         name: {
             **_method(name, next(iter(folders.values())), data),
@@ -81,9 +83,9 @@ def collect(sweeps: Sequence[str | Path], title: str) -> dict[str, Any]:
         for name, folders in runs.items()
     }
     differences = [
-        {"first": first, "other": other, **found}
+        {"first": first, "other": other, **difference}
         for first, other in _pairs(recipes)
-        if (found := _difference(reports[first], reports[other], figures[first], figures[other]))
+        if (difference := _difference(reports[first], reports[other], figures[first], figures[other]))
     ]
     return {
         "schema": SCHEMA,
@@ -99,7 +101,7 @@ def _place(mix: str) -> int:
 
 
 def _find_runs(sweeps: Sequence[Path]) -> tuple[Runs, list[str]]:
-    """The folders of the finished runs, and what has begun."""
+    """Finds the folders of the finished runs, and names the unfinished ones."""
     runs: Runs = {}
     unfinished = []
     for sweep in sweeps:
@@ -121,38 +123,39 @@ def _find_runs(sweeps: Sequence[Path]) -> tuple[Runs, list[str]]:
 
 
 def _figures(report: RobustnessReport) -> dict[str, dict[str, Any]]:
-    """Those of `headlines_of`; a corruption's is the mean over its severities, its interval that of theirs."""
-    found = dict(report.estimates())
+    """Returns the figures that are shown; a corruption's value and interval are means over its severities."""
+    estimates = dict(report.estimates())
     for name, by_severity in report.axes.get("corruptions", {}).get("accuracy", {}).items():
         each = list(by_severity.values())
         ends = np.mean([one["ci95"] for one in each], 0)
-        found[f"corruptions/accuracy/{name}"] = estimate(
+        estimates[f"corruptions/accuracy/{name}"] = estimate(
             np.mean([one["value"] for one in each]), ends, each[0]["n"]
         )
     return {
-        how.path: {key: _rounded(value) for key, value in found[how.path].items()} for how in headlines_of(found)
+        how.path: {key: _rounded(value) for key, value in estimates[how.path].items()}
+        for how in headlines_of(estimates)
     }
 
 
 def _pairs(recipes: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """First and other, of one net, as in `PAIRS`."""
+    """Pairs recipes for the same net, first and other, as in `PAIRS`."""
     return [
         (first, other)
         for of_first, of_other in PAIRS
-        for first, ours in recipes.items()
-        for other, theirs in recipes.items()
-        if ours["mix"] == of_first and theirs["mix"] in (of_other or theirs["mix"],)
-        if theirs["mix"] != of_first and ours["net"] == theirs["net"]
+        for first, recipe in recipes.items()
+        for other, compared in recipes.items()
+        if recipe["mix"] == of_first and compared["mix"] in (of_other or compared["mix"],)
+        if compared["mix"] != of_first and recipe["net"] == compared["net"]
     ]
 
 
 def _difference(
     first: dict[int, RobustnessReport],
     other: dict[int, RobustnessReport],
-    ours: dict[int, Any],
-    theirs: dict[int, Any],
+    first_figures: dict[int, Any],
+    other_figures: dict[int, Any],
 ) -> dict[str, Any] | None:
-    """Of the seeds under which both were measured on the same data."""
+    """Compares two recipes over the seeds under which both were measured on the same data; None without any."""
     seeds = common_seeds(first, other)
     if not seeds:
         return None
@@ -162,16 +165,19 @@ def _difference(
     if one_set and all(report.predictions is not None for report in both):
         pooled = pooled_differences([(first[seed].predictions, other[seed].predictions) for seed in seeds], seed=0)
     figures = {}
-    for path in ours[seeds[0]]:
-        if all(path in found[seed] for found in (ours, theirs) for seed in seeds):
-            values = {str(seed): theirs[seed][path]["value"] - ours[seed][path]["value"] for seed in seeds}
+    for path in first_figures[seeds[0]]:
+        if all(path in by_seed[seed] for by_seed in (first_figures, other_figures) for seed in seeds):
+            values = {
+                str(seed): other_figures[seed][path]["value"] - first_figures[seed][path]["value"]
+                for seed in seeds
+            }
             of_examples = pooled.get(path, {"ci95": None, "n": None})
             figures[path] = _rounded({"values": values, "pooled95": of_examples["ci95"], "n": of_examples["n"]})
     return {"seeds": seeds, "figures": figures}
 
 
 def _method(name: str, folder: Path, data: Path) -> dict[str, str]:
-    """What all runs of a recipe have in common, from one of them."""
+    """Returns what all runs of a recipe have in common, read from one of them."""
     settings = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
     policy = json.loads((folder / "train_results.json").read_text())["policy"]
     return {
@@ -183,12 +189,12 @@ def _method(name: str, folder: Path, data: Path) -> dict[str, str]:
 
 
 def _how(folder: Path, name: str, settings: dict[str, Any], data: Path) -> dict[str, Any]:
-    """How the run came about."""
+    """Returns a run's command, length and environment."""
     environment = json.loads((folder / "environment.json").read_text())
     trained = json.loads((folder / "train_results.json").read_text())
     arguments = _command(_find_recipe(name, settings), settings, data, f"{folder.parent.parent.name}/{name}")
     if not environment["hardware"]["gpus"]:
-        arguments += ["--use_cpu", "true"]  # which a run's recipe does not keep, and half precision asks for
+        arguments += ["--use_cpu", "true"]  # not kept in a run's recipe, and needed for half precision
     return {
         "command": shlex.join(arguments),
         "epochs": round(trained["metrics"]["epoch"], 2),
@@ -198,7 +204,7 @@ def _how(folder: Path, name: str, settings: dict[str, Any], data: Path) -> dict[
 
 
 def _find_recipe(name: str, settings: Mapping[str, Any]) -> Path:
-    """The one in recipes/ that a sweep calls so, from which the settings differ least.
+    """Finds the recipe of recipes/ that a sweep calls `name`; of several, the one closest to the settings.
 
     Raises:
         ValueError: there is none.
@@ -215,24 +221,24 @@ def _find_recipe(name: str, settings: Mapping[str, Any]) -> Path:
 
 @cache
 def _resolved(*words: str) -> dict[str, Any]:
-    """With `use_cpu`, for a machine other than the run's can lack its GPU; it is no part of what is resolved."""
+    """Resolves a command's settings; with `use_cpu`, not part of them, as this machine may lack the run's GPU."""
     return parse([*words, "--output_dir", "run", "--use_cpu", "true"]).resolved
 
 
 def _changed(recipe: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that are not the recipe's own; what only newer versions have is left out."""
+    """Returns the settings that differ from the recipe's; ones that only newer versions have are left out."""
     data = {key: settings[key] for key in ("dataset_name", "train_file") if key in settings}
     try:
         plain = _resolved(str(recipe))
     except UsageError:  # a recipe can leave its data to the command
         plain = _resolved(str(recipe), *as_options(data))
         plain = {key: value for key, value in plain.items() if key not in data}
-    apart = ("output_dir", "seed", "disable_tqdm", "logging_nan_inf_filter")  # which change no result
+    apart = ("output_dir", "seed", "disable_tqdm", "logging_nan_inf_filter")  # without effect on results
     return {key: value for key, value in settings.items() if key not in apart and plain.get(key) != value}
 
 
 def _command(recipe: Path, settings: Mapping[str, Any], data: Path, folder: str) -> list[str]:
-    """Words that train with these settings, which is checked."""
+    """Returns the words of a command that trains with these settings, and checks that it does."""
     changed = _changed(recipe, settings)
     again = _resolved(str(recipe), *as_options(changed))
     if wrong := [key for key in changed if again.get(key) != changed[key]]:
@@ -244,18 +250,18 @@ def _command(recipe: Path, settings: Mapping[str, Any], data: Path, folder: str)
 
 
 def _data_folder(settings: Iterable[Mapping[str, Any]]) -> Path:
-    """The folder that holds all files outside of the working folder that the settings name."""
+    """Finds the common folder of all files outside the working folder that the settings name."""
     words = [
         word for each in settings for key, value in each.items() if key != "output_dir" for word in _strings(value)
     ]
     try:
         return Path(os.path.commonpath([Path(word).parent for word in words if _is_outside(word)]))
-    except ValueError:  # there is none, or not one for all
+    except ValueError:  # there are no files, or they have no folder in common
         return Path()
 
 
 def _in_words(value: Any, data: Path) -> Any:
-    """With DATA in the place of that folder."""
+    """Replaces the data folder in a setting by DATA."""
     if isinstance(value, dict):
         return {key: _in_words(item, data) for key, item in value.items()}
     if isinstance(value, list):
@@ -263,7 +269,7 @@ def _in_words(value: Any, data: Path) -> Any:
     if not _is_outside(value):
         return value
     path = Path(value)
-    # where all have nothing but the root in common, a file is told by its own folder
+    # where the files have only the root in common, name each by its own folder
     return f"DATA/{path.relative_to(data) if data.name else Path(*path.parts[-2:])}"
 
 
@@ -279,7 +285,7 @@ def _is_outside(value: Any) -> bool:
 
 
 def _rounded(value: Any) -> Any:
-    """To six digits, which is more than a test set can tell."""
+    """Rounds to six digits, more than a test set can resolve."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -290,8 +296,10 @@ def _rounded(value: Any) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweeps", nargs="+", type=Path, metavar="SWEEP", help="a folder of `hfmix sweep --out`")
-    parser.add_argument("--title", help="of the page [the file's name]")
-    parser.add_argument("--out", required=True, type=Path, help="such as experiments/results/cifar10.json")
+    parser.add_argument("--title", help="title of the page [the file's name]")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="file to write, such as experiments/results/cifar10.json"
+    )
     arguments = parser.parse_args(argv)
     try:
         content = collect(arguments.sweeps, arguments.title or arguments.out.stem)

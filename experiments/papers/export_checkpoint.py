@@ -1,4 +1,4 @@
-"""Copies finished runs into model_cards/, each as what `hfmix push` would send, under a checkpoint's name.
+"""Checkpoints in model_cards/: finished runs, copied as `hfmix push` would send them, under a name.
 
 python -m experiments.papers.export_checkpoint RUN NAME [--baseline model_cards/NAME]
 """
@@ -20,23 +20,23 @@ CARDS = ROOT / "model_cards"
 
 
 def ship(run: Path, name: str, baseline: Path | None = None, cards: Path = CARDS) -> Path:
-    """The folder of the checkpoint `name`, made of the run.
+    """Makes the folder of the checkpoint `name` from a run, and returns it.
 
     Args:
-        run: finished.
-        name: of the checkpoint, the card's title.
-        baseline: a checkpoint's folder whose figures stand on the card beside the run's.
-        cards: where the folder is made; one of that name is replaced.
+        run: a finished run.
+        name: name of the checkpoint, the card's title.
+        baseline: a checkpoint's folder, to which the card compares the run.
+        cards: folder to make it in; an existing one of that name is replaced.
 
     Raises:
-        ValueError: the run is not finished, was trained on files named by a path from the root of one machine, or
-            was measured on other data than the baseline.
+        ValueError: the run is not finished, was trained on files named by absolute paths, or was measured on
+            other data than the baseline.
     """
     check_finished_run(run)
     recipe = (run / "recipe.yaml").read_text(encoding="utf-8")
     if absolute := re.search(r"(?<=[\s'\"])(/|[A-Za-z]:\\)\S+", recipe):
         raise ValueError(
-            f"{run / 'recipe.yaml'} names {absolute[0]}, which is on no other machine: train with a relative path"
+            f"{run / 'recipe.yaml'} names {absolute[0]}, which no other machine has: train with a relative path"
         )
     folder = cards / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -51,16 +51,16 @@ def ship(run: Path, name: str, baseline: Path | None = None, cards: Path = CARDS
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Ships one run."""
+    """Exports one run, as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--baseline", type=Path, help="a folder of model_cards/")
-    asked = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     try:
-        print(ship(asked.run, asked.name, asked.baseline))
+        print(ship(arguments.run, arguments.name, arguments.baseline))
     except (ValueError, OSError) as error:
-        sys.exit(f"ship: {error}")
+        sys.exit(f"export_checkpoint: {error}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What must not change a training or an evaluation, and does: the stock Trainer beside MixTrainer, per backbone.
+"""The page invariants.md: how splitting the work changes results, with the stock Trainer and with MixTrainer.
 
 python -m experiments.papers.invariants    writes experiments/results/invariants.md and prints it (about two
 minutes on two cores)
@@ -28,7 +28,7 @@ from zoo import ZOO, Animal, gradient, trainer_of
 TRAINERS = {"stock": None, "MixTrainer": hfmix.ERM()}
 EXACT = 1e-5
 TWO_PROCESSES = ("ViT", "ResNet", "timm ResNet", "Wav2Vec2")
-NOTES = """# What must not depend on how the work is cut
+NOTES = """# Invariants: what must not depend on how the work is split
 
 Tiny nets of `tests/helpers/zoo.py` in float32 on a CPU (transformers {transformers}, torch {torch}), without
 mixing, so that both trainers should do the same. **Bold** is wrong. `python -m experiments.papers.invariants`
@@ -37,16 +37,16 @@ writes this.
 - accumulation: the largest difference of a step's gradient, relative to its norm, between 8 examples at once and
   4 + 4 or 2 + 2 + 2 + 2 of them, and between 10 at once and 4 + 4 + 2. At 3 the gradient is four times too large.
 - evaluation: the largest relative difference of the loss of 10 examples between batches of 1, 3, 4 and 10.
-- restore: the tensors that resuming from a checkpoint or loading the best one leaves as they were, of all.
+- restore: of all tensors, those that resuming from a checkpoint or loading the best one fails to restore.
 """
 TWO = """
 Two processes against one: the step of 4 + 4 examples against that of 8, and the evaluation loss of 10 examples in
-batches of 3, where the last ones are filled up with examples that were there already.
+batches of 3, of which the last are filled up with repeated examples.
 """
 
 
 def main() -> None:
-    """Measures and writes the tables."""
+    """Measures everything, and writes and prints the page."""
     header = ["backbone", *(f"{what}, {name}" for what in ("accumulation", "evaluation") for name in TRAINERS)]
     rows = []
     for animal in ZOO:
@@ -65,11 +65,11 @@ def main() -> None:
 
 
 def measured(animal: Animal, policy: hfmix.Policy | None) -> tuple[float, float, str]:
-    """The error of accumulation, that of evaluation, and "left of all" tensors in restoring."""
+    """Measures the errors of accumulation and evaluation, and counts the tensors that are not restored."""
     with tempfile.TemporaryDirectory() as folder:
 
         def trainer(n: int, **arguments: int) -> transformers.Trainer:
-            gc.freeze()  # each training collects garbage, which takes longer the more there is
+            gc.freeze()  # each training collects garbage, which takes longer the more objects there are
             return trainer_of(animal, Path(folder), n, policy, **arguments)
 
         def step(n: int, size: int) -> torch.Tensor:
@@ -96,7 +96,7 @@ def measured(animal: Animal, policy: hfmix.Policy | None) -> tuple[float, float,
 
 
 def launched(processes: int) -> dict[str, list[list[float]]]:
-    """What `worker` finds in so many processes."""
+    """Returns what `worker` measures in the given number of processes."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", f"--num_processes={processes}"]
         command += ["--multi_gpu"] * (processes > 1) + ["-m", __spec__.name, folder]
@@ -104,44 +104,44 @@ def launched(processes: int) -> dict[str, list[list[float]]]:
         subprocess.run(
             command, env=environment, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        return json.loads(Path(folder, "found.json").read_text())
+        return json.loads(Path(folder, "measured.json").read_text())
 
 
 def worker(folder: Path) -> None:
-    """One step's gradient and one evaluation loss of each trainer, in one of several processes."""
-    found: dict[str, list[list[float]]] = {}
+    """Measures one step's gradient and one evaluation loss of each trainer, in one of several processes."""
+    measurements: dict[str, list[list[float]]] = {}
     for animal in (animal for animal in ZOO if str(animal) in TWO_PROCESSES):
-        found[str(animal)] = []
+        measurements[str(animal)] = []
         for policy in TRAINERS.values():
             size = 8 // int(os.environ.get("WORLD_SIZE", "1"))
             trainer = trainer_of(animal, folder, 8, policy, per_device_train_batch_size=size)
             step = gradient(trainer)
             evaluated = trainer_of(animal, folder, 10, policy, per_device_eval_batch_size=3).evaluate()
-            found[str(animal)].append([evaluated["eval_loss"], *step.tolist()])
+            measurements[str(animal)].append([evaluated["eval_loss"], *step.tolist()])
     if trainer.args.process_index == 0:
-        Path(folder, "found.json").write_text(json.dumps(found))
+        Path(folder, "measured.json").write_text(json.dumps(measurements))
     trainer.accelerator.wait_for_everyone()
     os._exit(0)
 
 
 def differences(one: list[list[float]], two: list[list[float]]) -> list[float]:
-    """The relative differences of the steps, then of the losses; of each trainer in turn."""
+    """Returns the relative differences of the steps, then of the losses, for each trainer in turn."""
     pairs = [(torch.tensor(a), torch.tensor(b)) for a, b in zip(one, two, strict=True)]
     return [relative(b[1:], a[1:]) for a, b in pairs] + [relative(b[:1], a[:1]) for a, b in pairs]
 
 
-def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """The norm of the difference over the expected norm."""
-    return float((found - expected).norm() / expected.norm())
+def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """Returns the norm of the difference over the expected norm."""
+    return float((actual - expected).norm() / expected.norm())
 
 
 def written(error: float) -> str:
-    """A difference as it stands in the table."""
+    """Formats a difference for the table, bold if it is wrong."""
     return f"{error:.0e}" if error <= EXACT else f"**{error:.3g}**"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """Markdown, a line a row."""
+    """Formats rows as a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -1,19 +1,27 @@
-"""Shows every file that `collect.py` beside this one wrote: a page, a picture, and the README's block of results.
+"""Pages and pictures of all results that `collect.py` wrote, their index, and README.md's table of the claims.
 
 python -m experiments.papers.pages
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.papers import RESULTS
-from experiments.papers.paper_claims import ACCURACY, CONTRARY, NO_INTERVAL, PUBLISHED, REPRODUCED, UNTOLD
+from experiments.papers.paper_claims import (
+    ACCURACY,
+    CONTRARY,
+    FOR_IMAGES,
+    NO_INTERVAL,
+    PUBLISHED,
+    REPRODUCED,
+    UNTOLD,
+)
 from experiments.papers.run_statistics import MIN_SEEDS, difference_of, load, means, methods, tested_claims
 from experiments.papers.shown_metrics import headline_of, headlines_of
-from experiments.papers.update_readme import put
+from experiments.papers.update_readme import README, put
 from hfmix.robustness.across_seeds import show_mean
-from hfmix.robustness.presentation.headlines import Headline, show, show_difference
+from hfmix.robustness.presentation.base import Headline, show, show_difference
 from hfmix.robustness.presentation.sweep import draw_sweep
 from hfmix.utils.text import markdown_table
 
@@ -21,7 +29,7 @@ PAGE = """\
 # {title}
 
 Written by `python -m experiments.papers.pages` from [{name}.json]({name}.json), which
-`experiments/papers/collect.py` made of the runs.
+`experiments/papers/collect.py` made from the runs.
 
 ![{title}: the main figures by method]({name}.png)
 
@@ -31,7 +39,7 @@ Written by `python -m experiments.papers.pages` from [{name}.json]({name}.json),
 ## What the papers claim, and what came out here
 
 {claims}
-## The methods beside each other
+## The methods compared
 
 {differences}
 ## The papers' own figures
@@ -42,7 +50,7 @@ Written by `python -m experiments.papers.pages` from [{name}.json]({name}.json),
 {all_figures}
 ## How to repeat it
 
-DATA, or `data` in the working folder, is the folder with the data, and each seed has a folder of its own.
+DATA, or `data` in the working folder, is the folder that holds the data; each seed has a folder of its own.
 
 ```
 {commands}
@@ -51,29 +59,45 @@ DATA, or `data` in the working folder, is the folder with the data, and each see
 {circumstances}
 """
 _PUBLISHED_OF = {"erm": "ERM", "mixup": "mixup", "regmixup": "RegMixup"}
-OF_SEEDS = "± is half of a 95 % t-interval over the seeds: that the test set is finite is not in it."
+OF_SEEDS = "± is half of a 95 % t-interval over the seeds; it leaves out that the test set is finite."
 OF_EXAMPLES = (
-    "Brackets hold 95 % intervals over the test examples, where there are fewer than three seeds: what another "
-    "seed changes is not in them. Those of a mean are the seeds' intervals averaged, which errs on the wide side."
+    "With fewer than three seeds, brackets hold 95 % intervals over the test examples, which leave out what "
+    "another seed would change. A mean's interval averages those of the seeds, which errs on the wide side."
 )
 VERDICTS = (
-    f"A verdict follows from the interval: `{REPRODUCED}` where all of it bears the claim out, `{CONTRARY}` where "
-    f"all of it lies on the other side of 0, else `{UNTOLD}`. Over three seeds or more the interval over the test "
-    "examples has to say the same as that over the seeds."
+    f"A verdict follows from the interval: `{REPRODUCED}` if all of it supports the claim, `{CONTRARY}` if all of "
+    f"it lies on the other side of 0, otherwise `{UNTOLD}`. With three seeds or more, the interval over the test "
+    "examples must agree with the one over the seeds."
 )
 POOLED = (
-    "In brackets, an example's differences are averaged over the seeds, which have the same test set, and the "
-    "examples are resampled for both methods at once; where two seeds differ in the sign, nothing is told apart."
+    "For brackets, each example's difference is averaged over the seeds, which share one test set, and examples "
+    f"are resampled for both methods at once; if two seeds differ in sign, the verdict is `{UNTOLD}`."
 )
 
 
-def readme_block(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """What stands in the README, of what `load` gives."""
+def results_block(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Writes the results that stand in ``experiments/results/README.md``, from what `load` returns."""
     return "\n".join(_section(name, content) for name, content in results.items())
 
 
+def claims_block(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Writes README.md's table of the claims, with a column of verdicts for each file that `load` returns."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, content in results.items():
+        tested = tested_claims(content)
+        column = f"[{content['title']}](experiments/results/{name}.md), {_seeds(tested)}"
+        verdicts: dict[str, dict[str, list[str]]] = {}
+        for row in tested:
+            words = row["claim"].words.removesuffix(FOR_IMAGES)
+            verdicts.setdefault(words, {}).setdefault(row["verdict"], []).append(_which(content, row))
+        for words, details in verdicts.items():
+            rows.setdefault(words, {})[column] = _verdicts_in_words(details)
+    columns = {column: "–" for row in rows.values() for column in row}
+    return markdown_table({words: {**columns, **row} for words, row in rows.items()}, "claim")
+
+
 def page(name: str, content: Mapping[str, Any]) -> str:
-    """``experiments/results/NAME.md``."""
+    """Writes ``experiments/results/NAME.md``."""
     return PAGE.format(
         name=name,
         title=content["title"],
@@ -90,22 +114,22 @@ def page(name: str, content: Mapping[str, Any]) -> str:
 
 
 def draw(content: Mapping[str, Any], path: Path) -> None:
-    """The main figures, with a point for each seed."""
-    labels, first, found = methods(content), {}, {}
+    """Draws the main figures, with a point for each seed."""
+    labels, first, shown = methods(content), {}, {}
     for name, recipe in content["recipes"].items():
         first.setdefault(recipe["net"], labels[name])
         alike = {} if first[recipe["net"]] == labels[name] else {"difference": {"to": first[recipe["net"]]}}
-        found[labels[name]] = {"figures": means(recipe), **alike}
-    over = {figure["over"] for recipe in found.values() for figure in recipe["figures"].values()}
-    draw_sweep(found, _main(content), path, " or ".join(f"the {what}" for what in sorted(over, reverse=True)))
+        shown[labels[name]] = {"figures": means(recipe), **alike}
+    over = {figure["over"] for recipe in shown.values() for figure in recipe["figures"].values()}
+    draw_sweep(shown, _main(content), path, " or ".join(f"the {what}" for what in sorted(over, reverse=True)))
 
 
-def _cell(found: Mapping[str, Any] | None, how: Headline, signed: bool = False) -> str:
-    if found is None:
+def _cell(mean: Mapping[str, Any] | None, how: Headline, signed: bool = False) -> str:
+    if mean is None:
         return "–"
-    if found["over"] == "seeds" or found["ci95"] is None:
-        return show_mean(found, how, signed)
-    as_value = {"value": found["mean"], "ci95": found["ci95"]}
+    if mean["over"] == "seeds" or mean["ci95"] is None:
+        return show_mean(mean, how, signed)
+    as_value = {"value": mean["mean"], "ci95": mean["ci95"]}
     return (show_difference if signed else show)(as_value, how.factor, how.digits)
 
 
@@ -114,19 +138,19 @@ def _main(content: Mapping[str, Any]) -> list[Headline]:
 
 
 def _paths(content: Mapping[str, Any]) -> list[str]:
-    """Of all figures that a run has."""
+    """Returns the paths of all figures that a run has."""
     runs = [run for recipe in content["recipes"].values() for run in recipe["runs"].values()]
     return [path for run in runs for path in run["figures"]]
 
 
 def _main_table(content: Mapping[str, Any]) -> str:
-    """Means, and beside them the first accuracy in `PUBLISHED` for the method."""
+    """Tabulates the means, beside the first accuracy in `PUBLISHED` for the method."""
     rows, labels = {}, methods(content)
     for name, recipe in content["recipes"].items():
-        found = means(recipe)
+        averaged = means(recipe)
         epochs = dict.fromkeys(f"{run['epochs']:g}" for run in recipe["runs"].values())
         row = {"net": recipe["net"], "epochs": ", ".join(epochs), "seeds": str(len(recipe["runs"]))}
-        row |= {how.title: _cell(found.get(how.path), how) for how in _main(content)}
+        row |= {how.title: _cell(averaged.get(how.path), how) for how in _main(content)}
         for other in reversed(PUBLISHED):
             if (other.data, other.path) == (recipe["data"], ACCURACY) and recipe["mix"] in other.values:
                 unchecked = "" if other.checked else ", unchecked"
@@ -136,7 +160,7 @@ def _main_table(content: Mapping[str, Any]) -> str:
 
 
 def _intervals(content: Mapping[str, Any]) -> str:
-    """What the intervals of these means and differences are over."""
+    """Explains what the intervals of these means and differences are over."""
     counts = [len(recipe["runs"]) for recipe in content["recipes"].values()]
     counts += [len(pair["seeds"]) for pair in content["differences"]]
     of_seeds = [OF_SEEDS] if max(counts) >= MIN_SEEDS else []
@@ -147,11 +171,18 @@ def _intervals(content: Mapping[str, Any]) -> str:
 def _unfinished(content: Mapping[str, Any]) -> str:
     if not content["unfinished"]:
         return ""
-    return f"\n\n**Not finished, and not in these figures:** {'; '.join(content['unfinished'])}."
+    return f"\n\n**Unfinished, and not in these figures:** {'; '.join(content['unfinished'])}."
+
+
+def _verdicts_in_words(details: Mapping[str, list[str]]) -> str:
+    """Joins a claim's verdicts; the radii or sets are named where they differ."""
+    if len(details) == 1:
+        return next(iter(details))
+    return "; ".join(f"{verdict} ({', '.join(which)})" for verdict, which in details.items())
 
 
 def _section(name: str, content: Mapping[str, Any]) -> str:
-    """Of the README."""
+    """Writes one data set's section of the results."""
     tested = tested_claims(content)
     lines = []
     for which, words in (
@@ -168,18 +199,22 @@ def _section(name: str, content: Mapping[str, Any]) -> str:
             words + (f" ({'; '.join(filter(None, of))})" if any(of) else "") for words, of in by_claim.items()
         ]
         lines += [f"- **{words}:** {'; '.join(items)}.\n"] if items else []
-    counts = [str(count) for count in sorted({len(row["difference"]["values"]) for row in tested})]
-    seeds = f"{' or '.join(counts)} seed{'' if counts == ['1'] else 's'}"
-    summary = f"\nOf what the papers claim, under {seeds}:\n\n{''.join(lines)}" if lines else ""
+    summary = f"\nOf what the papers claim, under {_seeds(tested)}:\n\n{''.join(lines)}" if lines else ""
     return (
         f"**{content['title']}**\n\n{_main_table(content)}\n{_intervals(content)}{_unfinished(content)}\n{summary}\n"
-        f"![{content['title']}: the main figures by method](experiments/results/{name}.png)\n\n"
-        f"All figures, commands and versions: [experiments/results/{name}.md](experiments/results/{name}.md).\n"
+        f"![{content['title']}: the main figures by method]({name}.png)\n\n"
+        f"All figures, commands and versions: [{name}.md]({name}.md).\n"
     )
 
 
+def _seeds(tested: Sequence[Mapping[str, Any]]) -> str:
+    """Writes how many seeds the tested claims have: "2 seeds", or "2 or 5 seeds"."""
+    counts = [str(count) for count in sorted({len(row["difference"]["values"]) for row in tested})]
+    return f"{' or '.join(counts)} seed{'' if counts == ['1'] else 's'}"
+
+
 def _which(content: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    """The radius or set, and the method where there are several of its kind."""
+    """Names the radius or set, and the method where there are several of its kind."""
     labels, recipes = methods(content), content["recipes"]
     alike = [name for name, recipe in recipes.items() if recipe["mix"] == row["claim"].method]
     return ", ".join(filter(None, [row["detail"], labels[row["other"]] if len(alike) > 1 else ""]))
@@ -188,7 +223,7 @@ def _which(content: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 def _claims_table(content: Mapping[str, Any]) -> str:
     tested, labels, rows = tested_claims(content), methods(content), {}
     if not tested:
-        return "None of the papers' claims can be told from these runs.\n"
+        return "None of the papers' claims can be tested with these runs.\n"
     for number, row in enumerate(tested, 1):
         rows[str(number)] = {
             "paper": row["claim"].source,
@@ -207,59 +242,59 @@ def _differences_table(content: Mapping[str, Any]) -> str:
     labels = methods(content)
     rows = {}
     for pair in content["differences"]:
-        found = {path: difference_of(figure) for path, figure in pair["figures"].items()}
+        averaged = {path: difference_of(figure) for path, figure in pair["figures"].items()}
         row = {"seeds": str(len(pair["seeds"]))}
-        row |= {how.title: _cell(found.get(how.path), how, signed=True) for how in _main(content)}
+        row |= {how.title: _cell(averaged.get(how.path), how, signed=True) for how in _main(content)}
         rows[f"{labels[pair['other']]} − {labels[pair['first']]}"] = row
     if not rows:
-        return "No two methods were measured on the same data under a common seed.\n"
+        return "No two methods were measured on the same data with a common seed.\n"
     return markdown_table(rows, "difference") + "\n* where the interval excludes 0.\n"
 
 
 def _published_table(content: Mapping[str, Any]) -> str:
-    """Theirs, with ours above them."""
+    """Tabulates the published values, below the ones measured here."""
     recipes, rows = content["recipes"].values(), {}
-    shown = [found for found in PUBLISHED if found.data in {recipe["data"] for recipe in recipes}]
+    shown = [value for value in PUBLISHED if value.data in {recipe["data"] for recipe in recipes}]
     if not shown:
-        return "None is known of this data.\n"
-    for path in dict.fromkeys(found.path for found in shown):
+        return "None is known for this data.\n"
+    for path in dict.fromkeys(published.path for published in shown):
         how = headline_of(path)
         for recipe in recipes:
-            if recipe["mix"] in _PUBLISHED_OF and path in (ours := means(recipe)):
+            if recipe["mix"] in _PUBLISHED_OF and path in (measured := means(recipe)):
                 row = rows.setdefault(f"{how.title}: {recipe['net']}, here", {})
-                row.setdefault(_PUBLISHED_OF[recipe["mix"]], _cell(ours[path], how))
-        for found in shown:
-            if found.path == path:
-                row = {_PUBLISHED_OF[mix]: f"{value:g}" for mix, value in found.values.items()}
-                checked = {"checked": "yes" if found.checked else "unchecked"}
-                rows[f"{how.title}: {found.net}, {found.source}"] = {**row, **checked}
+                row.setdefault(_PUBLISHED_OF[recipe["mix"]], _cell(measured[path], how))
+        for published in shown:
+            if published.path == path:
+                row = {_PUBLISHED_OF[mix]: f"{value:g}" for mix, value in published.values.items()}
+                checked = {"checked": "yes" if published.checked else "unchecked"}
+                rows[f"{how.title}: {published.net}, {published.source}"] = {**row, **checked}
     columns = dict.fromkeys((*_PUBLISHED_OF.values(), "checked"), "–")
     return (
         markdown_table({name: {**columns, **row} for name, row in rows.items()}, "figure")
-        + "\nTheirs are of other nets and longer schedules: for orientation. What is unchecked comes from a "
-        "secondary record and was not compared with its source.\n"
+        + "\nThe papers' figures are of other nets and longer schedules: for orientation only. Unchecked ones "
+        "come from a secondary record and were not compared with their source.\n"
     )
 
 
 def _all_figures(content: Mapping[str, Any]) -> str:
     labels, paths = methods(content), _paths(content)
-    found = {labels[name]: means(recipe) for name, recipe in content["recipes"].items()}
+    by_method = {labels[name]: means(recipe) for name, recipe in content["recipes"].items()}
     rows = {
-        how.title: {label: _cell(of.get(how.path), how) for label, of in found.items()}
+        how.title: {label: _cell(averaged.get(how.path), how) for label, averaged in by_method.items()}
         for how in headlines_of(paths)
     }
     corrupted = any(path.startswith("corruptions/accuracy/") for path in paths)
-    note = "\nThe interval of a corruption is the mean of its five severities'.\n" if corrupted else ""
+    note = "\nA corruption's interval is the mean of its five severities' intervals.\n" if corrupted else ""
     return markdown_table(rows, "figure") + note
 
 
 def _commands(content: Mapping[str, Any]) -> list[str]:
-    """One of each recipe; the runs of other seeds differ in the seed and the folder."""
+    """Returns one command per recipe; other seeds' commands differ in the seed and the folder."""
     return [next(iter(recipe["runs"].values()))["command"] for recipe in content["recipes"].values()]
 
 
 def _circumstances(content: Mapping[str, Any]) -> str:
-    """Seeds and times by recipe; machines, versions and commits, each once."""
+    """Tabulates seeds and times by recipe, and lists machines, versions and commits, each once."""
     rows, machines, versions, commits = {}, [], [], []
     labels = methods(content)
     for name, recipe in content["recipes"].items():
@@ -291,7 +326,8 @@ def main() -> None:
     for name, content in results.items():
         (RESULTS / f"{name}.md").write_text(page(name, content), encoding="utf-8")
         draw(content, RESULTS / f"{name}.png")
-    put("results", readme_block(results))
+    put("results", results_block(results), RESULTS / "README.md")
+    put("claims", claims_block(results), README)
 
 
 if __name__ == "__main__":

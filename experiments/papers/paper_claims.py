@@ -1,22 +1,23 @@
-"""What the papers claim and what they measured, as data; and whether a measured difference bears a claim out."""
+"""The papers' claims and published figures as data, and the verdict of a measured difference on a claim."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 MIXUP, REGMIXUP = "mixup, 1710.09412", "RegMixup, 2206.14502"
 IMAGES, SOUND = ("image",), ("audio",)
+FOR_IMAGES = " (claimed for images)"  # of a claim that is tested on sound as well
 
 
 class Claim(NamedTuple):
-    """That a figure differs between two methods.
+    """A claim that a value differs between two methods.
 
     Attributes:
         source: the paper, with its number on arXiv.
-        words: the claim, in ours.
+        words: the claim, in our words.
         method, against: values of `mix`.
-        figure: its paths, as a regular expression; what a group `detail` matches tells the paths apart.
-        sign: of the difference, `method` less `against`, under the claim.
-        kinds: of data, on which it is tested.
+        figure: the value's paths, as a regular expression; its group `detail` tells several paths apart.
+        sign: sign of the difference, `method` less `against`, under the claim.
+        kinds: kinds of data on which the claim is tested.
     """
 
     source: str
@@ -62,7 +63,7 @@ CLAIMS = (
     Claim(REGMIXUP, "RegMixup is more accurate than mixup", "regmixup", "mixup", "clean/accuracy", 1),
     Claim(
         REGMIXUP,
-        "RegMixup is more accurate than ERM (claimed for images)",
+        "RegMixup is more accurate than ERM" + FOR_IMAGES,
         "regmixup",
         "erm",
         "clean/accuracy",
@@ -71,7 +72,7 @@ CLAIMS = (
     ),
     Claim(
         REGMIXUP,
-        "RegMixup is more accurate than mixup (claimed for images)",
+        "RegMixup is more accurate than mixup" + FOR_IMAGES,
         "regmixup",
         "mixup",
         "clean/accuracy",
@@ -105,7 +106,7 @@ REPRODUCED, UNTOLD, CONTRARY, NO_INTERVAL = "reproduced", "not told apart", "the
 
 
 def verdict(ci95: Sequence[float] | None, sign: int) -> str:
-    """What a difference's interval says of a claim about its sign."""
+    """Judges a claim about a difference's sign by the difference's interval."""
     if ci95 is None:
         return NO_INTERVAL
     low, high = sorted(sign * end for end in ci95)
@@ -113,14 +114,14 @@ def verdict(ci95: Sequence[float] | None, sign: int) -> str:
 
 
 class Published(NamedTuple):
-    """A figure that somebody else published, in %.
+    """A value published by others, in %.
 
     Attributes:
         data: a folder of recipes/.
-        path: of the figure that it compares with.
-        net, source: what was measured, and where that was read.
-        values: by `mix`.
-        checked: read in a copy of the source; else in a secondary record.
+        path: path of the value here to compare with.
+        net, source: the net that was measured, and where the value was read.
+        values: the values by `mix`.
+        checked: whether it was read in a copy of the source, and not in a secondary record.
     """
 
     data: str
@@ -134,7 +135,7 @@ class Published(NamedTuple):
 ACCURACY, CORRUPTED, ECE = "clean/accuracy", "corruptions/mean_accuracy", "calibration/ece_15"
 _BASELINES = "uncertainty-baselines' tables"
 
-# where several are of one method, the README's table shows the first
+# of several for one method, the main table shows the first
 PUBLISHED = (
     Published("cifar10", ACCURACY, "PreAct ResNet-18", MIXUP, {"erm": 94.4, "mixup": 95.8}),
     Published("cifar10", ACCURACY, "WRN-28-10", MIXUP, {"erm": 96.2, "mixup": 97.3}),

@@ -1,6 +1,6 @@
-"""Three ways to publish a classifier, side by side: what each leaves on the Hub, and what loads it.
+"""A table of three ways to publish a classifier: what each leaves on the Hub, and what can load it.
 
-python -m experiments.papers.pushes prints it in Markdown. The Hub is that of the tests.
+python -m experiments.papers.pushes    prints it in Markdown; the Hub is the tests' own
 """
 
 import json
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 from hub_server import WRITER, HubServer
 from pushing import environment
 
-# Each runs in a process of its own. All publish the same trained net, a run of the digits recipe.
+# Each runs in its own process. All publish the same trained net, a run of the digits recipe.
 PUSHES = {
     "timm `push_to_hf_hub`": """
 import timm
@@ -57,15 +57,15 @@ names = list(model.config.id2label.values())
     '`pipeline("image-classification")`': """
 from PIL import Image
 from transformers import pipeline
-found = pipeline("image-classification", repo, top_k=10)(Image.new("RGB", (32, 32), "grey"))
+entries = pipeline("image-classification", repo, top_k=10)(Image.new("RGB", (32, 32), "grey"))
 logits = None
-names = sorted(entry["label"] for entry in found)
+names = sorted(entry["label"] for entry in entries)
 """,
 }
 NOTES = """\
 A `test_vit` at 32 pixels, trained for 20 steps on the handwritten digits by `hfmix train`, is published in
-three ways (huggingface_hub {}, timm {}, transformers {}) and loaded by new processes. *Loads* is to say with
-logits within 1e-5 of those that the net had. `python -m experiments.papers.pushes` makes the table.
+three ways (huggingface_hub {}, timm {}, transformers {}) and loaded by new processes. *Loads* means with logits
+within 1e-5 of the original net's. `python -m experiments.papers.pushes` makes the table.
 """
 HEAD = "import sys, json, torch\nrun, repo = sys.argv[1:]\n"
 X = "x = torch.linspace(-1, 1, {numbers}).reshape({shape})\n"
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def verdict(done: subprocess.CompletedProcess[str], truth: list) -> str:
-    """What came of loading, in words."""
+    """Says in words whether the model was loaded, with which logits and class names."""
     if done.returncode:
         return f"fails: {done.stderr.strip().splitlines()[-1][:160]}"
     logits, names = json.loads(done.stdout.splitlines()[-1])

@@ -1,21 +1,21 @@
-"""Which figures of a report are kept in `experiments/results/*.json`, and how each is shown."""
+"""The values of a report that `experiments/results/*.json` keep, and how each is shown."""
 
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from hfmix.robustness.names import ATTACK_NAMES, NORM_NAMES
-from hfmix.robustness.presentation.headlines import Headline
+from hfmix.robustness.presentation.base import Headline
 
 
 class Shown(NamedTuple):
-    """The figures of one kind.
+    """A kind of value and how it is shown.
 
     Attributes:
-        pattern: of their paths in `RobustnessReport.estimates`, as a regular expression with named parts.
-        title: with `{part}` for these.
-        factor, digits: of the figure as text.
-        main: whether they are in the README's table and in the picture.
+        pattern: its paths in `RobustnessReport.estimates`, as a regular expression with named parts.
+        title: its title, with `{part}` for each of these.
+        factor, digits: factor and number of decimals with which it is printed.
+        main: whether it is in the main table and the picture.
     """
 
     pattern: str
@@ -55,22 +55,25 @@ SHOWN = (
 
 
 def headline_of(path: str) -> Headline | None:
-    """How the figure of this path is shown; None where it is not."""
+    """Returns how the value of this path is shown; None if it is not."""
     for shown in SHOWN:
-        if found := re.fullmatch(shown.pattern, path):
-            return Headline(shown.title.format(**_in_words(found.groupdict())), path, shown.factor, shown.digits)
+        if match := re.fullmatch(shown.pattern, path):
+            return Headline(shown.title.format(**_in_words(match.groupdict())), path, shown.factor, shown.digits)
     return None
 
 
 def headlines_of(paths: Iterable[str], main: bool = False) -> list[Headline]:
-    """All that are shown, in the order of `SHOWN`; with `main` the main ones, of an attack the smallest radius."""
-    paths, found = list(dict.fromkeys(paths)), []
+    """Returns how the values are shown, in the order of `SHOWN`.
+
+    With `main`, only the main ones, and of each attack only the smallest radius.
+    """
+    paths, kept = list(dict.fromkeys(paths)), []
     for shown in SHOWN:
-        its = [path for path in paths if re.fullmatch(shown.pattern, path)]
+        matching = [path for path in paths if re.fullmatch(shown.pattern, path)]
         if main:
-            its = its[: 1 if shown.pattern.startswith("adversarial") else None] if shown.main else []
-        found += its
-    return [how for path in found if (how := headline_of(path))]
+            matching = matching[: 1 if shown.pattern.startswith("adversarial") else None] if shown.main else []
+        kept += matching
+    return [how for path in kept if (how := headline_of(path))]
 
 
 def _in_words(parts: dict[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""mixup's experiment on tables: the errors of a sweep of recipes/uci, beside those of the paper.
+"""The page uci.md, mixup's experiment on tables: errors of a sweep of recipes/uci, beside the paper's.
 
 hfmix sweep recipes/uci/*.yaml --vary_split --out runs/uci
 python -m experiments.papers.uci runs/uci    writes experiments/results/uci.md and prints it
@@ -26,16 +26,16 @@ TEXT = """# mixup on tables
 
 mixup's experiment on six tables of UCI (arXiv 1710.09412, section 3.6), with `recipes/uci/`: two hidden layers of
 128, Adam, 10 epochs in batches of 16; mixup with α = 1, which was not tuned. Test error in %, the mean over
-the seeds ± half of its 95 % t-interval. A seed draws the training and the fifth of the rows that is held out, the
-same one for both methods, whose difference is taken seed by seed (* where its interval excludes 0). Arcene is
-measured on its own validation set. Abalone has classes of a single shell: where that is in the test part, no
-method can be right. Missing cells of Arrhythmia are the training part's median.
+the seeds ± half of its 95 % t-interval. A seed fixes the training and the fifth of the rows that is held out; both
+methods share it, and their difference is taken seed by seed (* where its interval excludes 0). Arcene is measured
+on its own validation set. Abalone has classes of a single shell: if that shell is in the test part, no method can
+be right. Missing cells of Arrhythmia are filled with the training part's median.
 
 {errors}
 {verdict}
 
-The paper's figures come from a secondary record and were not checked against the paper. They are for orientation:
-its split, its preparation of the columns, its α and its learning rate are not known here.
+The paper's figures come from a secondary record and were not checked against the paper. They are for orientation
+only: the paper's split, preparation of the columns, α and learning rate are not known here.
 
 ## All figures
 
@@ -50,11 +50,11 @@ python -m experiments.papers.uci runs/uci
 
 
 def main(out: Path) -> str:
-    """The document of the sweep in `out`."""
+    """Returns the page on the sweep in `out`."""
     content = json.loads((out / "sweep.json").read_text())
     recipes = content["recipes"]
     if content["failed"] or {f"{name}_mixup" for name in PAPER} - recipes.keys():
-        raise SystemExit(f"the sweep in {out} is not whole: run it again")
+        raise SystemExit(f"the sweep in {out} is incomplete: run it again")
     rows = {name: _row(recipes[f"{name}_erm"], recipes[f"{name}_mixup"], PAPER[name]) for name in PAPER}
     names = ("python", "torch", "timm", "transformers", "numpy")
     hardware = content["hardware"]
@@ -68,13 +68,13 @@ def main(out: Path) -> str:
 
 
 def _verdict(recipes: dict[str, Any]) -> str:
-    """On which data one of the two is better, as far as the seeds tell."""
-    found = {name: recipes[f"{name}_mixup"]["difference"]["figures"][ACCURACY]["ci95"] for name in PAPER}
-    lower = [name for name, ends in found.items() if ends and ends[0] > 0]
-    higher = [name for name, ends in found.items() if ends and ends[1] < 0]
+    """Says on which data one of the two methods is better, as far as the seeds tell."""
+    intervals = {name: recipes[f"{name}_mixup"]["difference"]["figures"][ACCURACY]["ci95"] for name in PAPER}
+    lower = [name for name, ends in intervals.items() if ends and ends[0] > 0]
+    higher = [name for name, ends in intervals.items() if ends and ends[1] < 0]
     return (
         f"mixup's error is lower on {' and '.join(lower) or 'none'}, higher on {' and '.join(higher) or 'none'}, "
-        f"and not told apart from ERM's on the other {len(found) - len(lower) - len(higher)}."
+        f"and not told apart from ERM's on the other {len(intervals) - len(lower) - len(higher)}."
     )
 
 
@@ -100,7 +100,7 @@ def _difference(accuracy: dict[str, Any]) -> str:
 
 
 def _half(figure: dict[str, Any]) -> str:
-    """Nothing for a single seed."""
+    """Writes half of the interval; nothing for a single seed."""
     return f" ± {50 * (figure['ci95'][1] - figure['ci95'][0]):.1f}" if figure["ci95"] else ""
 
 

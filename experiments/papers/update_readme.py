@@ -1,4 +1,4 @@
-"""Puts the first table and the figure of a comparison into README.md, between its markers."""
+"""Generated blocks of Markdown pages; as a script, a comparison's first table and figure for README.md."""
 
 import re
 import shutil
@@ -17,18 +17,18 @@ def main() -> None:
     shutil.copy(comparison / "comparison.png", ROOT / FIGURE)
     table = (comparison / "comparison.md").read_text(encoding="utf-8").split("\n\n")[0].rstrip() + "\n"
     figure = f"![ERM, mixup and RegMixup on handwritten digits]({FIGURE})"
-    put("quickstart", f"{table}\n{figure}\n")
+    put("quickstart", f"{table}\n{figure}\n", README)
 
 
-def put(marker: str, text: str) -> None:
-    """Replaces what stands between two lines of README.md, ``<!-- marker -->`` and ``<!-- /marker -->``."""
+def put(marker: str, text: str, page: Path) -> None:
+    """Replaces the text between two lines of a page, ``<!-- marker -->`` and ``<!-- /marker -->``."""
     start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->"
-    readme, count = re.subn(
-        f"{start}.*?{end}", lambda _: start + text + end, README.read_text(encoding="utf-8"), flags=re.S
+    content, count = re.subn(
+        f"{start}.*?{end}", lambda _: start + text + end, page.read_text(encoding="utf-8"), flags=re.S
     )
     if count != 1:
-        sys.exit(f"README.md has no place marked {start.strip()} … {end}")
-    README.write_text(readme, encoding="utf-8")
+        sys.exit(f"{page} has no place marked {start.strip()} … {end}")
+    page.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

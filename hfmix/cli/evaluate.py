@@ -154,7 +154,7 @@ def _evaluate(arguments: Namespace, threats: Sequence["Threat"], state: "Partial
     from hfmix.cli.evaluation import load_models, load_test_set, partial_results, with_classes_of
     from hfmix.data.splits import load_part
     from hfmix.robustness.evaluate import evaluate_robustness
-    from hfmix.robustness.presentation.headlines import headline
+    from hfmix.robustness.presentation import headline
 
     columns = named_columns(arguments)
     with state.main_process_first():  # what one process downloads, the others find
@@ -191,7 +191,7 @@ def _evaluate(arguments: Namespace, threats: Sequence["Threat"], state: "Partial
         progress=state.is_main_process,
     )
     if state.is_main_process:
-        print(headline(report))
+        print(headline(report.axes))
         if arguments.out:
             report.save(arguments.out)
             print(f"{arguments.out}/report.html is the report, {arguments.out}/robustness.json has every figure")

@@ -67,7 +67,8 @@ def _transfer(arguments: Namespace, eps: float, state: "PartialState") -> None:
         ValueError, OSError: a model or the data cannot be used; the message says why.
     """
     from hfmix.cli.evaluation import load_models, load_test_set, partial_results, with_classes_of
-    from hfmix.robustness.transfer import save_transfer, transfer_matrix, transfer_table
+    from hfmix.robustness.presentation.transfer import save_transfer, transfer_table
+    from hfmix.robustness.transfer import transfer_matrix
 
     with state.main_process_first():  # what one process downloads, the others find
         test = load_test_set(arguments)

@@ -1,1 +1,1 @@
-"""From the name of a source to the examples that a model is trained on."""
+"""Data: from a Hub id, a folder or files to the examples that a model is trained and evaluated on."""

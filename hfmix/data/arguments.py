@@ -1,4 +1,4 @@
-"""Options that say which data to train and to measure on, and how they are augmented."""
+"""Options for the data: what to train and evaluate on, and how training examples are augmented."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,181 +12,190 @@ SOUND_AUGMENTATIONS = ("none", "time_shift", "specaugment")
 
 @dataclass
 class DataArguments:
-    """Which images, clips or tables to train and to measure on, and how they are augmented."""
+    """Options for the data: the images, clips or tables to train and evaluate on, and their augmentation."""
 
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "A Hub id, a folder of images or sound (one subfolder a class, or Parquet files inside) or of "
-            f"CSV files, or what comes with hfmix: {', '.join(EMBEDDED)}."
+            "help": "A Hub id; a folder of images or sound (one subfolder per class, or Parquet files), or of CSV "
+            f"files; or a data set that comes with hfmix: {', '.join(EMBEDDED)}."
         },
     )
     dataset_config_name: str | None = field(
-        default=None, metadata={"help": "The configuration of a Hub data set that has several."}
+        default=None, metadata={"help": "Configuration of the Hub data set, where it has several."}
     )
     train_file: list[str] | None = field(
         default=None, metadata={"help": "One or more Parquet or CSV files to train on, instead of --dataset_name."}
     )
     validation_file: list[str] | None = field(
-        default=None, metadata={"help": "Parquet or CSV files to watch the training with."}
+        default=None, metadata={"help": "Parquet or CSV files to evaluate on during training."}
     )
     test_file: list[str] | None = field(
-        default=None, metadata={"help": "Parquet or CSV files that the robustness report is measured on."}
+        default=None, metadata={"help": "Parquet or CSV files to measure the robustness report on."}
     )
     image_column_name: str | None = field(
-        default=None, metadata={"help": "The column of images. [the column `image`, or the only one with images]"}
+        default=None, metadata={"help": "Column of images. [`image`, or the only column of images]"}
     )
     audio_column_name: str | None = field(
-        default=None, metadata={"help": "The column of clips. [the column `audio`, or the only one with sound]"}
+        default=None, metadata={"help": "Column of clips. [`audio`, or the only column of sound]"}
     )
     label_column_name: str | None = field(
         default=None,
         metadata={
-            "help": "The column of classes, one an example or a list of any number. [`label`, "
-            "or the only one with classes, or the last of a table]"
+            "help": "Column of classes: one class per example, or a list of any number of them. [`label`, or the "
+            "only column of classes, or a table's last column]"
         },
     )
     feature_column_names: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Tables: the columns to learn from, numbers or words (a category each). [all but the label's]"
+            "help": "Tables: columns to learn from, of numbers or of words (categories). [all but the label "
+            "column]"
         },
     )
     test_split: str = field(
         default="test",
-        metadata={"help": "The split that the report is measured on, such as `validation` for ImageNet."},
+        metadata={"help": "Split to measure the report on, such as `validation` for ImageNet."},
     )
     test_fraction: float = field(
-        default=0.2, metadata={"help": "Share of the training data held out as test set where there is none."}
+        default=0.2, metadata={"help": "Share of the training data held out as the test set if there is none."}
     )
     validation_fraction: float = field(
         default=0.0,
         metadata={
-            "help": "Share of the training data held out to watch the training with, the same one whatever the "
-            "--seed; the test set is never touched."
+            "help": "Share of the training data held out to evaluate on during training; the same examples for "
+            "every --seed. The test set is not used for this."
         },
     )
     split_seed: int = field(
         default=0,
         metadata={
-            "help": "Draws what --test_fraction and --validation_fraction hold out. Runs with another one are "
-            "measured on other examples."
+            "help": "Seed for the examples that --test_fraction and --validation_fraction hold out. Runs with "
+            "different values are measured on different examples."
         },
     )
     streaming: bool = field(
         default=False,
         metadata={
-            "help": "Read the training data from the Hub or the files as it is needed and store nothing, for "
-            "sets larger than the disk. Pass follows pass without an end: it needs --max_steps, and evaluates and "
-            "saves by steps. Classes have to be a ClassLabel. Of the test split, which it needs too, and of a "
-            "validation split the first --max_test_samples and --max_eval_samples rows are read into memory, or "
-            "all. Workers share the files; of several processes the main one reads for all."
+            "help": "Read the training data from the Hub or from files as needed and store nothing: for data sets "
+            "larger than the disk. The stream never ends, so --max_steps is required, and evaluation and saving "
+            "go by steps. Classes must be a ClassLabel, and there must be a test split. The first "
+            "--max_test_samples rows of the test split and the first --max_eval_samples rows of the validation "
+            "split, if any, are read into memory (all rows if not set). Workers divide the files among them; with "
+            "several processes, the main one reads for all."
         },
     )
     shuffle_buffer: int = field(
         default=10_000,
         metadata={
-            "help": "--streaming: so many stored examples wait in memory and leave it in random order. As large "
-            "as memory allows where the files are sorted by class; 1 keeps their order."
+            "help": "--streaming: number of undecoded examples kept in memory to shuffle. If the files are sorted "
+            "by class, set it as large as memory allows; 1 keeps the order of the files."
         },
     )
     data_in_memory: bool = field(
         default=False,
         metadata={
-            "help": "Decode the images once into one tensor, on the GPU where there is one, and change, normalise "
-            "and feed whole batches: many times as fast for small images. Decoded images are kept in the cache of "
-            "`datasets` for the next run; those that do not fit in memory are read as they are needed. Shifts and "
-            "flips are other draws than without, of the same distribution. It takes --train_crop pad or none, "
-            "randaugment_levels in place of randaugment, and needs no workers."
+            "help": "Decode the images once into one tensor, on the GPU if there is one, and augment and "
+            "normalise whole batches: many times faster for small images. Decoded images are kept in the cache of "
+            "`datasets` for the next run; if they do not fit in memory, images are read as needed instead. Random "
+            "shifts and flips differ from those without this option but have the same distribution. Requires "
+            "--train_crop pad or none, and randaugment_levels instead of randaugment; needs no workers."
         },
     )
     max_train_samples: int | None = field(
-        default=None, metadata={"help": "Train on so many images, drawn by --seed."}
+        default=None, metadata={"help": "Number of training examples to use, drawn by --seed. [all]"}
     )
     max_eval_samples: int | None = field(
-        default=None, metadata={"help": "Watch with so many validation images, the same ones whatever the --seed."}
+        default=None,
+        metadata={"help": "Number of validation examples to use; the same ones for every --seed. [all]"},
     )
     max_test_samples: int | None = field(
-        default=None, metadata={"help": "Measure on so many images, the same ones whatever the --seed."}
+        default=None, metadata={"help": "Number of test examples to use; the same ones for every --seed. [all]"}
     )
     label_noise: float = field(
         default=0.0,
         metadata={
-            "help": "Replace the class of each training image with this probability by one drawn evenly from the "
-            "other classes; validation and test keep theirs."
+            "help": "Probability of replacing the class of a training example by another one, drawn uniformly "
+            "from the other classes. Validation and test labels stay as they are."
         },
     )
     label_noise_seed: int = field(
-        default=0, metadata={"help": "Draws the label noise: runs of any --seed train on the same wrong labels."}
+        default=0,
+        metadata={"help": "Seed for the label noise, so that runs of any --seed train on the same wrong labels."},
     )
     augmentation: (
         Literal["none", "crop_flip", "randaugment", "randaugment_levels", "time_shift", "specaugment"] | None
     ) = field(
         default=None,
         metadata={
-            "help": "What changes training examples at random, anew each epoch. Images: nothing, --train_crop and "
-            "--horizontal_flip, or these two, then RandAugment and random erasing (timm's rand-m9-mstd0.5-inc1, "
-            "and boxes of noise), or randaugment_levels: these two, then RandAugment without rotation, shear and "
-            "translation, and without erasing. Sound: nothing, --time_shift_ms, or that and SpecAugment's "
-            "masks. [crop_flip for images, none for sound]"
+            "help": "Random changes to training examples, drawn anew each epoch. Images: `crop_flip` applies "
+            "--train_crop and --horizontal_flip; `randaugment` applies both, then RandAugment (timm's "
+            "rand-m9-mstd0.5-inc1) and random erasing (boxes of noise); `randaugment_levels` applies both, then "
+            "RandAugment without rotation, shear and translation, and no erasing. Sound: `time_shift` shifts by "
+            "up to --time_shift_ms; `specaugment` adds SpecAugment's masks. [crop_flip for images, none for sound]"
         },
     )
     train_crop: Literal["none", "pad", "resized"] = field(
         default="resized",
         metadata={
-            "help": "Random crops in training: `pad` shifts by up to --crop_padding pixels (small images), "
-            "`resized` scales a cut of --crop_scale to 1 of the area (photographs), `none` takes the "
-            "processor's own."
+            "help": "Random crop in training: `pad` shifts the image by up to --crop_padding pixels (small "
+            "images); `resized` crops --crop_scale to 1 of the area and resizes it (photographs); `none` keeps "
+            "the processor's own resizing and cropping."
         },
     )
-    crop_padding: int = field(default=4, metadata={"help": "Pixels of border for --train_crop pad."})
+    crop_padding: int = field(default=4, metadata={"help": "Width of the border in pixels for --train_crop pad."})
     crop_scale: float = field(
         default=0.25,
-        metadata={"help": "The smallest share of the area for --train_crop resized; ImageNet's habit is 0.08."},
+        metadata={"help": "Smallest share of the area for --train_crop resized; usually 0.08 for ImageNet."},
     )
-    horizontal_flip: bool = field(default=True, metadata={"help": "Mirror every second training image."})
+    horizontal_flip: bool = field(default=True, metadata={"help": "Mirror training images with probability 0.5."})
     cutout: int | None = field(
         default=None,
         metadata={
-            "help": "Blank a square of this side, in pixels, at a random place of each training image, partly "
-            "outside where it is near the border (arXiv 1708.04552: 16 for CIFAR-10, 8 for CIFAR-100). [none]"
+            "help": "Cutout (arXiv 1708.04552): side in pixels of a square to blank at a random place of each "
+            "training image, possibly partly outside of it; the paper uses 16 for CIFAR-10, 8 for CIFAR-100. [off]"
         },
     )
     randaugment_magnitude: int | None = field(
         default=None,
-        metadata={"help": "The strength of --augmentation randaugment and randaugment_levels, from 0 to 10. [9]"},
+        metadata={"help": "Strength of --augmentation randaugment and randaugment_levels, 0 to 10. [9]"},
     )
     erasing_probability: float | None = field(
         default=None,
-        metadata={"help": "How often --augmentation randaugment erases a box of the image. [0.25]"},
+        metadata={"help": "Probability that --augmentation randaugment erases a box of the image. [0.25]"},
     )
     max_length_seconds: float = field(
         default=20.0,
         metadata={
-            "help": "Sound: longer clips are cut, at random in training and to their middle in evaluation; a "
-            "model of shorter clips cuts to its own length."
+            "help": "Sound: maximum length of a clip. Longer ones are cut, at a random place in training and to "
+            "the middle in evaluation; a model with a shorter fixed length uses that instead."
         },
     )
     time_shift_ms: float = field(
-        default=100.0, metadata={"help": "The largest shift of --augmentation time_shift and specaugment."}
+        default=100.0,
+        metadata={"help": "Largest shift, in milliseconds, of --augmentation time_shift and specaugment."},
     )
     spec_masks: int = field(
-        default=2, metadata={"help": "--augmentation specaugment: masks in time, and as many in frequency."}
+        default=2,
+        metadata={"help": "Number of masks of --augmentation specaugment along time, and again along frequency."},
     )
     spec_mask_share: float = field(
-        default=0.2, metadata={"help": "The longest mask of --augmentation specaugment, of the clip or the bands."}
+        default=0.2,
+        metadata={"help": "Longest mask of --augmentation specaugment, as a share of the frames or bands."},
     )
     ood: dict | str | None = field(
         default=None,
         metadata={
-            "help": "Out-of-distribution data for the report, as name: source, the source being what "
-            '--dataset_name takes or a Parquet file. On the command line as JSON: \'{"svhn": "path/to/svhn"}\'.'
+            "help": "Out-of-distribution data for the report, as name: source, where a source is anything that "
+            '--dataset_name takes or a Parquet file. As JSON on the command line: \'{"svhn": "path/to/svhn"}\'.'
         },
     )
 
     data_license: str | None = field(
         default=None,
-        metadata={"help": "The licence of the data, for the card. [what the data set's card on the Hub says]"},
+        metadata={
+            "help": "Licence of the data, for the model card. [the licence in the data set's card on the Hub]"
+        },
     )
 
     _argument_group_name = "data"
@@ -201,33 +210,33 @@ class DataArguments:
             self, "max_train_samples", "max_eval_samples", "max_test_samples", "shuffle_buffer", "cutout"
         )
         if self.streaming and self.data_in_memory:
-            raise ValueError("streaming stores nothing and data_in_memory everything: leave one of them out")
+            raise ValueError("streaming stores nothing and data_in_memory everything: remove one of them")
         for name in ("max_train_samples", "validation_fraction", "label_noise") if self.streaming else ():
             if getattr(self, name):
                 raise ValueError(
-                    f"{name} needs the rows of the whole set, which streaming does not know: drop one"
+                    f"{name} needs all rows of the data set, which streaming does not know: remove one of them"
                 )
         if self.crop_padding < 0:
-            raise ValueError(f"crop_padding is a number of pixels from 0, not {self.crop_padding}")
+            raise ValueError(f"crop_padding must be a number of pixels, 0 or more, not {self.crop_padding}")
         if not 0 <= self.split_seed < 2**32:
-            raise ValueError(f"split_seed is a whole number from 0, below 2³², not {self.split_seed}")
+            raise ValueError(f"split_seed must be a whole number from 0 to 2³² - 1, not {self.split_seed}")
         if not 0.0 < self.test_fraction < 1.0:
-            raise ValueError(f"test_fraction lies between 0 and 1, not {self.test_fraction}")
+            raise ValueError(f"test_fraction must be between 0 and 1 (exclusive), not {self.test_fraction}")
         for name in ("validation_fraction", "label_noise"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} is a share from 0 to below 1, not {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if self.test_split == "train":
-            raise ValueError("test_split is not train: where there is no other split, set test_fraction")
+            raise ValueError("test_split must not be train: if there is no other split, set test_fraction")
         if self.validation_fraction and self.validation_file:
-            raise ValueError("validation_fraction and validation_file contradict each other: give one of them")
+            raise ValueError("validation_fraction and validation_file exclude each other: set only one of them")
         self._check_augmentation()
 
     def _check_augmentation(self) -> None:
         if not 0.0 < self.crop_scale <= 1.0:
-            raise ValueError(f"crop_scale is a share above 0, up to 1, not {self.crop_scale}")
+            raise ValueError(f"crop_scale must be above 0 and at most 1, not {self.crop_scale}")
         if self.cutout is not None and self.augmentation not in (None, *IMAGE_AUGMENTATIONS[1:]):
             raise ValueError(
-                f"cutout blanks a square of an image, with augmentation {self.augmentation}: drop one"
+                f"cutout needs an augmentation of images, not {self.augmentation}: remove one of them"
             )
         kinds = ("randaugment", "randaugment_levels")
         for name, largest, fitting in (
@@ -237,17 +246,16 @@ class DataArguments:
             value = getattr(self, name)
             if value is not None and self.augmentation not in fitting:
                 raise ValueError(
-                    f"{name} goes with augmentation {' or '.join(fitting)}, not with "
-                    f"{self.augmentation or 'none given'}"
+                    f"{name} needs augmentation {' or '.join(fitting)}, not {self.augmentation or 'the default'}"
                 )
             if value is not None and not 0 <= value <= largest:
-                raise ValueError(f"{name} lies between 0 and {largest}, not {value}")
+                raise ValueError(f"{name} must be between 0 and {largest}, not {value}")
         if self.max_length_seconds <= 0:
-            raise ValueError(f"max_length_seconds is a number of seconds above 0, not {self.max_length_seconds}")
+            raise ValueError(f"max_length_seconds must be above 0, not {self.max_length_seconds}")
         if self.time_shift_ms < 0:
-            raise ValueError(f"time_shift_ms is a number of milliseconds from 0, not {self.time_shift_ms}")
+            raise ValueError(f"time_shift_ms must be 0 or more, not {self.time_shift_ms}")
         if self.spec_masks < 0 or not 0 <= self.spec_mask_share < 1:
             raise ValueError(
-                f"spec_masks is a number from 0 and spec_mask_share a share below 1, not {self.spec_masks} and "
-                f"{self.spec_mask_share}"
+                f"spec_masks must be 0 or more and spec_mask_share at least 0 and below 1, not {self.spec_masks} "
+                f"and {self.spec_mask_share}"
             )

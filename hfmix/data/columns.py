@@ -1,4 +1,4 @@
-"""Which columns of a data set hold the inputs and the classes, and what they hold."""
+"""The columns of a data set: finding those with inputs and classes, and reading them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,24 +8,21 @@ from typing import Any
 import numpy as np
 from datasets import Audio, ClassLabel, Dataset, Image, IterableDataset, LargeList, List, Value
 
-from hfmix.data.kinds.audio import SoundCells
+from hfmix.data.kinds import KINDS
 from hfmix.data.kinds.base import Cells
-from hfmix.data.kinds.image import ImageCells
-from hfmix.data.kinds.table import TableCells, is_numeric, is_words
-
-_KINDS = {"image": (ImageCells, Image), "audio": (SoundCells, Audio)}
+from hfmix.data.kinds.table import is_numeric, is_words
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read.
+    """The columns to read, as far as they are given.
 
     Attributes:
-        image, audio: the column of inputs; where both are None, the column `image` or `audio`, or the only one of
-            such a kind.
-        label: the column of classes; None takes `label`, or the only one with classes, or a table's last.
-        features: a table's columns of inputs; None takes all but the label's, where there is neither an image nor
-            sound but a column of numbers.
+        image, audio: the column of inputs; if both are None, the column `image` or `audio`, or the only column of
+            images or sound.
+        label: the column of classes; None takes `label`, the only column with classes, or a table's last column.
+        features: a table's columns of inputs; None takes all but the label, if there are numbers but neither
+            images nor sound.
     """
 
     image: str | None = None
@@ -47,54 +44,69 @@ class Columns:
 USUAL = Columns()
 
 
-def read_cells(dataset: Dataset, columns: Columns, name: str, labelled: bool = True) -> Cells:
-    """The inputs of a data set, not decoded.
+@dataclass(frozen=True)
+class Resolved:
+    """The columns of one split, as `resolve` found them.
+
+    Attributes:
+        kind: "image", "audio" or "table".
+        inputs: the column of images or sound, or a table's list of columns.
+        label: the column of classes; None for a split that is read without classes.
+    """
+
+    kind: str
+    inputs: str | list[str]
+    label: str | None
+
+
+def resolve(dataset: Dataset | IterableDataset, columns: Columns, name: str, labelled: bool = True) -> Resolved:
+    """Finds the columns of a split.
 
     Args:
         dataset: with a column of images or sound, or with a table's columns.
-        columns: which they are.
-        name: for messages.
-        labelled: whether a table has a column of classes, which is no input; of one without, every column that
-            can be an input is taken, and a `TableProcessor` picks those that it knows.
+        columns: the columns that are given.
+        name: the split's name in messages.
+        labelled: whether there is a column of classes. Without one, every column of a table that can be an input
+            is taken, and a `TableProcessor` picks those that it knows.
 
     Raises:
-        ValueError: the set is empty, or the column is not there or holds something else.
+        ValueError: the split is empty, a column is missing, or a stream is a table or does not tell its columns.
     """
-    if len(dataset) == 0:
+    is_stream = isinstance(dataset, IterableDataset)
+    if not is_stream and len(dataset) == 0:
         raise ValueError(f"the {name} set is empty")
-    dataset = dataset.with_format(None)  # without a transform that a user has set on it
-    kind = kind_of(dataset, columns)
+    if dataset.features is None:
+        raise ValueError(f"the {name} set does not tell what its columns hold: leave streaming out")
+    kind = _kind(dataset, columns)
     if kind == "table":
-        return TableCells.of(dataset, _table_columns(dataset, columns, name, labelled), name)
-    cells, feature = _KINDS[kind]
-    return cells.of(dataset, find_column(dataset, getattr(columns, kind), kind, feature, name), name)
+        if is_stream:
+            raise ValueError(f"the {name} set is a table, which is read as a whole: leave streaming out")
+        return _resolve_table(dataset, columns, name, labelled)
+    inputs = _find_column(dataset, getattr(columns, kind), kind, type(KINDS[kind].cells.feature), name)
+    label = _find_column(dataset, columns.label, "label", ClassLabel, name) if labelled else None
+    return Resolved(kind, inputs, label)
 
 
-def kind_of(dataset: Dataset | IterableDataset, columns: Columns) -> str:
-    """ "image", "audio" or "table": what `columns` name, or else what there is."""
-    for kind, given in (("image", columns.image), ("audio", columns.audio), ("table", columns.features)):
-        if given is not None:
-            return kind
-    if _holds_sound(dataset):
-        return "audio"
-    others = {column: feature for column, feature in dataset.features.items() if column != columns.label}
-    if "image" in others or any(isinstance(feature, Image) for feature in others.values()):
-        return "image"
-    if columns.label is None and others:
-        others.pop("label" if "label" in others else [*others][-1])
-    return "table" if any(map(is_numeric, others.values())) else "image"
-
-
-def read_labels(dataset: Dataset, columns: Columns, name: str) -> tuple[np.ndarray, list[str]]:
-    """(N,) class indices and the names of the classes; of lists of classes (N, C), float32, 1 where one is listed.
-
-    Whole numbers are indices, except in a table, where they are names.
+def read_cells(dataset: Dataset, columns: Resolved, name: str) -> Cells:
+    """Reads the inputs of a split, not decoded.
 
     Raises:
-        ValueError: the column is not there, holds something else, or has a row without a class.
+        ValueError: a column does not hold inputs of this kind.
     """
-    is_table = kind_of(dataset, columns) == "table"
-    column = _label_column(dataset, columns, name, is_table)
+    dataset = dataset.with_format(None)  # without a transform that a user has set on it
+    return KINDS[columns.kind].cells.of(dataset, columns.inputs, name)
+
+
+def read_labels(dataset: Dataset, columns: Resolved, name: str) -> tuple[np.ndarray, list[str]]:
+    """Reads the classes of a split: (N,) class indices, and the names of the classes.
+
+    Lists of classes give (N, C) float32, 1 where a class is listed. Whole numbers are indices, except in a table,
+    where they are names.
+
+    Raises:
+        ValueError: the column does not hold classes, or a row has none.
+    """
+    column, is_table = columns.label, columns.kind == "table"
     feature, values = dataset.features[column], list(dataset.with_format(None)[column])
     if None in values:
         raise ValueError(f"column {column!r} of the {name} set has no class in row {values.index(None)}")
@@ -119,11 +131,11 @@ def read_labels(dataset: Dataset, columns: Columns, name: str) -> tuple[np.ndarr
 
 
 def _multi_hot(feature: Any, values: list[list[Any]], column: str, name: str) -> tuple[np.ndarray, list[str]]:
-    """(N, C) float32 from lists of classes, which may be empty."""
+    """Returns (N, C) float32 labels of lists of classes, which may be empty, and the names of the classes."""
     listed = [label for labels in values for label in labels]
     if None in listed:
         row = next(i for i, labels in enumerate(values) if None in labels)
-        raise ValueError(f"column {column!r} of the {name} set lists no class but nothing in row {row}")
+        raise ValueError(f"column {column!r} of the {name} set lists an empty value as a class in row {row}")
     if isinstance(feature, ClassLabel):
         class_names, index = list(feature.names), {i: i for i in range(feature.num_classes)}
     elif isinstance(feature, Value) and feature.dtype in ("string", "large_string"):
@@ -143,16 +155,8 @@ def _multi_hot(feature: Any, values: list[list[Any]], column: str, name: str) ->
     return labels, class_names
 
 
-def columns_like(dataset: Dataset, columns: Columns, name: str) -> Columns:
-    """`columns`, and those that were found in a table: what its other splits are read by."""
-    if kind_of(dataset, columns) != "table":
-        return columns
-    label = _label_column(dataset, columns, name, is_table=True)
-    return Columns(label=label, features=_table_columns(dataset, columns, name, labelled=True))
-
-
 def _whole_numbers(feature: Any, values: list[Any]) -> np.ndarray | None:
-    """A table's classes that are numbers or booleans; None where they are words, or no whole numbers."""
+    """Returns a table's classes if they are whole numbers or booleans, else None."""
     if not isinstance(feature, Value) or feature.dtype in ("string", "large_string"):
         return None
     numbers = np.array(values)
@@ -162,25 +166,19 @@ def _whole_numbers(feature: Any, values: list[Any]) -> np.ndarray | None:
     return numbers.astype(np.int64) if is_whole else None
 
 
-def _table_columns(dataset: Dataset, columns: Columns, name: str, labelled: bool) -> list[str]:
-    if columns.features is not None:
-        there = set(dataset.column_names)
-        for column in columns.features:
-            if column not in there:
-                find_column(dataset, column, "feature", Value, name)  # which says so
-        return list(columns.features)
-    if not labelled:
-        return [c for c, feature in dataset.features.items() if is_numeric(feature) or is_words(feature)]
-    label = _label_column(dataset, columns, name, is_table=True)
-    return [column for column in dataset.column_names if column != label]
-
-
-def _label_column(dataset: Dataset, columns: Columns, name: str, is_table: bool) -> str:
-    wanted = columns.label
-    with_classes = any(isinstance(feature, ClassLabel) for feature in dataset.features.values())
-    if is_table and wanted is None and "label" not in dataset.column_names and not with_classes:
-        wanted = dataset.column_names[-1]
-    return find_column(dataset, wanted, "label", ClassLabel, name)
+def _kind(dataset: Dataset | IterableDataset, columns: Columns) -> str:
+    """Returns the kind of the columns that `columns` names, or else of those that the split has."""
+    for kind, given in (("image", columns.image), ("audio", columns.audio), ("table", columns.features)):
+        if given is not None:
+            return kind
+    if _holds_sound(dataset):
+        return "audio"
+    others = {column: feature for column, feature in dataset.features.items() if column != columns.label}
+    if "image" in others or any(isinstance(feature, Image) for feature in others.values()):
+        return "image"
+    if columns.label is None and others:
+        others.pop("label" if "label" in others else [*others][-1])
+    return "table" if any(map(is_numeric, others.values())) else "image"
 
 
 def _holds_sound(dataset: Dataset | IterableDataset) -> bool:
@@ -190,11 +188,32 @@ def _holds_sound(dataset: Dataset | IterableDataset) -> bool:
     return Audio in kinds and Image not in kinds
 
 
-def find_column(dataset: Dataset | IterableDataset, wanted: str | None, usual: str, kind: type, name: str) -> str:
-    """A column's name: `wanted`, else `usual`, else the only one whose feature is of a kind.
+def _resolve_table(dataset: Dataset, columns: Columns, name: str, labelled: bool) -> Resolved:
+    inputs = None
+    if columns.features is not None:
+        present = set(dataset.column_names)
+        for column in columns.features:
+            if column not in present:
+                _find_column(dataset, column, "feature", Value, name)  # raises
+        inputs = list(columns.features)
+    if not labelled:
+        usable = [c for c, feature in dataset.features.items() if is_numeric(feature) or is_words(feature)]
+        return Resolved("table", usable if inputs is None else inputs, None)
+    wanted = columns.label
+    with_classes = any(isinstance(feature, ClassLabel) for feature in dataset.features.values())
+    if wanted is None and "label" not in dataset.column_names and not with_classes:
+        wanted = dataset.column_names[-1]
+    label = _find_column(dataset, wanted, "label", ClassLabel, name)
+    if inputs is None:
+        inputs = [column for column in dataset.column_names if column != label]
+    return Resolved("table", inputs, label)
+
+
+def _find_column(dataset: Dataset | IterableDataset, wanted: str | None, usual: str, kind: type, name: str) -> str:
+    """Returns the name of a column: `wanted`, else `usual`, else the only one whose feature is of a kind.
 
     Raises:
-        ValueError: there is no such column; `name` says in which set.
+        ValueError: there is no such column; the message names the set `name`.
     """
     columns = dataset.column_names
     if wanted is None:
@@ -209,6 +228,6 @@ def find_column(dataset: Dataset | IterableDataset, wanted: str | None, usual: s
         near = get_close_matches(wanted, columns, n=1)
         option = "feature_column_names" if usual == "feature" else f"{usual}_column_name"
         hint = f"did you mean {near[0]!r}?" if near else f"set {option}"
-        there = ", ".join(columns[:20]) + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")
-        raise ValueError(f"the {name} set has no column {wanted!r}, only {there}: {hint}")
+        present = ", ".join(columns[:20]) + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")
+        raise ValueError(f"the {name} set has no column {wanted!r}, only {present}: {hint}")
     return wanted

@@ -1,4 +1,4 @@
-"""Labelled images, sound or tables from the Hub, a folder, files or a dependency, for training and evaluation."""
+"""Labelled splits for training and evaluation, from any source that `open_dataset` takes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,21 +8,21 @@ from datasets import Dataset
 from sklearn.model_selection import train_test_split
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.columns import USUAL, Columns, columns_like, read_cells, read_labels
+from hfmix.data.columns import USUAL, Columns, Resolved, read_cells, read_labels, resolve
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split, open_dataset, open_files
 
 
 def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
-    """Training and test data, and validation data where there is some, all with the training set's classes.
+    """Loads training, test and (if any) validation data, all with the training set's classes.
 
     Without a test set, `test_fraction` of the training data is held out at random, and then
-    `validation_fraction` of what is left, both drawn by `split_seed`. These parts, and what `max_eval_samples`
-    and `max_test_samples` draw, are the same whatever the `seed`, so that runs compare; that draws
-    `max_train_samples`. Label noise falls on the training data alone.
+    `validation_fraction` of the rest, both drawn by `split_seed`. The held-out parts and the samples of
+    `max_eval_samples` and `max_test_samples` are the same for every `seed`, so that runs can be compared; `seed`
+    draws only the sample of `max_train_samples`. Label noise applies to the training data only.
 
     Raises:
-        ValueError: a set is missing, empty, lacks the column, or holds a class that the training set lacks.
+        ValueError: a split is missing or empty, lacks a column, or holds a class that the training set lacks.
         ConnectionError: the Hub is needed and cannot be reached.
     """
     opened = open_files(args) if args.train_file else open_dataset(args.dataset_name, args.dataset_config_name)
@@ -32,24 +32,24 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
         raise ValueError(
             f"there is no split {args.test_split!r} to test on, only {', '.join(opened)}: set test_split"
         )
-    if args.test_split == "train":
-        raise ValueError("test_split is another split than train: without one, leave it out and set test_fraction")
     columns = columns_of(args)
-    train = as_labelled(opened["train"], columns, name="train")
-    columns = columns_like(opened["train"], columns, "train")
-    found: dict[Split, str] = {"test": args.test_split}
+    resolved = resolve(opened["train"], columns, "train")
+    train = read_split(opened["train"], resolved, "train")
+    if resolved.kind == "table":  # the other splits take the same columns, even if their order differs
+        columns = Columns(label=resolved.label, features=resolved.inputs)
+    names: dict[Split, str] = {"test": args.test_split}
     if args.test_split != "validation":
-        found["validation"] = "validation"
+        names["validation"] = "validation"
     splits: dict[Split, LabelledData] = {
         split: as_labelled(opened[name], columns, train.class_names, name)
-        for split, name in found.items()
+        for split, name in names.items()
         if name in opened
     }
     if "test" not in splits:
         train, splits["test"] = _hold_out(train, args.test_fraction, args.split_seed)
     if args.validation_fraction:
         if "validation" in splits:
-            raise ValueError("the data has a validation set of its own: leave validation_fraction out")
+            raise ValueError("the data has its own validation set: leave validation_fraction out")
         train, splits["validation"] = _hold_out(train, args.validation_fraction, args.split_seed)
     if args.label_noise:
         train = train.with_label_noise(args.label_noise, args.label_noise_seed)
@@ -61,14 +61,14 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
 
 
 def columns_of(args: DataArguments) -> Columns:
-    """The columns that a recipe names."""
+    """Returns the columns that the options name."""
     return Columns(
         args.image_column_name, args.audio_column_name, args.label_column_name, args.feature_column_names
     )
 
 
 def open_ood(sources: Mapping[str, "Dataset | LabelledData | str | Path"]) -> dict[str, LabelledData]:
-    """Out-of-distribution data by name, from data sets or from what `open_dataset` takes (its test split).
+    """Opens out-of-distribution data by name, from data sets or from sources of `open_dataset` (the test split).
 
     Raises:
         ValueError, ConnectionError: as `open_dataset` and `as_unlabelled`.
@@ -82,7 +82,7 @@ def open_ood(sources: Mapping[str, "Dataset | LabelledData | str | Path"]) -> di
 def open_labelled(
     sources: Mapping[str, "Dataset | LabelledData | str | Path"], columns: Columns = USUAL
 ) -> dict[str, LabelledData]:
-    """Further labelled sets by name, such as shifted ones, from data sets or from what `open_dataset` takes.
+    """Opens further labelled data, such as shifted data, by name, from data sets or sources of `open_dataset`.
 
     Raises:
         ValueError, ConnectionError: as `open_dataset` and `as_labelled`.
@@ -109,18 +109,25 @@ def as_labelled(
     class_names: Sequence[str] | None = None,
     name: str = "data",
 ) -> LabelledData:
-    """Finds the columns and gives every row a class index.
+    """Makes labelled data of a data set: finds its columns and gives every row a class index.
 
     Args:
-        dataset: with a column of images or sound, or a table's columns, and one of classes: ClassLabel,
-            strings or integers, or lists of them where an example can have several.
-        columns: which they are.
-        class_names: the classes to use, matched by name; None takes the set's own.
-        name: for messages.
+        dataset: has a column of images or sound, or a table's columns, and one of classes: ClassLabel, strings or
+            integers, or lists of them if examples can have several.
+        columns: the columns to read, as far as they are given.
+        class_names: the classes to use, matched by name; None takes the data set's own.
+        name: the split's name in messages.
 
     Raises:
-        ValueError: the set is empty, a column is not there or of another kind, or a class is not known.
+        ValueError: the data set is empty, a column is missing or of another kind, or a class is unknown.
     """
+    return read_split(dataset, resolve(dataset, columns, name), name, class_names)
+
+
+def read_split(
+    dataset: Dataset, columns: Resolved, name: str, class_names: Sequence[str] | None = None
+) -> LabelledData:
+    """Reads a split whose columns are found already; see `as_labelled`."""
     cells = read_cells(dataset, columns, name)
     labels, own_names = read_labels(dataset, columns, name)
     data = LabelledData(cells, np.arange(len(cells)), labels, own_names, name)
@@ -128,12 +135,12 @@ def as_labelled(
 
 
 def as_unlabelled(dataset: Dataset, columns: Columns = USUAL, name: str = "data") -> LabelledData:
-    """Inputs alone, such as out-of-distribution input; every label is -1.
+    """Makes data without classes, such as out-of-distribution data; every label is -1.
 
     Raises:
-        ValueError: the set is empty, or the column is not there or of another kind.
+        ValueError: the data set is empty, or the column is missing or of another kind.
     """
-    cells = read_cells(dataset, columns, name, labelled=False)
+    cells = read_cells(dataset, resolve(dataset, columns, name, labelled=False), name)
     return LabelledData(cells, np.arange(len(cells)), np.full(len(cells), -1), [], name)
 
 
@@ -144,11 +151,12 @@ def load_test(
     test_fraction: float = 0.2,
     split_seed: int = 0,
 ) -> LabelledData:
-    """The split to measure on; where there is no test split, the part of "train" that `load_splits` holds out
-    with the same `test_fraction` and `split_seed`.
+    """Loads the split to measure on; without a test split, the part of "train" that `load_splits` holds out.
+
+    That part is the same for the same `test_fraction` and `split_seed`.
 
     Raises:
-        ValueError, ConnectionError: as `open_dataset` and `as_labelled`; or there is no such split.
+        ValueError, ConnectionError: as `open_dataset` and `as_labelled`, or there is no such split.
     """
     splits = open_dataset(source)
     if split in splits:
@@ -159,10 +167,10 @@ def load_test(
 
 
 def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData:
-    """One split of a source, or its only one.
+    """Loads one split of a source, or its only split.
 
     Raises:
-        ValueError, ConnectionError: as `open_dataset` and `as_labelled`; or there is no such split among several.
+        ValueError, ConnectionError: as `open_dataset` and `as_labelled`, or there is no such split among several.
     """
     splits = open_dataset(source)
     if split not in splits and len(splits) > 1:
@@ -171,7 +179,7 @@ def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData
 
 
 def _hold_out(data: LabelledData, fraction: float, seed: int) -> tuple[LabelledData, LabelledData]:
-    """Two random parts with equal shares of classes where each class has enough examples, and each example one."""
+    """Splits at random, stratified by class if every example has one class and every class enough examples."""
     if data.is_multi_label:
         return _parts(data, fraction, None, seed)
     counts = np.bincount(data.labels)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hfmix.losses.mixed import logits_of
 from hfmix.mixing.policies.base import is_number
 from hfmix.mixing.policies.pairs import draw_lambda
+from hfmix.utils.model_calls import logits_of
 from hfmix.utils.randomness import numpy_generator
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from hfmix.losses.mixed import (
     check_smoothing,
     check_weight,
-    logits_of,
     mixed_binary_cross_entropy,
     mixed_cross_entropy,
 )
 from hfmix.mixing import ERM, MixedTargets
+from hfmix.utils.model_calls import logits_of
 
 
 @dataclass(frozen=True, eq=False)

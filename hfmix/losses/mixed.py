@@ -1,7 +1,6 @@
 """Losses of mixed rows, read from sparse targets: for class indices no (R, C) target is ever built."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -205,14 +204,3 @@ def _check_range(labels: Tensor, highest: float, expected: str) -> None:
     if not 0.0 <= low <= high <= highest:
         wrong = high if low >= 0.0 else low
         raise ValueError(f"{expected}, labels {tuple(labels.shape)} hold {wrong}")
-
-
-def logits_of(outputs: Any) -> Tensor:
-    """The logits among a model's outputs: of a mapping, of a tuple that begins with them, or as they are."""
-    if isinstance(outputs, Tensor):
-        return outputs
-    if isinstance(outputs, Mapping):
-        if "logits" not in outputs:
-            raise ValueError(f"the model's outputs have no 'logits', but {', '.join(outputs)}")
-        return outputs["logits"]
-    return outputs[0]

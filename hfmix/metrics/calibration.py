@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from hfmix.metrics.inputs import ArrayLike, probabilities_and_labels
 
@@ -155,8 +154,7 @@ class ClasswiseBins:
 
 def _bin_index(values: np.ndarray, num_bins: int) -> np.ndarray:
     _check_bins(num_bins)
-    inner_edges = torch.arange(1, num_bins, dtype=torch.float64) / num_bins
-    return torch.bucketize(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)), inner_edges).numpy()
+    return np.searchsorted(np.arange(1, num_bins) / num_bins, values.astype(np.float64, copy=False))
 
 
 def _check_bins(num_bins: int) -> None:

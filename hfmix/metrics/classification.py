@@ -1,7 +1,6 @@
 """Whether the right class is found, and how likely it is thought."""
 
 import numpy as np
-import torch
 
 from hfmix.metrics.detection import average_precision
 from hfmix.metrics.inputs import (
@@ -69,6 +68,8 @@ def negative_log_likelihood(logits: ArrayLike, labels: ArrayLike) -> float:
         ValueError: the set is empty, the shapes do not fit, a label is outside the classes, a logit is not finite,
             or the logits are probabilities.
     """
+    import torch  # here, since most metrics need NumPy alone
+
     logits, labels = logits_and_labels(logits, labels)
     normalizer = [torch.from_numpy(logits[rows]).double().logsumexp(1) for rows in row_chunks(logits)]
     true = logits[np.arange(len(labels)), labels].astype(np.float64)

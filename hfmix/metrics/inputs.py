@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 
 ArrayLike = Any  # torch tensors, NumPy arrays, lists
 _CHUNK_ELEMENTS = 2**16  # half a MiB of float64, so that temporaries stay in the cache
@@ -80,7 +79,9 @@ def scores_of(values: ArrayLike, name: str) -> np.ndarray:
 
 def as_array(values: ArrayLike) -> np.ndarray:
     """A NumPy array on the CPU, contiguous and writable as torch wants it; half precision becomes float32."""
-    if isinstance(values, torch.Tensor):
+    if hasattr(values, "detach"):
+        import torch  # a tensor's user has done so already
+
         values = values.detach().cpu()
         values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     array = np.require(values, requirements=["C", "W"])

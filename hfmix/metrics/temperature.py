@@ -4,7 +4,6 @@ import math
 import warnings
 
 import numpy as np
-import torch
 
 from hfmix.metrics.inputs import ArrayLike, logits_and_labels, row_chunks
 
@@ -52,6 +51,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike, bounds: tuple[float, f
 
 def _slope(logits: np.ndarray, labels: np.ndarray, inverse: float) -> tuple[float, float]:
     """First and second derivative of the mean NLL of ``softmax(inverse * logits)`` by `inverse`."""
+    import torch  # here, since most metrics need NumPy alone
+
     slope = curvature = 0.0
     for rows in row_chunks(logits):
         z = torch.from_numpy(logits[rows]).double()

@@ -1,24 +1,29 @@
-"""One batch's draw: which rows are mixed with which weights, and what that makes of inputs and labels."""
+"""A batch's draw: which rows are mixed with which weights, and how that applies to inputs and labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 from hfmix.mixing import kernels
-from hfmix.mixing.kernels.rows import HostPlan
+from hfmix.mixing.sparse import RowSources, SparseRows
 from hfmix.mixing.targets import MixedTargets, check_labels
 
-# what a batch's dictionary calls the padding masks and lengths of its inputs
+# names of padding masks and of lengths in a batch's dictionary
 MASK_NAMES = ("attention_mask", "padding_mask", "pixel_mask")
 LENGTH_NAMES = ("lengths", "input_lengths")
 
 
 @dataclass(frozen=True, eq=False)
-class MixPlan:
+class _RowWeights(RowSources):
+    label_weight: Tensor
+    row_weight: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class MixPlan(SparseRows, _RowWeights):  # the last base's fields come first: the order of the attributes below
     """A sparse (R, N) matrix: each of R output rows is a weighted sum of k of the N input rows.
 
     ``out[r] = sum_j weight[r, j] * x[source[r, j]]``. ERM is the identity (R = N, k = 1), mixup has R = N and
@@ -33,31 +38,13 @@ class MixPlan:
         num_inputs: N, the size of the batch that the plan was drawn for; the loss is divided by it.
         box: None, (R, 4) half-open y0, x0, y1, x1, or (R, 2) start, stop.
         box_axes: the dimensions of the input that the box cuts.
-        box_extent: their sizes where the box was drawn; an input of another size is refused. None: unchecked.
-        resize: the whole of row ``source[r, 1]`` is shrunk into the box, instead of cut out by it.
+        box_extent: the sizes of these dimensions when the box was drawn; an input of another size is refused.
+            None: unchecked.
+        resize: row ``source[r, 1]`` is shrunk into the box as a whole, instead of cut out by it.
         layer: the module whose output is mixed, for `hfmix.mixing.mixing_at`; None: the input.
     """
 
-    source: Tensor
-    weight: Tensor
-    label_weight: Tensor
-    row_weight: Tensor
-    num_inputs: int
-    box: Tensor | None = None
-    box_axes: tuple[int, ...] = (-2, -1)
-    box_extent: tuple[int, ...] | None = None
-    resize: bool = False
     layer: str | None = None
-
-    @cached_property
-    def on_host(self) -> HostPlan:
-        """The plan as plain Python values, for the kernels of the CPU."""
-        return HostPlan(self)
-
-    @property
-    def num_rows(self) -> int:
-        """R, the number of output rows."""
-        return self.source.shape[0]
 
     @overload
     def apply(self, x: Tensor, out: Tensor | None = None) -> Tensor: ...
@@ -65,12 +52,12 @@ class MixPlan:
     def apply(self, x: Mapping[str, Any], out: None = None) -> dict[str, Any]: ...
 
     def apply(self, x: Tensor | Mapping[str, Any], out: Tensor | None = None) -> Tensor | dict[str, Any]:
-        """The mixed batch, (R, *shape), of `x`, (N, *shape); `x` is left as it is and gradients flow.
+        """Returns the mixed batch, (R, *shape), of `x`, (N, *shape); `x` stays as it is and gradients flow.
 
         Mixed in float32 at least; uint8 is rounded to the nearest level. Other integers and booleans, such as
-        segmentation masks, can be cut by a box but not mixed. `out`, if given, receives the rows (no gradient
-        then). A dictionary is mixed entry by entry, padding masks and lengths under their usual names (MASK_NAMES,
-        LENGTH_NAMES) by `apply_mask` and `apply_lengths`.
+        segmentation masks, can be cut by a box but not mixed. `out`, if given, receives the rows, without
+        gradient. A dictionary is mixed entry by entry, padding masks and lengths under their usual names
+        (MASK_NAMES, LENGTH_NAMES) by `apply_mask` and `apply_lengths`.
 
         Raises:
             ValueError: `x` does not have N rows, `out` has another shape or dtype than the result or shares its
@@ -90,14 +77,14 @@ class MixPlan:
         return kernels.mix_into(x, self, out)
 
     def apply_(self, x: Tensor) -> Tensor:
-        """`apply` written into `x` itself, on the CPU with at most one more row of memory and 4 MiB beside it.
+        """Mixes `x` in place and returns it; on the CPU with one more row and 4 MiB of memory at most.
 
-        ResizeMix takes up to two rows more, for its patch. A copy of the batch is taken where rows are mixed from
-        three or more and boxes are cut too, or the batch has gaps between its values.
+        ResizeMix needs up to two rows more, for its patch. The batch is copied where rows are mixed from three or
+        more and boxes are cut too, or where there are gaps between its values.
 
         Raises:
-            ValueError: the plan gives another number of rows than it takes (RegMixup gives 2N), or what `apply`
-                refuses.
+            ValueError: the plan gives another number of rows than it takes (RegMixup gives 2N).
+            ValueError, TypeError: as `apply`.
         """
         if self.num_rows != self.num_inputs:
             raise ValueError(
@@ -107,13 +94,13 @@ class MixPlan:
         return kernels.mix_in_place(x, self)
 
     def apply_mask(self, mask: Tensor) -> Tensor:
-        """The union of the padding masks, (R, L), of what each row is mixed from; `mask` is (N, L), 1 is real."""
+        """Returns the union, (R, L), of the padding masks of each row's sources; `mask` is (N, L), 1 is real."""
         self._check_rows(mask, "mask")
         used = (self.weight > 0).to(mask.device).reshape(*self.weight.shape, *[1] * (mask.ndim - 1))
         return ((mask[self.source.to(mask.device)] != 0) & used).any(1).to(mask.dtype)
 
     def apply_lengths(self, lengths: Tensor) -> Tensor:
-        """The longest length, (R,), of what each row is mixed from; `lengths` is (N,)."""
+        """Returns the length, (R,), of the longest of each row's sources; `lengths` is (N,)."""
         self._check_rows(lengths, "lengths")
         used = (self.weight > 0).to(lengths.device)
         return (lengths[self.source.to(lengths.device)] * used).amax(1)
@@ -124,13 +111,13 @@ class MixPlan:
     def targets(self, labels: Mapping[str, Tensor]) -> dict[str, MixedTargets]: ...
 
     def targets(self, labels: Tensor | Mapping[str, Tensor]) -> MixedTargets | dict[str, MixedTargets]:
-        """The labels of the mixed rows.
+        """Returns the labels of the mixed rows.
 
         Args:
             labels: (N,) integer class indices, or (N, C) soft or multi-hot; or a dictionary of these, one a head.
 
         Raises:
-            ValueError: another shape or kind.
+            ValueError: labels of another shape or kind.
         """
         if isinstance(labels, Mapping):
             return {head: self.targets(of_head) for head, of_head in labels.items()}
@@ -143,7 +130,7 @@ class MixPlan:
         )
 
     def to(self, device: torch.device | str) -> "MixPlan":
-        """The same plan on `device`; `apply` moves what it needs by itself."""
+        """Returns the plan on `device`; `apply` itself moves what it needs."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)})
 
@@ -155,34 +142,3 @@ class MixPlan:
         if not isinstance(value, Tensor | Mapping):
             raise TypeError(f"can mix tensors and dictionaries of tensors: {name!r} is a {type(value).__name__}")
         return self.apply(value)
-
-    def _check_rows(self, x: Tensor, what: str) -> None:
-        if x.ndim == 0 or x.shape[0] != self.num_inputs:
-            raise ValueError(
-                f"the plan was drawn for {self.num_inputs} rows, the {what} has shape {tuple(x.shape)}"
-            )
-
-    def check(self, x: Tensor) -> None:
-        """Raises what `apply` does for an `x` that the plan does not fit."""
-        self._check_rows(x, "tensor")
-        if self.box is not None:
-            if x.ndim < 1 + len(self.box_axes):
-                raise ValueError(
-                    f"the box cuts {len(self.box_axes)} dimensions, the tensor has shape {tuple(x.shape)}"
-                )
-            extent = tuple(x.shape[axis] for axis in self.box_axes)
-            if self.box_extent not in (None, extent):
-                raise ValueError(
-                    f"the box was drawn for size {self.box_extent} along dimensions {self.box_axes}, "
-                    f"the tensor has shape {tuple(x.shape)}"
-                )
-        if not (x.is_floating_point() or x.dtype == torch.uint8 or self._only_selects()):
-            raise TypeError(f"can mix floating-point tensors and uint8, not {x.dtype} of shape {tuple(x.shape)}")
-
-    def _only_selects(self) -> bool:
-        """Whether each output value is one input value, so that class ids and masks keep their meaning."""
-        one_source = ((self.weight == 1).sum(1) == 1) & ((self.weight == 0).sum(1) == self.weight.shape[1] - 1)
-        if self.box is None:
-            return bool(one_source.all())
-        first, last = self.box.chunk(2, dim=1)
-        return bool(((last > first).all(1) | one_source).all())

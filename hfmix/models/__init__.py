@@ -1,4 +1,4 @@
-"""Nets that the papers used and timm lacks. Importing this module registers them with timm and transformers."""
+"""The papers' nets that timm lacks; importing this module registers them with timm and transformers."""
 
 from hfmix.models.nets.densenet_bc import densenet_bc_190
 from hfmix.models.nets.preact_resnet import preact_resnet18, preact_resnet18_mixup

@@ -1,4 +1,4 @@
-"""Models and their processors, from timm, the Hub or a folder, with the right class names."""
+"""Loading and saving of models and their processors, from timm, the Hub or a folder."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ from hfmix.utils.hub_connection import hub_error, hub_reachable
 SOUND_NETS = ("vgg11_audio", "lenet_audio")
 TABLE_NETS = ("mlp_table",)
 
-# what timm's PretrainedCfg knows and an evaluation transform needs; other keys make timm refuse the config
+# fields of timm's PretrainedCfg that an evaluation transform needs; timm rejects a config with unknown keys
 _TIMM_CFG_KEYS = (
     "input_size",
     "fixed_input_size",
@@ -66,9 +66,9 @@ def load_backbone(
     num_mel_bins: int | None = None,
     model_args: Mapping[str, Any] | None = None,
 ) -> tuple[PreTrainedModel, Any]:
-    """A classifier with a head for `labels`, and its image processor or feature extractor.
+    """Loads a classifier with a head for `labels`, and its image processor or feature extractor.
 
-    A table's net comes with a `TableProcessor` that knows no columns yet; ``TableProcessor.fit`` gives one.
+    The `TableProcessor` of a table's net is not fitted yet; ``TableProcessor.fit`` returns a fitted one.
 
     Args:
         name: a timm architecture ("resnet18", "timm/resnet18.a1_in1k", "resnet20_cifar"), one of hfmix's nets for
@@ -76,21 +76,21 @@ def load_backbone(
             ("google/vit-base-patch16-224", "facebook/wav2vec2-base"), a folder that holds a checkpoint, or, with
             random weights, a model type of transformers ("wav2vec2").
         labels: class names, in the order of their indices.
-        pretrained: load weights; False gives random ones (of an architecture or a type, without a network).
-        image_size: side of the square input in pixels, timm architectures only; None keeps the model's own.
-        sampling_rate, clip_seconds, num_mel_bins: of the clips and spectrograms that hfmix's nets for sound take,
-            in Hz (16,000), seconds (1) and bands (64).
-        model_args: what else the net is built with: arguments of `timm.create_model`, or entries of transformers'
+        pretrained: load weights; False draws random ones (for an architecture or type, no network is needed).
+        image_size: side of the square input in pixels, for timm architectures only; None keeps the model's own.
+        sampling_rate, clip_seconds, num_mel_bins: the input of hfmix's nets for sound: rate in Hz (default
+            16,000), length in seconds (1) and mel bands (64).
+        model_args: further arguments of the net: arguments of `timm.create_model`, or entries of transformers'
             config; `mlp_table` needs ``{"in_chans": number of features}``.
 
     Raises:
-        ValueError: no such architecture, fewer than two labels or repeated ones, no pretrained weights, a setting
-            that is not for this model.
+        ValueError: the architecture is unknown, there are fewer than two labels or repeated ones, there are no
+            pretrained weights, or a setting does not apply to this model.
         ConnectionError: the Hub is needed and cannot be reached.
     """
     labels = [str(label) for label in labels]
     if len(labels) < 2 or len(set(labels)) < len(labels):
-        raise ValueError(f"labels are two or more different class names, not {labels}")
+        raise ValueError(f"labels must be two or more different class names, not {labels}")
     of_sound = {"sampling_rate": sampling_rate, "clip_seconds": clip_seconds, "num_mel_bins": num_mel_bins}
     of_sound = {key: value for key, value in of_sound.items() if value is not None}
     if name in SOUND_NETS + TABLE_NETS:
@@ -99,7 +99,7 @@ def load_backbone(
         build = _spectrogram_net if name in SOUND_NETS else _table_net
         return build(name, labels, of_sound, dict(model_args or {}))
     if of_sound:
-        raise ValueError(f"{' and '.join(of_sound)} set hfmix's {' and '.join(SOUND_NETS)}: {name} has its own")
+        raise ValueError(f"only {' and '.join(SOUND_NETS)} take {' and '.join(of_sound)}: {name} has its own")
     classes = _classes(labels)
     is_folder = Path(name).is_dir()
     if not is_folder and not pretrained and name in CONFIG_MAPPING:
@@ -123,20 +123,20 @@ def load_backbone(
             if model_args:
                 config.model_args = {**(config.model_args or {}), **model_args}
         elif image_size is not None:
-            raise ValueError(f"image_size is for timm architectures: {name} keeps the size of its checkpoint")
+            raise ValueError(f"image_size is for timm architectures: {name} keeps its checkpoint's size")
         else:
             config.update(dict(model_args or {}))
         if pretrained:
-            model, found = auto_class(config).from_pretrained(
+            model, loading = auto_class(config).from_pretrained(
                 checkpoint,
                 config=config,
-                ignore_mismatched_sizes=True,  # the head's; others are refused below
+                ignore_mismatched_sizes=True,  # the head's; other mismatches are refused below
                 output_loading_info=True,
                 use_safetensors=True,
                 dtype=torch.float32,
                 **where,
             )
-            _check_only_the_head_differs(found["mismatched_keys"], name, len(labels))
+            _check_only_the_head_differs(loading["mismatched_keys"], name, len(labels))
         else:
             model = _untrained(config)
         return model, load_processor(config, checkpoint, **where)
@@ -145,18 +145,20 @@ def load_backbone(
 
 
 def freeze_feature_encoder(model: PreTrainedModel) -> None:
-    """Keeps the convolutions of wav2vec2 and its kin as they are.
+    """Freezes the convolutional feature encoder (wav2vec2, HuBERT, WavLM).
 
     Raises:
         ValueError: the model has none.
     """
     if not hasattr(model, "freeze_feature_encoder"):
-        raise ValueError(f"freeze_feature_encoder is for wav2vec2 and its kin, not for {type(model).__name__}")
+        raise ValueError(
+            f"freeze_feature_encoder is for wav2vec2, HuBERT, WavLM and the like, not for {type(model).__name__}"
+        )
     model.freeze_feature_encoder()
 
 
 def kind_of(config: PreTrainedConfig) -> str:
-    """What models of this config take: "image", "audio" or "table"."""
+    """Returns the kind of input of a config's models: "image", "audio" or "table"."""
     if isinstance(config, TableNetConfig):
         return "table"
     return "audio" if type(config) in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING else "image"
@@ -165,7 +167,7 @@ def kind_of(config: PreTrainedConfig) -> str:
 def auto_class(
     config: PreTrainedConfig,
 ) -> type[AutoModelForAudioClassification | AutoModelForImageClassification | TableNetForClassification]:
-    """The class that builds a classifier of this config; transformers has no auto class for tables."""
+    """Returns the class that builds a classifier from this config; transformers has no auto class for tables."""
     return {
         "image": AutoModelForImageClassification,
         "audio": AutoModelForAudioClassification,
@@ -174,7 +176,7 @@ def auto_class(
 
 
 def load_processor(config: PreTrainedConfig, checkpoint: str | Path, **where: Any) -> Any:
-    """The processor of a checkpoint; timm's is in the model's config, which may have been changed since."""
+    """Loads the processor of a checkpoint; timm's is built from `config`, which may have been changed."""
     if isinstance(config, TimmWrapperConfig):
         return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
     if isinstance(config, TableNetConfig):
@@ -185,7 +187,7 @@ def load_processor(config: PreTrainedConfig, checkpoint: str | Path, **where: An
 
 
 def save_backbone(model: PreTrainedModel, processor: Any, folder: str | Path) -> None:
-    """Writes config, safetensors weights and processor so that transformers loads them, and timm its own."""
+    """Saves config, safetensors weights and processor so that transformers can load them, and timm timm's nets."""
     if not isinstance(model, TimmWrapperForImageClassification):
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
@@ -200,10 +202,10 @@ def save_backbone(model: PreTrainedModel, processor: Any, folder: str | Path) ->
 
 
 def _timm_architecture(name: str) -> str | None:
-    """The architecture that `name` means to timm, or None where it is a Hub id of another library.
+    """Returns the timm architecture that `name` stands for; None for a Hub id of another library.
 
     Raises:
-        ValueError: it is a timm name and there is no such architecture.
+        ValueError: timm has no such architecture.
     """
     if "/" in name and not name.startswith("timm/"):
         return None
@@ -230,12 +232,12 @@ def _timm_checkpoint(name: str, architecture: str) -> str:
 
 
 def _check_only_the_head_differs(mismatched: Iterable[tuple], name: str, num_labels: int) -> None:
-    """Refuses a checkpoint of which other weights than the head's would be drawn at random."""
+    """Raises a ValueError if weights other than the head's would be drawn at random."""
     for key, stored, built in mismatched:
         if stored[1:] != built[1:] or built[0] != num_labels:
             raise ValueError(
-                f"model_args change the shape of {key} from {tuple(stored)} to {tuple(built)}, so that the "
-                f"weights of {name} do not fit: leave them out, or set pretrained to false"
+                f"model_args change the shape of {key} from {tuple(stored)} to {tuple(built)}, so the weights of "
+                f"{name} do not fit: leave model_args out, or set pretrained to false"
             )
 
 
@@ -255,7 +257,7 @@ def _untrained(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def _new_processor(config: PreTrainedConfig) -> Any:
-    """The processor that the library pairs with a model type, set to what the config says of its input."""
+    """Builds the processor that transformers pairs with a model type, for the input that the config states."""
     if kind_of(config) == "image":
         size = {"height": config.image_size, "width": config.image_size} if hasattr(config, "image_size") else None
         return IMAGE_PROCESSOR_MAPPING[type(config)]["torchvision"](**({"size": size} if size else {}))
@@ -265,7 +267,7 @@ def _new_processor(config: PreTrainedConfig) -> Any:
 
 
 def _with_mask_as_trained(extractor: Any, config: PreTrainedConfig) -> Any:
-    """wav2vec2 and its kin are told of padding if they normalise by layer; with group norm they must not be."""
+    """Sets whether models like wav2vec2 get a padding mask: with layer norm yes, with group norm no."""
     norm = getattr(config, "feat_extract_norm", None)
     if norm is not None:
         extractor.return_attention_mask = norm == "layer"
@@ -284,9 +286,9 @@ def _table_net(
     name: str, labels: list[str], of_sound: dict[str, Any], model_args: dict[str, Any]
 ) -> tuple[PreTrainedModel, TableProcessor]:
     if of_sound:
-        raise ValueError(f"{' and '.join(of_sound)} are of sound: {name} takes tables")
+        raise ValueError(f"only models of sound take {' and '.join(of_sound)}: {name} takes tables")
     if "in_chans" not in model_args:
-        raise ValueError(f'{name} needs model_args {{"in_chans": F}}, the number of features of a row')
+        raise ValueError(f'{name} needs model_args {{"in_chans": F}}, the number of features per row')
     config = TableNetConfig(architecture=name, model_args=model_args, **_classes(labels))
     return TableNetForClassification(config), TableProcessor()
 
@@ -298,7 +300,7 @@ def _untrained_timm(
     config = TimmWrapperConfig(
         architecture=architecture,
         num_labels=len(labels),
-        # without it neither timm nor AutoImageProcessor can load what is saved
+        # neither timm nor AutoImageProcessor can load a saved model without it
         pretrained_cfg={key: cfg[key] for key in _TIMM_CFG_KEYS if cfg.get(key) is not None},
     )
     _name_classes(config, labels)
@@ -309,7 +311,7 @@ def _untrained_timm(
 
 
 def _initialise_as_timm(model: TimmWrapperForImageClassification) -> TimmWrapperForImageClassification:
-    """Random weights as the net's own code draws them; the wrapper draws all of them from N(0, 0.02)."""
+    """Draws random weights as the net's own code does; the wrapper would draw all of them from N(0, 0.02)."""
     config = model.config
     model.timm_model = timm.create_model(
         config.architecture, num_classes=config.num_labels, **(config.model_args or {})
@@ -318,7 +320,7 @@ def _initialise_as_timm(model: TimmWrapperForImageClassification) -> TimmWrapper
 
 
 def _name_classes(config: TimmWrapperConfig, labels: list[str]) -> None:
-    """Sets the class names in transformers' and in timm's form; a checkpoint's old ones would win otherwise."""
+    """Sets the class names in transformers' and timm's form, so that none of the checkpoint's names remain."""
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
     config.label_names = labels

@@ -1,7 +1,7 @@
-"""The papers' nets for sound and for tables as transformers' models.
+"""The papers' nets for sound and tables as models of transformers.
 
-Once this is imported, transformers' auto classes and pipelines load those for sound. It has no auto class for
-tables: `hfmix.load_pretrained` loads them.
+Importing this module registers the nets for sound with transformers' auto classes and pipelines. There is no auto
+class for tables: `hfmix.load_pretrained` loads their nets.
 """
 
 from typing import Any
@@ -22,11 +22,11 @@ from hfmix.models.processors.log_mel import LogMelFeatureExtractor
 
 
 class SpectrogramNetConfig(PreTrainedConfig):
-    """Which net of `hfmix.models.nets.spectrogram`, and its arguments; all by keyword.
+    """The config of a net of `hfmix.models.nets.spectrogram`; all arguments by keyword.
 
     Args:
-        architecture: timm's name of it.
-        model_args: what `timm.create_model` is given beside the number of classes.
+        architecture: the net's name in timm.
+        model_args: arguments of `timm.create_model` besides the number of classes.
     """
 
     model_type = "hfmix_spectrogram_net"
@@ -35,11 +35,11 @@ class SpectrogramNetConfig(PreTrainedConfig):
 
 
 class TableNetConfig(PreTrainedConfig):
-    """Which net of `hfmix.models.nets.table`, and its arguments; all by keyword.
+    """The config of a net of `hfmix.models.nets.table`; all arguments by keyword.
 
     Args:
-        architecture: timm's name of it.
-        model_args: what `timm.create_model` is given beside the number of classes, ``in_chans`` above all.
+        architecture: the net's name in timm.
+        model_args: arguments of `timm.create_model` besides the number of classes, in particular ``in_chans``.
     """
 
     model_type = "hfmix_table_net"
@@ -48,7 +48,7 @@ class TableNetConfig(PreTrainedConfig):
 
 
 class TimmNetForClassification(PreTrainedModel):
-    """A net that timm builds, for inputs that are no images."""
+    """A classifier with a net that timm builds, for input other than images."""
 
     base_model_prefix = "net"
     main_input_name = "input_features"
@@ -62,11 +62,11 @@ class TimmNetForClassification(PreTrainedModel):
     def forward(
         self, input_features: Tensor, labels: Tensor | None = None, **kwargs: Any
     ) -> SequenceClassifierOutput:
-        """Logits, and the loss where labels are given.
+        """Computes logits, and the loss if labels are given.
 
         Args:
-            input_features: as the model's feature extractor makes them.
-            labels: (B,) class indices, or (B, C) multi-hot where the config says multi_label_classification.
+            input_features: the output of the model's feature extractor.
+            labels: (B,) class indices, or (B, C) multi-hot for problem_type multi_label_classification.
             **kwargs: not used.
         """
         logits = self.net(input_features)
@@ -78,25 +78,25 @@ class TimmNetForClassification(PreTrainedModel):
         return F.cross_entropy(logits, labels)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """As the nets' own code draws them, which is torch's way."""
+        """Initialises as the nets' own code does, with torch's defaults."""
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()
 
 
 class SpectrogramNetForAudioClassification(TimmNetForClassification):
-    """A net of `hfmix.models.nets.spectrogram`, for (B, bands, frames) log-mel spectrograms."""
+    """A classifier of log-mel spectrograms, (B, bands, frames), with a net of `hfmix.models.nets.spectrogram`."""
 
     config_class = SpectrogramNetConfig
 
     def forward(
         self, input_features: Tensor, labels: Tensor | None = None, **kwargs: Any
     ) -> SequenceClassifierOutput:
-        """See `TimmNetForClassification.forward`; the spectrograms have no channel axis."""
+        """Computes the same as `TimmNetForClassification.forward`, for spectrograms without a channel axis."""
         return super().forward(input_features.unsqueeze(1), labels)
 
 
 class TableNetForClassification(TimmNetForClassification):
-    """A net of `hfmix.models.nets.table`, for (B, F) rows of features of a `TableProcessor`."""
+    """A classifier of a `TableProcessor`'s features, (B, F), with a net of `hfmix.models.nets.table`."""
 
     config_class = TableNetConfig
 

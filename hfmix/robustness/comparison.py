@@ -1,19 +1,20 @@
-"""The handful of figures that a report comes down to, and reports side by side."""
+"""Reports of several runs side by side."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hfmix.robustness.presentation.headlines import Headline, headline_estimates, headlines, show_difference
+from hfmix.robustness.presentation import VIEWS, headline_estimates, headlines
+from hfmix.robustness.presentation.base import Headline, show_difference
 from hfmix.robustness.report import RobustnessReport
 from hfmix.utils.text import markdown_table
 
 
 def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
-    """Reports of several runs side by side, as Markdown: a table, and one of the differences to the first run.
+    """Returns reports of several runs side by side, as Markdown: a table, and one of the differences to the first.
 
-    The differences have paired 95 % intervals; see `paired_differences`. Where one of the two has no
+    The differences have paired 95 % intervals; see `paired_differences`. Where one of the two runs has no
     predictions, the text says so.
 
     Args:
@@ -22,7 +23,7 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
             that was compared with the first holds ``difference_to_first`` too.
 
     Raises:
-        ValueError: no run is given, or a folder holds no report, or the runs were measured on different data.
+        ValueError: no run is given, a folder holds no report, or the runs were measured on different data.
     """
     if not runs:
         raise ValueError("give at least one run")
@@ -31,7 +32,7 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
     reports = {str(path) if alike else path.name: RobustnessReport.load(path) for path in paths}
     _check_comparable(reports)
     differences = _differences(reports)
-    text = markdown_table({name: headlines(report) for name, report in reports.items()})
+    text = markdown_table({name: headlines(report.axes) for name, report in reports.items()})
     if len(reports) > 1:
         text += "\n" + _difference_text(reports, differences)
     if out is not None:
@@ -41,32 +42,37 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "comparison.md").write_text(text, encoding="utf-8")
         content = {name: report.to_dict() for name, report in reports.items()}
-        for name, found in differences.items():
-            content[name] = {**content[name], "difference_to_first": found}
+        for name, by_path in differences.items():
+            content[name] = {**content[name], "difference_to_first": by_path}
         (folder / "comparison.json").write_text(json.dumps(content, indent=1) + "\n")
-        draw_comparison(reports, folder / "comparison.png")
+        draw_comparison({name: report.axes for name, report in reports.items()}, folder / "comparison.png")
     return text
 
 
 def _differences(reports: Mapping[str, RobustnessReport]) -> dict[str, dict[str, Any]]:
-    """By run, for those that have predictions where the first has them too; of figures that both reports have."""
+    """Returns the paired differences of the estimates that both reports have, by run and path.
+
+    A run without predictions is left out, and so are all where the first has none.
+    """
     from hfmix.robustness.paired import paired_differences
 
     (_, first), *others = reports.items()
-    ours, found = dict(first.estimates()), {}
+    differences = {}
     for name, other in others:
         if first.predictions is None or other.predictions is None:
             continue
-        theirs = dict(other.estimates())
+        paths = dict(other.estimates()).keys()
         paired = paired_differences(first.predictions, other.predictions, first.content["seed"])
-        found[name] = {path: paired[path] for path in ours if path in theirs and path in paired}
-    return found
+        differences[name] = {
+            path: paired[path] for path, _ in first.estimates() if path in paths and path in paired
+        }
+    return differences
 
 
 def _difference_text(reports: Mapping[str, RobustnessReport], differences: Mapping[str, Mapping[str, Any]]) -> str:
-    """The second table, and which runs are not in it."""
+    """Returns the second table, and which runs are not in it."""
     first, *others = reports
-    shown = list(headline_estimates(reports[first]))
+    shown = list(headline_estimates(reports[first].axes))
     rows = {name: _shown_differences(differences[name], shown) for name in others if name in differences}
     text = ""
     if rows:
@@ -79,42 +85,31 @@ def _difference_text(reports: Mapping[str, RobustnessReport], differences: Mappi
 
 
 def _shown_differences(differences: Mapping[str, Any], shown: Sequence[Headline]) -> dict[str, str]:
-    """The titles of `headlines` to text, such as ``{"accuracy, % ↑": "+0.6 [+0.1, +1.1] *"}``."""
+    """Returns the titles of `headlines` to text, such as ``{"accuracy, % ↑": "+0.6 [+0.1, +1.1] *"}``."""
     return {
-        how.title: show_difference(differences[how.path], how.factor, how.digits)
-        for how in shown
-        if how.path in differences
+        headline.title: show_difference(differences[headline.path], headline.factor, headline.digits)
+        for headline in shown
+        if headline.path in differences
     }
 
 
 def _check_comparable(reports: Mapping[str, RobustnessReport]) -> None:
     first, *others = reports
     for other in others:
-        for what in differing_bases(reports[first], reports[other]):
-            raise ValueError(f"{first} and {other} were measured on different {what}: their figures don't compare")
+        for basis in differing_bases(reports[first], reports[other]):
+            raise ValueError(f"{first} and {other} were not measured on the same {basis} and cannot be compared")
 
 
 def differing_bases(report: RobustnessReport, other: RobustnessReport) -> list[str]:
-    """On what two reports were measured that is not the same for both, of what both have; none: they compare."""
-    ours, theirs = _basis(report), _basis(other)
-    return [what for what in ours if ours[what] != theirs[what] and None not in (ours[what], theirs[what])]
+    """Returns what two reports both measured, but not on the same data or in the same way; empty: they compare."""
+    basis, other_basis = _basis(report), _basis(other)
+    return [name for name in basis if name in other_basis and basis[name] != other_basis[name]]
 
 
 def _basis(report: RobustnessReport) -> dict[str, Any]:
-    """What a report's figures rest on; None for an axis that it lacks."""
-    corruptions, ood, attacked, between = (
-        report.axes.get(axis) for axis in ("corruptions", "ood", "adversarial", "interpolation")
-    )
-    return {
-        "test set": report.content["data"]["fingerprint_sha256"],
-        "corruptions": corruptions
-        and (
-            report.content["seed"],
-            corruptions["mean_accuracy"]["n"],
-            sorted(corruptions["accuracy"]),
-            *(corruptions.get(key) for key in ("mode", "frost")),
-        ),
-        "out-of-distribution sets": ood and {name: found["fingerprint_sha256"] for name, found in ood.items()},
-        "attacks": attacked and (report.content["seed"], attacked["num_samples"], attacked["settings"]),
-        "pairs": between and between["fingerprint_sha256"],
-    }
+    """Returns what a report's estimates rest on, by the words for it."""
+    basis = {"test set": report.content["data"]["fingerprint_sha256"]}
+    for axis, view in VIEWS.items():
+        if axis in report.axes:
+            basis |= view.basis(report.axes[axis], report.content["seed"])
+    return basis

@@ -16,16 +16,21 @@ def estimate(value: float, interval: tuple[float, float], n: int) -> Estimate:
     Args:
         value: the number itself.
         interval: the ends of its 95 % interval.
-        n: how many examples it rests on.
+        n: the number of examples behind it.
     """
     return {"value": float(value), "ci95": [float(bound) for bound in interval], "n": int(n)}
 
 
 def proportion(hits: "np.ndarray") -> Estimate:
     """Returns the share of (N,) booleans that are true, with Wilson's interval."""
+    return proportion_of_count(int(hits.sum()), len(hits))
+
+
+def proportion_of_count(hits: int, n: int) -> Estimate:
+    """Returns the proportion ``hits / n`` with Wilson's interval."""
     from hfmix.metrics.intervals import wilson_interval  # brings NumPy, which `hfmix push` need not wait for
 
-    return estimate(hits.mean(), wilson_interval(int(hits.sum()), len(hits)), len(hits))
+    return estimate(hits / n, wilson_interval(hits, n), n)
 
 
 def is_estimate(node: Any) -> bool:

@@ -1,41 +1,30 @@
-"""How two models differ on the same examples, which tells much smaller differences than two intervals do."""
+"""Paired differences of two models on the same examples, which show much less than two separate intervals do."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from hfmix.metrics.calibration import calibration_errors
-from hfmix.metrics.detection import Thresholds, auroc_of_counts
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.robustness.estimates import estimate
 from hfmix.robustness.predictions import Predictions
+from hfmix.robustness.presentation import VIEWS
+from hfmix.robustness.presentation.base import Statistic, Statistics
 
-# the statistic of D resamples, from how often each example is drawn: (D, N), for AUROC (D, N) and (D, M)
-Statistic = Callable[..., np.ndarray]
-# what tells the examples of each sample apart: (N,), of pairs (N, 2)
+# identifies the examples of each sample: (N,), of pairs (N, 2)
 Examples = list[np.ndarray]
-
-# by axis, what says which examples it is of
-_ROWS = {"corruptions": "corrupted_row", "adversarial": "attacked_row", "interpolation": "pair_rows"}
-_BETWEEN = {
-    "between/miss": "miss_rate",
-    "between/gradient_norm": "gradient_norm",
-    "between/entropy": "entropy_between",
-    "between/cross_entropy": "cross_entropy_between",
-}
 
 
 def paired_differences(first: Predictions, other: Predictions, seed: int) -> dict[str, dict[str, object]]:
-    """Figures of `other` minus those of `first`, by the path that the figure has in a report.
+    """Returns the estimates of `other` minus those of `first`, by their paths in a report.
 
-    Accuracy, NLL, ECE, accuracy under corruption and under attack, the AUROC of the largest probability for each
-    OOD set, and what lies in between the same pairs. The intervals are `bootstrap_interval`'s of the difference,
-    where a resample holds the same examples for both. What is not there for both, or is of other examples, has no
-    figure.
+    These are accuracy, NLL, ECE, accuracy under corruption and under attack, the AUROC of the largest probability
+    for each OOD set, and the means over the same pairs of examples. The intervals are the difference's, by
+    `bootstrap_interval`, where a resample holds the same examples for both. An estimate that one of the two lacks,
+    or that rests on other examples, is left out.
 
     Args:
         first, other: `RobustnessReport.predictions` on the same data.
-        seed: of the bootstrap.
+        seed: seeds the bootstrap.
 
     Raises:
         ValueError: the labels are not the same.
@@ -46,15 +35,15 @@ def paired_differences(first: Predictions, other: Predictions, seed: int) -> dic
 def pooled_differences(
     trained: Sequence[tuple[Predictions, Predictions]], seed: int
 ) -> dict[str, dict[str, object]]:
-    """`paired_differences`, the mean over several pairs of models, such as one for each seed of the training.
+    """Returns `paired_differences`, averaged over several pairs of models, such as one for each training seed.
 
     A resample holds the same examples for all models, so for a mean this is the interval of the examples' mean
-    differences. That the test set is finite is in it, what another seed would change is not. Where the pairs of
+    differences. It accounts for the finite test set, not for what another seed would change. Where the pairs of
     models were measured on examples of their own (attacked, corrupted ones), all of these are resampled together.
 
     Args:
         trained: first and other of each pair, all on the same test set.
-        seed: of the bootstrap.
+        seed: seeds the bootstrap.
 
     Raises:
         ValueError: the labels are not the same, or there is no pair.
@@ -62,37 +51,37 @@ def pooled_differences(
     if not trained:
         raise ValueError("give one pair of predictions or more")
     label = trained[0][0]["label"]
-    if not all(np.array_equal(label, found["label"]) for pair in trained for found in pair):
+    if not all(np.array_equal(label, predictions["label"]) for pair in trained for predictions in pair):
         raise ValueError("the predictions are of different test sets: their labels are not the same")
-    of_pairs = [_differences(first, other) for first, other in trained]
+    by_pair = [_differences(first, other) for first, other in trained]
     return {
-        path: _figure([found[path] for found in of_pairs], seed)
-        for path in of_pairs[0]
-        if all(path in found for found in of_pairs)
+        path: _estimate([differences[path] for differences in by_pair], seed)
+        for path in by_pair[0]
+        if all(path in differences for differences in by_pair)
     }
 
 
 def _differences(first: Predictions, other: Predictions) -> dict[str, tuple[Statistic, Examples]]:
-    """By path, the difference of resamples, and which examples it is of."""
-    theirs = {path: (statistic, sizes) for path, statistic, sizes in _statistics(other)}
-    found = {}
-    for path, ours, sizes in _statistics(first):
-        if path not in theirs or theirs[path][1] != sizes:
+    """Returns, by path, the statistic of a difference and the examples that it is of."""
+    others = {path: (statistic, sizes) for path, statistic, sizes in _statistics(other)}
+    differences = {}
+    for path, statistic, sizes in _statistics(first):
+        if path not in others or others[path][1] != sizes:
             continue
-        rows = _ROWS.get(path.split("/")[0])
+        rows = VIEWS[path.split("/")[0]].rows
         if rows is not None and not np.array_equal(first[rows], other[rows]):
             continue
         examples = [np.arange(size) for size in sizes] if rows is None else [first[rows]]
-        found[path] = _minus(theirs[path][0], ours), examples
-    return found
+        differences[path] = _minus(others[path][0], statistic), examples
+    return differences
 
 
 def _minus(statistic: Statistic, less: Statistic) -> Statistic:
     return lambda *counts: statistic(*counts) - less(*counts)
 
 
-def _figure(differences: Sequence[tuple[Statistic, Examples]], seed: int) -> dict[str, object]:
-    """Their mean, each at its own among the examples of all."""
+def _estimate(differences: Sequence[tuple[Statistic, Examples]], seed: int) -> dict[str, object]:
+    """Returns the mean of several differences; each is taken of its own examples among those of all."""
     statistics = [statistic for statistic, _ in differences]
     samples = [_places(arrays) for arrays in zip(*(examples for _, examples in differences), strict=True)]
     sizes = [1 + max(places.max() for places in of_each) for of_each in samples]
@@ -102,7 +91,7 @@ def _figure(differences: Sequence[tuple[Statistic, Examples]], seed: int) -> dic
             [count[:, places] for count, places in zip(counts, of_pair, strict=True)]
             for of_pair in zip(*samples, strict=True)
         ]
-        return np.mean([statistic(*its) for statistic, its in zip(statistics, drawn, strict=True)], 0)
+        return np.mean([statistic(*parts) for statistic, parts in zip(statistics, drawn, strict=True)], 0)
 
     value = float(mean(*(np.ones((1, size)) for size in sizes))[0])
     draws = [mean(*counts) for counts in bootstrap_counts(*sizes, seed=seed)]
@@ -110,37 +99,13 @@ def _figure(differences: Sequence[tuple[Statistic, Examples]], seed: int) -> dic
 
 
 def _places(examples: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """For each array, where its examples are among those of all, in the order of their first appearance."""
+    """Returns, for each array, the places of its examples among those of all, in the order of first appearance."""
     _, first, inverse = np.unique(np.concatenate(examples), axis=0, return_index=True, return_inverse=True)
     places = np.argsort(np.argsort(first))[inverse.ravel()]
     return np.split(places, np.cumsum([len(array) for array in examples])[:-1])
 
 
-def _statistics(found: Predictions) -> Iterator[tuple[str, Statistic, tuple[int, ...]]]:
-    """Path in a report, statistic of resamples, and how many examples it is of."""
-    correct, confidence = found["predicted"] == found["label"], found["confidence"]
-    n = len(correct)
-    yield "clean/accuracy", _mean(correct), (n,)
-    yield "clean/nll", _mean(found["nll"]), (n,)
-    yield "calibration/ece_15", lambda counts: calibration_errors(confidence, correct, counts), (n,)
-    if "corrupted_accuracy" in found:
-        by_example = found["corrupted_accuracy"]
-        yield "corruptions/mean_accuracy", _mean(by_example), (len(by_example),)
-    for name, values in found.items():
-        if name.startswith("robust/"):
-            path = f"adversarial/{name.removeprefix('robust/')}/robust_accuracy"
-            yield path, _mean(values), (len(values),)
-        elif name in _BETWEEN:
-            yield f"interpolation/{_BETWEEN[name]}", _mean(values), (len(values),)
-    for name, scores in found.items():
-        if name.startswith("msp/"):
-            path = f"ood/{name.removeprefix('msp/')}/msp/auroc"
-            yield path, _auroc(Thresholds(confidence, scores)), (n, len(scores))
-
-
-def _mean(values: np.ndarray) -> Statistic:
-    return lambda counts: counts @ values.astype(np.float64) / counts.sum(1)
-
-
-def _auroc(thresholds: Thresholds) -> Statistic:
-    return lambda *counts: auroc_of_counts(*thresholds.counts_of(*counts))
+def _statistics(predictions: Predictions) -> Statistics:
+    """Yields the statistics of all axes."""
+    for view in VIEWS.values():
+        yield from view.statistics(predictions)

@@ -1,4 +1,4 @@
-"""The predictions of a model for each example, by which two models are compared example by example."""
+"""The file of a model's predictions for each example, by which two models are compared example by example."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ Predictions = dict[str, np.ndarray]
 
 
 def save_predictions(predictions: Predictions, fingerprint: str, folder: Path) -> None:
-    """Writes ``predictions.safetensors``; `fingerprint` is the test set's."""
+    """Writes ``predictions.safetensors``, with the test set's fingerprint."""
     arrays = {name: np.ascontiguousarray(array) for name, array in predictions.items()}
     save_file(arrays, folder / PREDICTIONS_FILE, metadata={"fingerprint_sha256": fingerprint})
 
@@ -20,10 +20,10 @@ def load_predictions(file: Path, fingerprint: str) -> Predictions:
     """Reads what `save_predictions` wrote.
 
     Raises:
-        ValueError: it is of another test set.
+        ValueError: the predictions belong to another test set.
     """
     with safe_open(file, framework="numpy") as stored:
-        theirs = (stored.metadata() or {}).get("fingerprint_sha256")
-        if theirs != fingerprint:
+        stored_fingerprint = (stored.metadata() or {}).get("fingerprint_sha256")
+        if stored_fingerprint != fingerprint:
             raise ValueError(f"{file} is of another test set than the report beside it: measure the model again")
         return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118

@@ -1,44 +1,24 @@
-"""How long an evaluation will take."""
+"""An estimate of how long an evaluation will take."""
 
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from hfmix.robustness.context import Asked, EvaluationSets, passes
-from hfmix.robustness.inference.cache import ResultCache
-from hfmix.robustness.inference.runner import Runner
+from hfmix.robustness.axes.base import Axis, Context
 from hfmix.utils.text import duration
 
 
-def say_how_long(runner: Runner, sets: EvaluationSets, asked: Asked) -> None:
-    """Prints an estimate from a few timed batches of few examples."""
-    few = sets.test.select(np.arange(min(len(sets.test), 2 * runner.batch_size, 64)))
-    untimed = Runner(
-        runner.model, runner.preprocessor, min(runner.batch_size, 32), ResultCache(None, runner.model), alone=True
-    )
-    with tqdm(disable=True) as bar:
-        untimed.outputs(few.select(np.arange(min(len(few), 4))), bar)  # what is done once
-        start = time.perf_counter()
-        untimed.outputs(few, bar)
-        each = (time.perf_counter() - start) / len(few)
-        count = passes(sets, asked)
-        # a pass back is about two forward
-        seconds = each * (count["plain"] + 3 * count["attacked"] + count["between"])
-        if sets.corrupted is not None:
-            untimed.under_corruption(
-                few.select(np.arange(min(len(few), 2))),
-                asked.corruptions,
-                asked.seed,
-                asked.mode,
-                bar,
-                sets.stored,
-            )
-            one = few.select(np.arange(min(len(few), 16)))
-            start = time.perf_counter()
-            untimed.under_corruption(one, asked.corruptions, asked.seed, asked.mode, bar, sets.stored)
-            seconds += (time.perf_counter() - start) / len(one) * len(sets.corrupted)
+def say_how_long(axes: Sequence[Axis], context: Context) -> None:
+    """Prints an estimate from a few timed batches of few examples, where it exceeds a minute."""
+    few = context.test.select(np.arange(min(len(context.test), 2 * context.runner.batch_size, 64)))
+    trial = context.trial(batch_size=32)
+    trial.runner.outputs(few.select(np.arange(min(len(few), 4))), trial.bar)  # what is done once
+    start = time.perf_counter()
+    trial.runner.outputs(few, trial.bar)
+    one_pass = (time.perf_counter() - start) / len(few)
+    seconds = one_pass * len(context.test) + sum(axis.seconds(trial, one_pass) for axis in axes)
     if seconds > 60:
-        about = "at most about" if sets.attacked is not None else "about"  # nothing is attacked that is broken
+        about = "at most about" if any(axis.stops_early for axis in axes) else "about"
         print(f"robustness: this takes {about} {duration(seconds)}", file=sys.stderr, flush=True)

@@ -1,6 +1,5 @@
-"""Black box: adversarial examples made on one model and tested on another, for every pair of several models."""
+"""Black-box attacks: adversarial examples made on one model and tested on another, for every pair of models."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,19 +13,16 @@ from tqdm.auto import tqdm
 from hfmix.data.kinds import preprocessor_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import as_labelled
-from hfmix.robustness.attacks.gradient import attacking, fgsm, ifgsm, l2_start, linf_start, pgd
 from hfmix.robustness.attacks.inputs import AttackedModel, attacked_model
-from hfmix.robustness.attacks.threats import Threat, check_threats, eps_name
+from hfmix.robustness.attacks.perturb import perturbed, random_starts
+from hfmix.robustness.attacks.threats import Threat, check_threats
 from hfmix.robustness.estimates import proportion
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Outputs, Runner
 from hfmix.robustness.inference.sharding import num_processes
-from hfmix.robustness.names import ATTACK_NAMES, NORM_NAMES
-from hfmix.robustness.presentation.headlines import show
-from hfmix.robustness.presentation.style import STYLE
 from hfmix.robustness.report import SCHEMA_VERSION
 from hfmix.utils.environment import versions
-from hfmix.utils.keyed_noise import ImageKeys
+from hfmix.utils.model_calls import evaluating
 
 AttackName = Literal["pgd", "ifgsm", "fgsm"]
 
@@ -44,37 +40,37 @@ def transfer_matrix(
     keep: str | Path | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Accuracy of every model on the examples made on every model, as plain JSON.
+    """Measures the accuracy of every model on the examples made on every model, as plain JSON.
 
-    On the diagonal is the white box. mixup's paper (arXiv 1710.09412, section 3.5) calls black box what is made on
+    The diagonal is the white box. In mixup's paper (arXiv 1710.09412, section 3.5) black-box examples are made on
     a second ERM model: give two ERM models that differ in their seed, and the model in question. The row of the
-    first ERM model has the paper's figures, as one minus the error rate, in the columns of the other two.
+    first ERM model then has the paper's figures, as one minus the error rate, in the columns of the other two.
 
-    Where torch's process group is up, each process takes its share of the batches, and every one returns the
-    whole. Random starts follow from `seed` and an example's place, whatever the batch or the source.
+    If torch's process group is initialised, each process takes its share of the batches, and every process returns
+    the whole. Random starts depend on `seed` and an example's place alone, not on the batch or the source.
 
     Args:
-        models: name to a model, which gives logits or an output with `.logits`, and its processor. The
-            processors may normalise differently; what is attacked is the image before that, in [0, 1], and each
-            model is tested on what its source was attacked on, whatever its own resize would have made of it.
-        data: the test set; labels compare with the logits by index.
-        attack: "pgd", random start and steps of 2.5 ``eps / steps``; "ifgsm", steps of ``eps / steps`` from the
-            example itself; "fgsm", one of ``eps``.
+        models: by name a model, which returns logits or an output with `.logits`, and its processor. The
+            processors may normalise differently: the image before normalisation, in [0, 1], is attacked. Each
+            model is tested on the image as the source's processor resized it, not its own.
+        data: the test set; its labels are indices of the logits.
+        attack: "pgd", a random start and steps of 2.5 ``eps / steps``; "ifgsm", steps of ``eps / steps`` from the
+            example itself; "fgsm", one step of ``eps``.
         eps: radius of the ball, a number or such text as "8/255"; see `hfmix.robustness.attacks.pgd`.
         norm: "linf" or "l2".
-        steps: how many; "fgsm" takes one.
-        seed: of random starts.
-        batch_size: examples a forward pass.
-        keep: a folder for finished pieces, from which a run that was stopped goes on; they are removed at the end.
+        steps: number of steps; "fgsm" takes one.
+        seed: seed of random starts.
+        batch_size: examples per forward pass.
+        keep: a folder for finished parts, from which a stopped run resumes; they are removed at the end.
         progress: show a bar.
 
     Returns:
-        ``accuracy``, by source and target, and ``clean``, by model, made of figures with Wilson's interval; beside
-        them ``schema_version``, ``models``, ``data``, ``attack``, ``seed`` and ``versions``.
+        ``accuracy`` by source and target and ``clean`` by model, estimates with Wilson's interval; beside them
+        ``schema_version``, ``models``, ``data``, ``attack``, ``seed`` and ``versions``.
 
     Raises:
-        ValueError: fewer than two models, inputs of different shapes or heads of different size, an example with
-            several classes, an unknown attack, and what the attacks refuse.
+        ValueError: fewer than two models, inputs of different shapes or heads of different sizes, an example with
+            several classes, an unknown attack, or what the attacks refuse.
     """
     if attack not in get_args(AttackName):
         raise ValueError(f"unknown attack {attack!r}: there are {', '.join(get_args(AttackName))}")
@@ -106,35 +102,12 @@ def transfer_matrix(
         "attack": {**_settings(threat), "applied": transfer.attacked[next(iter(models))].applied},
         "seed": seed,
         "versions": versions(),
-        "clean": {name: proportion(found.logits.argmax(1) == data.labels) for name, found in clean.items()},
+        "clean": {name: proportion(outputs.logits.argmax(1) == data.labels) for name, outputs in clean.items()},
         "accuracy": {
             source: {target: proportion(column) for target, column in zip(models, rows.T, strict=True)}
             for source, rows in right.items()
         },
     }
-
-
-def transfer_table(found: Mapping[str, Any]) -> str:
-    """A result of `transfer_matrix` as Markdown: a row a source, a column a target, the white box in bold."""
-    names = list(found["clean"])
-    rows = [["made on ↓, tested on →", *names], ["---"] * (len(names) + 1)]
-    rows.append(["clean", *(show(found["clean"][name], 100, 1) for name in names)])
-    for source, row in found["accuracy"].items():
-        cells = (show(row[target], 100, 1) for target in names)
-        rows.append([source, *(f"**{c}**" if t == source else c for t, c in zip(names, cells, strict=True))])
-    table = "".join("| " + " | ".join(row) + " |\n" for row in rows)
-    return f"Accuracy in % under {transfer_title(found)}, with 95 % intervals:\n\n{table}"
-
-
-def save_transfer(found: Mapping[str, Any], folder: str | Path) -> None:
-    """Writes ``transfer.json``, ``transfer.md`` and ``transfer.png``."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "transfer.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
-    (folder / "transfer.md").write_text(transfer_table(found), encoding="utf-8")
-    from hfmix.robustness.presentation.transfer import draw_transfer
-
-    draw_transfer(found).savefig(folder / "transfer.png", dpi=STYLE["figure.dpi"])
 
 
 class _Transfer:
@@ -172,13 +145,13 @@ class _Transfer:
         }
 
     def clean(self, bar: tqdm) -> dict[str, Outputs]:
-        """What each model says of the examples as they are.
+        """Returns each model's outputs on the unperturbed examples.
 
         Raises:
             ValueError: the heads are of different sizes, or too small for a label.
         """
-        found = {name: runner.outputs(self.data, bar) for name, runner in self.alone.items()}
-        sizes = {name: outputs.logits.shape[1] for name, outputs in found.items()}
+        by_model = {name: runner.outputs(self.data, bar) for name, runner in self.alone.items()}
+        sizes = {name: outputs.logits.shape[1] for name, outputs in by_model.items()}
         if len(set(sizes.values())) > 1:
             said = ", ".join(f"{name} {size}" for name, size in sizes.items())
             raise ValueError(f"the models have different numbers of classes: {said}")
@@ -186,10 +159,10 @@ class _Transfer:
             raise ValueError(
                 f"the test set has label {self.data.labels.max()}, the models {sizes.popitem()[1]} classes"
             )
-        return found
+        return by_model
 
     def made_on(self, source: str, bar: tqdm) -> np.ndarray:
-        """(N, models) booleans: which of them is right about an example made on `source`."""
+        """Returns (N, models) booleans: which model is right about an example made on `source`."""
         attacked = self.attacked[source]
 
         def batch(
@@ -199,34 +172,19 @@ class _Transfer:
             y = torch.from_numpy(self.data.labels[start : start + len(examples)])
             bound = attacked.of_lengths(lengths)
             x = x.to(next(attacked.parameters()).device)
-            found = _made(self.threat, bound, x, y, self.seed, start)
-            right = [_predicted(target.of_lengths(lengths), found) == y for target in self.attacked.values()]
+            ((attack,), (eps,)) = self.threat.attacks, self.threat.eps
+
+            def starts() -> Tensor:  # the places at which the adversarial axis begins too
+                return random_starts(self.threat, eps, x, bound.mask(x), self.seed, start)
+
+            adversarial = perturbed(self.threat, attack, eps, bound, x, y, starts, self.seed)
+            right = [_predicted(target.of_lengths(lengths), adversarial) == y for target in self.attacked.values()]
             return {"right": torch.stack(right, 1).numpy()}
 
         place = list(self.attacked).index(source)
         name = f"transfer-{place}-{self.threat}-{self.seed}"
         prepare = lambda _, examples: attacked.prepare(examples)  # noqa: E731
         return self.runners[source].rows(self.data, name, prepare, batch, bar)["right"]
-
-
-def _made(threat: Threat, model: AttackedModel, x: Tensor, y: Tensor, seed: int, first: int) -> Tensor:
-    """Adversarial examples (B, ...); `first` is the place of the first one in its set."""
-    ((attack,), (eps,)) = threat.attacks, threat.eps
-    given = {"norm": threat.norm, "bounds": model.bounds, "mask": model.mask(x)}
-    if attack == "fgsm":
-        return fgsm(model, x, y, eps, **given)
-    step_size = threat.step_of(attack, eps)
-    if attack == "ifgsm":
-        return ifgsm(model, x, y, eps, step_size, threat.steps, **given)
-    # the adversarial axis begins at the same places
-    keys = ImageKeys(seed, first, f"pgd {threat.norm} {eps_name(eps)}", 0, len(x), x.device)
-    if threat.norm == "linf":
-        start = linf_start(keys.uniform(x.shape[1:]), eps)
-    else:
-        normal = keys.normal(x.shape[1:])
-        normal = normal if given["mask"] is None else normal * given["mask"]
-        start = l2_start(normal, keys.uniform((), stream=1), eps)
-    return pgd(model, x, y, eps, step_size, threat.steps, random_start=start, **given)
 
 
 def _settings(threat: Threat) -> dict[str, Any]:
@@ -243,26 +201,18 @@ def _settings(threat: Threat) -> dict[str, Any]:
 
 
 def _predicted(model: AttackedModel, x: Tensor) -> Tensor:
-    """(B,) class indices, on the CPU."""
-    with attacking(model), torch.no_grad():
+    """Returns (B,) class indices, on the CPU."""
+    with evaluating(model):
         return model(x.to(next(model.parameters()).device)).argmax(1).cpu()
 
 
 def _check_alike(attacked: Mapping[str, AttackedModel], data: LabelledData) -> None:
-    """Refuses models whose inputs cannot be exchanged."""
+    """Raises a ValueError for models whose inputs cannot be exchanged."""
     (first, reference), *others = ((name, model.prepare([data.example(0)])[0]) for name, model in attacked.items())
     for name, x in others:
         if x.shape != reference.shape:
-            sizes = (" × ".join(map(str, found.shape[1:])) for found in (reference, x))
+            sizes = (" × ".join(map(str, inputs.shape[1:])) for inputs in (reference, x))
             raise ValueError(
                 f"{first} takes inputs of {next(sizes)}, {name} of {next(sizes)}: "
                 "examples transfer between models of one input size"
             )
-
-
-def transfer_title(found: Mapping[str, Any]) -> str:
-    """The attack in words, such as "PGD, 10 steps, L∞ ≤ 8/255"."""
-    attack = found["attack"]
-    steps = "" if attack["name"] == "fgsm" else f", {attack['steps']} steps"
-    radius = eps_name(attack["eps"]).replace("_of_", "/")
-    return f"{ATTACK_NAMES[attack['name']]}{steps}, {NORM_NAMES[attack['norm']]} ≤ {radius}"

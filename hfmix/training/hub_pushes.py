@@ -12,6 +12,7 @@ from transformers.trainer_utils import has_length
 from transformers.utils import logging
 from transformers.utils.hub import PushInProgress
 
+from hfmix.data.kind_words import words_for
 from hfmix.hub.upload.commit import LocalFile
 from hfmix.hub.upload.publish import PushError, create_repository, push_files
 from hfmix.hub.upload.run_checks import check_finished_run, check_weights, is_pickle, weight_files
@@ -127,7 +128,7 @@ def _card(trainer: Any, model: Any, tags: list[str]) -> str:
     is_timm = isinstance(model, TimmWrapperForImageClassification)
     data = {"library_name": "timm" if is_timm else "transformers", "tags": ["hfmix", policy.name, *tags]}
     if isinstance(model, PreTrainedModel):
-        data["pipeline_tag"] = f"{kind_of(config).replace('table', 'tabular')}-classification"
+        data["pipeline_tag"] = words_for(kind_of(config)).task
     title = trainer.hub_model_id.split("/")[-1]
     architecture = getattr(config, "architecture", None) or type(model).__name__
     size = f"{len(trainer.train_dataset)} examples" if has_length(trainer.train_dataset) else "a stream"

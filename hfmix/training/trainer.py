@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
-from hfmix.losses import logits_of, mixed_binary_cross_entropy, mixed_cross_entropy
+from hfmix.losses import mixed_binary_cross_entropy, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.manifold import find_layer
@@ -31,6 +31,7 @@ from hfmix.training.eval_padding import is_shared, without_repeats
 from hfmix.training.hub_pushes import PushingTrainer
 from hfmix.training.lr_schedule import dropping
 from hfmix.training.metrics_log import TrainingLog
+from hfmix.utils.model_calls import logits_of
 
 _LOSSES = {"cross_entropy": mixed_cross_entropy, "binary_cross_entropy": mixed_binary_cross_entropy}
 

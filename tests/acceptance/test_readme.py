@@ -1,10 +1,14 @@
-"""What the README shows runs as it stands there, but for the model, which would come from the Hub."""
+"""The README's code and commands: each example runs as printed, except that model and Hub are local."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
+from hub_server import WRITER, HubServer
 from project import ROOT
+from pushing import environment
 from tiny import Pictures, tiny_model
 from transformers import TrainingArguments
 
@@ -18,13 +22,19 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TRAINER, PLAIN, TIMM, STOCK, GAN = re.findall(r"```python\n(.*?)```", README, flags=re.S)
 
 
-def test_the_ten_lines_with_mix_trainer(tmp_path, image_folder, monkeypatch):
+def test_the_twelve_lines_train_measure_and_push(tmp_path, image_folder):
     save_backbone(
         *load_backbone("test_resnet", ["a", "b"], pretrained=False, image_size=32), tmp_path / "backbone"
     )
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "my_images").symlink_to(image_folder)
-    exec(TRAINER.replace("timm/resnet18.a1_in1k", "./backbone").replace("num_train_epochs=10", "max_steps=2"), {})
+    code = TRAINER.replace("timm/resnet18.a1_in1k", "./backbone").replace("num_train_epochs=10", "max_steps=2")
+    with HubServer() as hub:
+        env = environment(hub.endpoint, tmp_path / "home", HF_TOKEN=WRITER)
+        command = [sys.executable, "-c", code.replace("org/name", "me/name")]
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        files = hub.repos["me/name"].commits[-1].files
+    assert {"README.md", "config.json", "model.safetensors"} <= files.keys()
     assert (tmp_path / "runs/mine/robustness.json").exists()
 
 

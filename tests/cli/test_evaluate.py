@@ -61,8 +61,8 @@ def test_two_processes_print_and_write_once(finished_run, tmp_path, capsys):
     [
         (["--near", "c"], "group 'near' names 'c'"),
         (["--corruptions", "fogg"], "unknown corruption 'fogg'"),
-        (["--corrupted", "nowhere"], "labels.npy is not there"),
-        (["--reference", "photo_patches"], "has classes that are not known"),
+        (["--corrupted", "nowhere"], "labels.npy is missing"),
+        (["--reference", "photo_patches"], "has unknown classes"),
     ],
 )
 def test_what_does_not_fit_is_one_line(options, message, finished_run, one_line):

@@ -101,7 +101,7 @@ def test_corruptions_made_differently_do_not_compare(finished_run, tmp_path, one
     report["axes"]["corruptions"][key] = value
     (other / "robustness.json").write_text(json.dumps(report))
     assert main(["compare", str(finished_run), str(other)]) == 1
-    assert one_line() == "regmixup and other were measured on different corruptions: their figures don't compare"
+    assert one_line() == "regmixup and other were not measured on the same corruptions and cannot be compared"
 
 
 def test_predictions_of_another_test_set_are_one_line(finished_run, tmp_path, one_line):
@@ -143,7 +143,7 @@ def test_runs_on_different_data_do_not_compare(finished_run, tmp_path, one_line)
     fingerprint = json.loads(text)["data"]["fingerprint_sha256"]
     (other / "robustness.json").write_text(text.replace(fingerprint, "0" * 64))
     assert main(["compare", str(finished_run), str(other)]) == 1
-    assert one_line() == "regmixup and other were measured on different test set: their figures don't compare"
+    assert one_line() == "regmixup and other were not measured on the same test set and cannot be compared"
 
 
 @pytest.mark.parametrize(

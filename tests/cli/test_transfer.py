@@ -13,7 +13,8 @@ from hfmix.cli import main
 from hfmix.data.sources.open import open_dataset
 from hfmix.data.splits import as_labelled
 from hfmix.hub.download.load import load_pretrained
-from hfmix.robustness.transfer import transfer_matrix, transfer_table
+from hfmix.robustness.presentation.transfer import transfer_table
+from hfmix.robustness.transfer import transfer_matrix
 
 DIGITS = [str(digit) for digit in range(10)]
 FEW = ["--dataset", "digits", "--max_samples", "24", "--batch_size", "8", "--steps", "3", "--eps", "4/255"]

@@ -42,7 +42,7 @@ def test_lists_of_every_kind(labels, feature, names, rows):
 def test_classes_are_matched_by_name():
     test = make([["dog"], ["dog", "cat"]], Value("string"))
     assert as_labelled(test, class_names=["emu", "dog", "cat"]).labels.tolist() == [[0, 1, 0], [0, 1, 1]]
-    with pytest.raises(ValueError, match="classes that are not known: dog"):
+    with pytest.raises(ValueError, match="unknown classes: dog"):
         as_labelled(test, class_names=["cat", "emu"])
     unused = make([[0]], ClassLabel(names=["cat", "dog"]))  # a class that no example has need not be known
     assert as_labelled(unused, class_names=["cat", "emu"]).labels.tolist() == [[1, 0]]
@@ -51,7 +51,7 @@ def test_classes_are_matched_by_name():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: as_labelled(make([[None]], Value("string"))), "lists no class but nothing in row 0"),
+        (lambda: as_labelled(make([[None]], Value("string"))), "lists an empty value as a class in row 0"),
         (
             lambda: as_labelled(make([[1], [-1]], Value("int64"))),
             "column 'label' of the data set has class -1 in row 1",
@@ -63,7 +63,7 @@ def test_classes_are_matched_by_name():
         (lambda: as_labelled(make([None], Value("string"))), "has no class in row 0"),
         (
             lambda: as_labelled(make([["a"], ["b"]], Value("string"))).with_label_noise(0.5, 0),
-            "label_noise replaces the one class of an example, and these have several: leave it out",
+            "label_noise replaces the only class of an example, and these can have several: leave it out",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The benchmarks of loading and training: that they measure what they say, and what they print."""
+"""The benchmarks of loading and training: they measure what they say, and print it."""
 
 import importlib
 import json
@@ -81,8 +81,8 @@ def test_loading_compares_within_rounds_at_the_best_number_of_workers(load):
     lines = loading.tables(rates, "hfmix, in memory on the CPU").splitlines()
     assert lines[2] == "| transformers' example | 2 | 200 | 10.0 × (5.0 to 20.0) | ≥ 10 × |"
     assert lines[-2:] == ["| transformers' example | 100 | 200 |", "| hfmix, in memory on the CPU | 2,000 |  |"]
-    told = loading.told_once(9.0, 0.5, 2000, rates, "hfmix, in memory on the CPU")
-    assert "takes 10.0 s, of hfmix's in memory 1.00 s" in told and "after 1.0 epochs" in told
+    told = loading.cost_in_words(9.0, 0.5, 2000, rates, "hfmix, in memory on the CPU")
+    assert "takes 10.0 s with the stock pipeline and 1.00 s with" in told and "after 1.0 epochs" in told
 
 
 def test_loading_says_that_it_made_the_images(load, monkeypatch, capsys, tmp_path):
@@ -91,7 +91,7 @@ def test_loading_says_that_it_made_the_images(load, monkeypatch, capsys, tmp_pat
     monkeypatch.setattr(loading, "BATCH", 16)
     loading.main(["--images", "32", "--workers", "0", "1", "--repeats", "1"])
     printed = capsys.readouterr().out
-    assert "160 made images of 32 pixels, stored as PNG; CIFAR-10 was not at hand" in printed
+    assert "160 synthetic images of 32 pixels, stored as PNG; CIFAR-10 was not at hand" in printed
     assert "timm, images decoded beforehand" in printed and "0.0 images" not in printed
     with pytest.raises(SystemExit, match=r"no train-\*\.parquet in"):
         loading.main(["--data", str(tmp_path)])
@@ -167,7 +167,7 @@ def test_training_is_measured_and_written_cell_by_cell(load, monkeypatch, capsys
     out = tmp_path / "figures.json"
     trial = ["--device", "cpu", "--steps", "2", "--batch_size", "4", "--modes", "eager", "--out", str(out)]
     gpu.main([*trial, "--nets", "preact_resnet18", "--epochs", "1"])
-    assert "Tried out on the CPU: no figure below is of a GPU." in capsys.readouterr().out
+    assert "A trial on the CPU: no result below is from a GPU." in capsys.readouterr().out
     figures = json.loads(out.read_text())
     (cell,) = figures["cells"]
     assert cell["note"] == "" and (cell["images"], cell["steps"], len(cell["seconds_per_epoch"])) == (8, 2, 1)

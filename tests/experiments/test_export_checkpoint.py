@@ -38,6 +38,6 @@ def test_a_checkpoints_figures_stand_beside_and_the_folder_is_replaced(run, tmp_
 
 
 def test_a_run_that_names_this_machine_is_refused(finished_run, tmp_path):
-    with pytest.raises(ValueError, match="on no other machine: train with a relative path"):
+    with pytest.raises(ValueError, match="no other machine has: train with a relative path"):
         ship(finished_run, "digits-one", cards=tmp_path / "cards")
     assert not (tmp_path / "cards").exists()

@@ -1,4 +1,4 @@
-"""From finished runs to the README's results: what is collected, what is shown, and what it says of the claims."""
+"""The way from finished runs to the pages of results: collecting, tables, and verdicts on the papers' claims."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ import pytest
 import yaml
 from sklearn.datasets import load_iris
 
-from experiments.papers import RESULTS, ROOT, pages, paper_claims, run_statistics, update_readme
+from experiments.papers import RESULTS, ROOT, pages, paper_claims, run_statistics
 from experiments.papers.collect import collect
 from experiments.papers.collect import main as collect_main
 from hfmix import metrics
@@ -251,7 +251,7 @@ def test_without_predictions_there_is_no_verdict(tmp_path, data):
         (write_run(tmp_path, mix, 0, data) / "predictions.safetensors").unlink()
     content = collect([tmp_path], "x")
     assert set(verdicts(content).values()) == {paper_claims.NO_INTERVAL}
-    assert "Measured without an interval:** mixup's test error" in pages.readme_block({"x": content})
+    assert "Measured without an interval:** mixup's test error" in pages.results_block({"x": content})
 
 
 def test_intervals_are_over_the_seeds_from_three_on(content):
@@ -304,7 +304,7 @@ def test_verdicts_turn_with_the_numbers(content):
     turned = {paper_claims.REPRODUCED: paper_claims.CONTRARY, paper_claims.CONTRARY: paper_claims.REPRODUCED}
     after = verdicts(content)
     assert after == {key: turned.get(value, value) for key, value in before.items()}
-    block = pages.readme_block({"x": content})
+    block = pages.results_block({"x": content})
     assert re.search(r"\*\*The contrary came out:\*\* mixup's test error is lower than ERM's", block)
     assert re.search(r"\*\*Reproduced:\*\* .*worse than ERM \(far\)", block)
     assert "Of what the papers claim, under 2 seeds:" in block
@@ -345,7 +345,7 @@ def test_from_three_seeds_on_a_verdict_needs_seeds_and_examples(content, third, 
 
 
 def test_the_page_and_the_block_show_what_was_found(content, tmp_path):
-    page, block = pages.page("made_up", content), pages.readme_block({"made_up": content})
+    page, block = pages.page("made_up", content), pages.results_block({"made_up": content})
     assert "# Made up\n" in page and "mixup_resnet20, seed 2" in page and "mixup_resnet20, seed 2" in block
     for recipe in content["recipes"].values():
         assert recipe["runs"]["0"]["command"] in page
@@ -362,12 +362,15 @@ def test_the_page_and_the_block_show_what_was_found(content, tmp_path):
 
 def test_what_somebody_typed_is_written_over(content, tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "RESULTS", tmp_path)
-    monkeypatch.setattr(update_readme, "README", tmp_path / "README.md")
+    monkeypatch.setattr(pages, "README", tmp_path / "front.md")
     (tmp_path / "made_up.json").write_text(json.dumps(content))
     (tmp_path / "other.json").write_text("{}")  # such as gan.json: of another schema
     (tmp_path / "README.md").write_text("before\n<!-- results -->\n99.9\n<!-- /results -->\nafter\n")
+    (tmp_path / "front.md").write_text("before\n<!-- claims -->\n99.9\n<!-- /claims -->\nafter\n")
     pages.main()
-    block = pages.readme_block({"made_up": content})
+    block = pages.results_block({"made_up": content})
+    table = pages.claims_block({"made_up": content})
+    assert (tmp_path / "front.md").read_text() == f"before\n<!-- claims -->\n{table}<!-- /claims -->\nafter\n"
     written = (tmp_path / "README.md").read_text()
     assert written == f"before\n<!-- results -->\n{block}<!-- /results -->\nafter\n"
     assert (tmp_path / "made_up.md").read_text() == pages.page("made_up", content)
@@ -389,12 +392,16 @@ def test_a_method_s_settings_tell_it_from_another(content):
     ]
 
 
-def test_the_readme_holds_what_the_results_say():
-    """Nobody types into the table: `make readme` writes it."""
+def test_the_pages_hold_what_the_results_say():
+    """Nobody types into the tables: `make readme` writes them."""
     results = run_statistics.load(RESULTS)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall("<!-- results -->\n(.*?)<!-- /results -->", readme, flags=re.S)
-    assert block == pages.readme_block(results)
+    for file, marker, expected in (
+        (RESULTS / "README.md", "results", pages.results_block(results)),
+        (ROOT / "README.md", "claims", pages.claims_block(results)),
+    ):
+        text = file.read_text(encoding="utf-8")
+        (block,) = re.findall(f"<!-- {marker} -->\n(.*?)<!-- /{marker} -->", text, flags=re.S)
+        assert block == expected
     for name, content in results.items():
         assert (RESULTS / f"{name}.md").read_text(encoding="utf-8") == pages.page(name, content)
         assert (RESULTS / f"{name}.png").is_file()

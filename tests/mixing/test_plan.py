@@ -1,9 +1,14 @@
 """A plan is applied row by row as it says, whatever the shape and dtype."""
 
+import copy
+import pickle
+import weakref
+from dataclasses import fields, replace
+
 import pytest
 import torch
 
-from hfmix import MixPlan, Mixup, RegMixup
+from hfmix import CutMix, MixPlan, Mixup, RegMixup
 from hfmix.mixing import keyed_generator
 
 N, C, SHAPE = 7, 11, (3, 5)
@@ -169,3 +174,15 @@ def test_a_batch_of_one():
     x = torch.randn(1, *SHAPE)
     torch.testing.assert_close(Mixup().sample(1).apply(x), x)
     torch.testing.assert_close(RegMixup().sample(1).apply(x), torch.cat([x, x]))
+
+
+def test_fields_keep_their_order_copies_mix_alike_and_plans_are_freed():
+    names = "source weight label_weight row_weight num_inputs box box_axes box_extent resize layer"
+    assert [field.name for field in fields(MixPlan)] == names.split()
+    x, plan = torch.randn(8, 3, 4, 4), CutMix().sample(8, (3, 4, 4), torch.Generator().manual_seed(0))
+    mixed = plan.apply(x)
+    for other in (pickle.loads(pickle.dumps(plan)), copy.deepcopy(plan), replace(plan, layer="head")):
+        assert other != plan and torch.equal(other.apply(x), mixed)
+    freed = weakref.ref(plan)
+    del plan
+    assert freed() is None

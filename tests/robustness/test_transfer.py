@@ -16,8 +16,8 @@ from hfmix import evaluate_robustness, load_backbone
 from hfmix.metrics import wilson_interval
 from hfmix.robustness.attacks import pgd
 from hfmix.robustness.inference.runner import Runner
-from hfmix.robustness.presentation.transfer import draw_transfer
-from hfmix.robustness.transfer import transfer_matrix, transfer_table
+from hfmix.robustness.presentation.transfer import draw_transfer, transfer_table
+from hfmix.robustness.transfer import transfer_matrix
 from hfmix.utils.keyed_noise import ImageKeys
 
 NAMES = ["a", "b", "c"]

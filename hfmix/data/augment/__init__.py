@@ -1,1 +1,1 @@
-"""Random changes of training examples."""
+"""Augmentation: random changes to training examples."""

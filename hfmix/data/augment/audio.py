@@ -1,4 +1,4 @@
-"""Training clips changed at random: cut, shifted in time, and masked in their spectrograms."""
+"""Augmentation of clips: random cuts, shifts in time, and masks in the spectrogram."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from hfmix.data.kinds.audio import Sound, SoundPreprocessor, clip_seconds
 
 
 class ToFeatures:
-    """A clip to the model's inputs: what training changes at random, around the processor's steps.
+    """The transform of a clip to the model's inputs: augmentation and the processor's own steps.
 
-    A clip that is too long is cut: at random in training, to its middle otherwise.
+    A clip that is too long is cut: at a random place in training, to its middle otherwise.
 
     Args:
-        processor: the model's.
-        augment: what to do at random, drawn from torch's generator; None for evaluation.
+        processor: the model's processor.
+        augment: the augmentation, drawn from torch's generator; None for evaluation.
 
     Raises:
-        ValueError: the augmentation is for images.
+        ValueError: the augmentation is for images, or masks spectrograms and the model takes waveforms.
     """
 
     def __init__(self, processor: Any, augment: DataArguments | None = None) -> None:
@@ -31,7 +31,7 @@ class ToFeatures:
             raise ValueError(f"augmentation {kind} is for images; for sound: {', '.join(SOUND_AUGMENTATIONS)}")
         self.shifts = kind != "none"
         self.masks = kind == "specaugment"
-        if self.masks:  # now, so that a model of waveforms is refused before the training
+        if self.masks:  # refuses a model of waveforms before training starts
             rate = self.preprocessor.sampling_rate or 16_000
             for features in self.preprocessor.features(Sound(np.zeros(rate, np.float32), rate)).values():
                 spec_augment(features, 0, 0.0)
@@ -55,7 +55,7 @@ class ToFeatures:
 
 
 def time_shift(sound: Sound, milliseconds: float) -> Sound:
-    """The clip shifted by up to so much to either side, uniformly, silence moving in; its length stays."""
+    """Shifts a clip by a uniformly drawn time of up to `milliseconds` to either side, filling with silence."""
     reach = min(round(milliseconds / 1000 * sound.sampling_rate), len(sound.samples) - 1)
     shift = int(torch.randint(-reach, reach + 1, ()))
     samples = np.zeros_like(sound.samples)
@@ -66,18 +66,18 @@ def time_shift(sound: Sound, milliseconds: float) -> Sound:
 
 
 def spec_augment(spectrogram: Tensor, masks: int, share: float) -> Tensor:
-    """SpecAugment's masks (Park et al. 2019, arXiv 1904.08779), without its warp of time.
+    """Applies SpecAugment's masks (Park et al. 2019, arXiv 1904.08779), without its time warping.
 
     Args:
         spectrogram: (bands, frames) or (frames, bands); not changed.
-        masks: how many along each dimension.
-        share: the longest, of the dimension; lengths are uniform from 0 to it, places uniform.
+        masks: number of masks along each dimension.
+        share: the longest mask as a share of the dimension; lengths are uniform from 0 to that, positions uniform.
 
     Returns:
-        The spectrogram with its mean where it is masked.
+        A copy of the spectrogram, set to its mean under the masks.
 
     Raises:
-        ValueError: it is not two-dimensional, such as a waveform.
+        ValueError: the input is not two-dimensional, such as a waveform.
     """
     if spectrogram.ndim != 2:
         raise ValueError(

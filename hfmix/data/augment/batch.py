@@ -1,4 +1,4 @@
-"""Whole batches of images changed at random, each image by its own key."""
+"""Shift, flip and cutout for whole batches of images, each image drawn by its own key."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ _FACTORS = 5  # uniform variates an image: two of the shift, one of the flip, tw
 
 @dataclass(frozen=True)
 class ShiftFlipCut:
-    """One batch's draw: how far each image is shifted, whether it is flipped, and where it is cut out.
+    """A batch's draw: each image's shift, whether it is flipped, and the centre of its cutout.
 
     Attributes:
-        shift: (B, 2) int64, y and x in [-padding, padding]: what the image moves by.
-        flip: (B,) bool, whether left and right change places; before the shift.
-        centre: (B, 2) int64, the pixel in the middle of the square that is blanked; None: nothing is.
+        shift: (B, 2) int64, the shift along y and x, each in [-padding, padding].
+        flip: (B,) bool, whether the image is mirrored left to right, before the shift.
+        centre: (B, 2) int64, the central pixel (y, x) of the blanked square; None without cutout.
         padding: the largest shift.
     """
 
@@ -38,10 +38,10 @@ class ShiftFlipCut:
         flip: bool = True,
         cutout: bool = False,
     ) -> "ShiftFlipCut":
-        """Drawn for images of `size` (height, width); what one gets follows from (seed, epoch, its row) alone.
+        """Draws for images of `size` (height, width), each by (seed, epoch, its row) alone.
 
-        Shifts are uniform on the whole pixels from -padding to padding in either direction, every second image is
-        flipped, and centres are uniform on the image.
+        Shifts are uniform over the whole pixels from -padding to padding in each direction, images are flipped
+        with probability 0.5, and centres are uniform over the image.
         """
         uniform = torch.from_numpy(hashed_uniforms(_FACTORS, np.asarray(rows), seed, epoch))
         shift = (uniform[:, :2] * (2 * padding + 1)).long() - padding
@@ -50,9 +50,9 @@ class ShiftFlipCut:
         return cls(shift, flipped, centre, padding)
 
     def apply(self, images: Tensor, rows: Tensor) -> Tensor:
-        """(B, H, W, C), the images `rows` (B,) of `images` (N, H, W, C), flipped, then shifted; zeros move in.
+        """Flips, then shifts the images `rows` (B,) of `images` (N, H, W, C), filling with zeros: (B, H, W, C).
 
-        As torchvision's RandomHorizontalFlip and RandomCrop with `padding`.
+        Equivalent to torchvision's RandomHorizontalFlip and RandomCrop with `padding`.
         """
         _, height, width, channels = images.shape
         device = images.device
@@ -65,17 +65,17 @@ class ShiftFlipCut:
         y = torch.arange(height, device=device) - shift[:, :1] + border
         y += torch.arange(len(rows), device=device)[:, None] * wide.shape[1]
         places = (y * wide.shape[2])[:, :, None] + x[:, None, :]
-        found = wide.reshape(-1, channels).index_select(0, places.reshape(-1))
-        return found.reshape(len(rows), height, width, channels)
+        pixels = wide.reshape(-1, channels).index_select(0, places.reshape(-1))
+        return pixels.reshape(len(rows), height, width, channels)
 
 
 def cut_out_(pixels: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Blanks a square of each image of (B, C, H, W) in place, and returns them: cutout (arXiv 1708.04552).
+    """Blanks a square of each image in place and returns the images: cutout (arXiv 1708.04552).
 
     Args:
-        pixels: normalised, so that zero is the mean colour.
-        centre: (B, 2) the pixel y, x in its middle; what lies outside of the image is cut off.
-        side: in pixels.
+        pixels: (B, C, H, W), normalised, so that zero is the mean colour.
+        centre: (B, 2), the central pixel (y, x) of each square, which may reach beyond the image.
+        side: of the square, in pixels.
     """
     height, width = pixels.shape[-2:]
     first = (centre.to(pixels.device) - side // 2)[:, :, None]

@@ -1,4 +1,4 @@
-"""Training images changed at random, by a key: the same seed, epoch and example give the same change."""
+"""Augmentation of images one by one: random crops, flips, RandAugment, random erasing and cutout."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,17 +17,18 @@ from hfmix.data.kinds.image import ImagePreprocessor, input_size
 
 
 class ToPixels:
-    """An image to ``pixel_values``, (C, H, W): what training changes at random, then the processor's steps.
+    """The transform of an image to ``pixel_values``, (C, H, W): augmentation, then the processor's steps.
 
-    An image that was cropped at random has the input's size and is only normalised, where the processor can be
-    taken apart; resized and cropped once more it would lose its border.
+    A random crop has the size of the model's input already, so it is only normalised if the processor's halves
+    can be separated; resizing and cropping it again would cut off its border.
 
     Args:
-        processor: the model's.
-        augment: what to do at random, drawn from the global generators; None for evaluation.
+        processor: the model's processor.
+        augment: the augmentation, drawn from the global generators; None for evaluation.
 
     Raises:
-        ValueError: a crop or RandAugment needs the size of the processor's images, and it does not tell.
+        ValueError: the augmentation is for sound, or needs the size of the processor's images, which it does not
+            state.
     """
 
     def __init__(self, processor: Any, augment: DataArguments | None = None) -> None:
@@ -60,10 +61,10 @@ class ToPixels:
 
 
 def kind_of_augmentation(augment: DataArguments | None) -> str:
-    """Of `IMAGE_AUGMENTATIONS`, what is done to images; "none" in evaluation.
+    """Returns the name of the augmentation, one of `IMAGE_AUGMENTATIONS`; "none" in evaluation.
 
     Raises:
-        ValueError: it is done to sound.
+        ValueError: the augmentation is for sound.
     """
     kind = "none" if augment is None else augment.augmentation or "crop_flip"
     if kind not in IMAGE_AUGMENTATIONS:
@@ -81,30 +82,30 @@ def _crops(processor: Any, augment: DataArguments) -> list[Callable]:
 
 
 def randaugment_magnitude(augment: DataArguments) -> float:
-    """The one that was asked for, or timm's habit."""
+    """Returns the magnitude that is set, or timm's usual 9."""
     return 9 if augment.randaugment_magnitude is None else augment.randaugment_magnitude
 
 
 def _randaugment_levels(augment: DataArguments) -> Callable:
-    """Two operations that leave every pixel in its place, set up as for `_randaugment`."""
+    """Builds RandAugment of two operations that move no pixel, with the settings of `_randaugment`."""
     settings = {"magnitude_std": 0.5, "magnitude_max": MAGNITUDE_MAX}
     operations = rand_augment_ops(randaugment_magnitude(augment), hparams=settings, transforms=list(OPERATIONS))
     return RandAugment(operations, num_layers=2)
 
 
 def _randaugment(processor: Any, preprocessor: ImagePreprocessor, augment: DataArguments) -> Callable:
-    """Two operations of timm's increasing set, as `timm.data.create_transform` sets them up for this input."""
+    """Builds RandAugment of two operations of timm's increasing set, as `timm.data.create_transform` does."""
     settings: dict[str, Any] = {
         "translate_const": int(min(input_size(processor)) * 0.45),
         "interpolation": Image.Resampling.BILINEAR,
         "magnitude_max": MAGNITUDE_MAX,
     }
-    if preprocessor.statistics is not None:  # the grey that turning and shifting leave behind
+    if preprocessor.statistics is not None:  # fills the corners that rotating and shifting leave empty
         settings["img_mean"] = tuple(round(255 * mean) for mean in preprocessor.statistics[0].flatten().tolist())
     return rand_augment_transform(f"rand-m{randaugment_magnitude(augment)}-mstd0.5-inc1", settings)
 
 
 def _erasing(augment: DataArguments) -> Callable:
-    """A box of noise on the normalised image, as timm's training recipes erase."""
+    """Builds random erasing with boxes of noise on the normalised image, as in timm's training recipes."""
     probability = 0.25 if augment.erasing_probability is None else augment.erasing_probability
     return RandomErasing(probability, mode="pixel", device="cpu")

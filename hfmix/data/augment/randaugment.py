@@ -1,4 +1,4 @@
-"""RandAugment on whole batches, of the operations that change levels and leave every pixel in its place."""
+"""RandAugment for whole batches, with the operations that change levels and move no pixel."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from hfmix.data.augment.pillow_ops import look_up
 from hfmix.utils.randomness import hashed_uniforms
 
 MAGNITUDE_MAX = 9.99  # timm's own 10 can keep 0 bits of a colour, which Pillow 13 refuses
-_STD, _PROBABILITY = 0.5, 0.5  # timm's mstd0.5, and how often a layer's operation is applied
+_STD, _PROBABILITY = 0.5, 0.5  # timm's mstd0.5, and the probability that a layer applies its operation
 _STREAM = 0x1E7E15  # sets these draws apart from those of `ShiftFlipCut` for the same seed and epoch
-_FACTORS = 4  # uniform variates a layer: which operation, whether, how strong, and which way
+_FACTORS = 4  # uniform variates per layer: operation, whether it is applied, magnitude, direction
 
 
 @dataclass(frozen=True)
 class BatchRandAugment:
-    """One batch's draw for RandAugment (arXiv 1909.13719) in timm's form, of L layers.
+    """A batch's draw for RandAugment (arXiv 1909.13719) in timm's form, with L layers.
 
     Attributes:
-        operation: (B, L) int64, a place in `OPERATIONS`.
-        applied: (B, L) bool, whether the layer does anything; every second does.
+        operation: (B, L) int64, an index into `OPERATIONS`.
+        applied: (B, L) bool, whether the layer's operation is applied (probability 0.5).
         magnitude: (B, L) float64, from 0 to `MAGNITUDE_MAX`.
-        weaker: (B, L) bool, which way an enhancement goes: less colour, contrast, ... or more.
+        weaker: (B, L) bool, the direction of an enhancement: True for less colour, contrast, …, False for more.
     """
 
     operation: Tensor
@@ -37,9 +37,9 @@ class BatchRandAugment:
     def sample(
         cls, rows: np.ndarray, seed: int, epoch: int, magnitude: float = 9, num_layers: int = 2
     ) -> "BatchRandAugment":
-        """Drawn as for timm's ``rand-m{magnitude}-mstd0.5-inc1``, by (seed, epoch, each image's row) alone.
+        """Draws as timm's ``rand-m{magnitude}-mstd0.5-inc1`` does, each image by (seed, epoch, its row) alone.
 
-        A layer's operation is drawn evenly, the same may come twice; its magnitude is normal about `magnitude`.
+        A layer's operation is uniform, with replacement; its magnitude is normal with mean `magnitude`.
         """
         uniform = hashed_uniforms(_FACTORS * num_layers, np.asarray(rows), seed, epoch, _STREAM)
         which, whether, strength, way = torch.from_numpy(uniform).reshape(-1, num_layers, _FACTORS).unbind(-1)
@@ -52,7 +52,7 @@ class BatchRandAugment:
         )
 
     def apply(self, levels: Tensor) -> Tensor:
-        """(B, H, W, C) uint8 of the same shape: the images that share an operation are changed together."""
+        """Applies the draw to (B, H, W, C) uint8; images with the same operation are changed together."""
         for layer in range(self.operation.shape[1]):
             operation = self.operation[:, layer].where(self.applied[:, layer], len(OPERATIONS))
             sizes = torch.bincount(operation, minlength=len(OPERATIONS) + 1).tolist()
@@ -64,7 +64,7 @@ class BatchRandAugment:
 
 
 def _changed(levels: Tensor, sizes: list[int], *drawn: tuple[Tensor, ...]) -> Tensor:
-    """Images that are sorted by operation, `sizes` of each and the last left alone; `drawn` for each group."""
+    """Changes images that are sorted by operation, `sizes` for each and the last group left as it is."""
     *groups, alone = levels.split(sizes)
     results = []
     for (change, argument), group, magnitude, weaker in zip(OPERATIONS.values(), groups, *drawn, strict=False):
@@ -92,7 +92,7 @@ def _factor(magnitude: Tensor, weaker: Tensor) -> Tensor:
     return (1 + torch.where(weaker, -level, level)).clamp(min=0.1)
 
 
-# timm's name: the operation, and how its argument follows from magnitude and direction (as in timm's LEVEL_TO_ARG)
+# by timm's name: the operation, and its argument as a function of magnitude and direction (timm's LEVEL_TO_ARG)
 Operation = tuple[Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor] | None]
 TABLES: dict[str, Operation] = {
     "AutoContrast": (operations.auto_contrast, None),

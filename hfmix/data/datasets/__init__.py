@@ -1,1 +1,1 @@
-"""Data sets as a DataLoader reads them."""
+"""Data sets that a DataLoader reads: decoded as needed, streamed, or in memory."""

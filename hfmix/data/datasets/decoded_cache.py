@@ -1,4 +1,4 @@
-"""Images decoded once into one tensor, which is kept on disk for the next run."""
+"""Decoding of a split's images into one tensor, cached on disk for the next run."""
 
 import hashlib
 import logging
@@ -24,30 +24,29 @@ from hfmix.data.labelled import LabelledData
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 256  # images that a thread decodes at once
-_SHARE = 0.8  # of the free memory that the images may take: training needs some too
+_CHUNK = 256  # images that a thread decodes per task
+_SHARE = 0.8  # of the free memory that the images may take; the rest is for training
 _CGROUP = Path("/sys/fs/cgroup")
-_FORMAT = "1"  # of the cache; another number leaves what was written before aside
+_FORMAT = "1"  # version of the cache; a new number ignores older files
 
 
 def decoded(
     data: LabelledData, prepare: Callable[[Image.Image], np.ndarray], recipe: str | None, progress: bool = True
 ) -> Tensor:
-    """(N, H, W, C) uint8, every image of a split.
+    """Decodes every image of a split into one tensor, (N, H, W, C) uint8.
 
-    Kept in the `datasets` library's cache under a name that follows from the stored bytes of each image, in their
-    order, and from `recipe`: where a file behind it changes, it is decoded anew. A kept tensor that is damaged is
-    decoded anew too.
+    The tensor is cached in the `datasets` library's cache under a hash of the images' stored bytes, in order, and
+    of `recipe`: if a file changes or the cached tensor is damaged, the images are decoded again.
 
     Args:
-        data: images.
-        prepare: an image in RGB to (H, W, C) uint8; called from several threads.
-        recipe: what `prepare` does, in words that change when it does; None keeps nothing.
-        progress: show a bar.
+        data: the split, of images.
+        prepare: turns an RGB image into (H, W, C) uint8; called from several threads.
+        recipe: a description of `prepare` that changes whenever its result does; None disables the cache.
+        progress: show a progress bar.
 
     Raises:
-        ValueError: an image cannot be read, or is of another size than the first; its row is named.
-        MemoryError: they take more memory than is free; the message says how much.
+        ValueError: an image cannot be read or differs in size from the first one; the message names its row.
+        MemoryError: the images need more memory than is free; the message says how much.
     """
     first = prepare(data.example(0))
     check_memory(len(data), first.shape, free_memory())
@@ -63,7 +62,7 @@ def decoded(
 
 
 def check_memory(count: int, shape: Sequence[int], free: int, where: str = "memory") -> None:
-    """Raises a MemoryError where `count` uint8 images of `shape` (H, W, C) take more than 80 % of `free` bytes."""
+    """Raises a MemoryError if `count` uint8 images of `shape` (H, W, C) take more than 80 % of `free` bytes."""
     need = count * int(np.prod(shape))
     if need > _SHARE * free:
         height, width, channels = shape
@@ -74,11 +73,11 @@ def check_memory(count: int, shape: Sequence[int], free: int, where: str = "memo
 
 
 def free_memory() -> int:
-    """Bytes that can still be had: of the machine, or of the container where it is held to fewer."""
+    """Returns the free memory in bytes, of the machine or of its container, whichever is less."""
     free = psutil.virtual_memory().available
     try:
         limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        # files that were read and that the system forgets when memory is wanted
+        # the page cache, which the system frees when memory is needed
         cached = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
         return min(free, limit - used + int(cached["inactive_file"]))
     except (OSError, ValueError, KeyError):  # no such limit, or "max"
@@ -92,16 +91,16 @@ def _decode(
     rows = images.numpy()
 
     def decode(positions: range) -> int:
-        for i, cell in zip(positions, _stored(data, positions), strict=True):
+        for i, cell in zip(positions, data.stored(positions), strict=True):
             where = f"{data.name} row {data.rows[i]}"
-            found = prepare(ImageCells.decode(cell, where))
-            if found.shape != shape:
-                sizes = " and ".join(f"{s[0]}×{s[1]}" for s in (found.shape, shape))
+            image = prepare(ImageCells.decode(cell, where))
+            if image.shape != shape:
+                sizes = " and ".join(f"{s[0]}×{s[1]}" for s in (image.shape, shape))
                 raise ValueError(
-                    f"{where} and {data.name} row {data.rows[0]} have {sizes} pixels, and data_in_memory takes "
-                    f"images of one size: resize them first, or leave it out"
+                    f"{where} and {data.name} row {data.rows[0]} have {sizes} pixels, but data_in_memory "
+                    f"needs images of one size: resize them first, or leave it out"
                 )
-            rows[i] = found
+            rows[i] = image
         return len(positions)
 
     bar = tqdm(total=len(data), desc="decoding", unit="image", disable=None if progress else True)
@@ -114,16 +113,11 @@ def _decode(
 def _cache_file(data: LabelledData, recipe: str) -> Path:
     digest = hashlib.sha256(f"{_FORMAT}\n{recipe}\n".encode())
     for positions in _chunks(len(data)):
-        for cell in _stored(data, positions):
+        for cell in data.stored(positions):
             content = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
             digest.update(len(content).to_bytes(8, "little"))
             digest.update(content)
     return Path(datasets.config.HF_DATASETS_CACHE) / "hfmix" / f"{digest.hexdigest()}.safetensors"
-
-
-def _stored(data: LabelledData, positions: range) -> list[dict]:
-    (cells,) = data.cells.cells[data.rows[positions.start : positions.stop].tolist()].values()
-    return cells
 
 
 def _chunks(count: int) -> Iterator[range]:
@@ -144,17 +138,21 @@ def _read(file: Path, shape: tuple[int, ...]) -> Tensor | None:
 
 
 def _write(images: Tensor, file: Path) -> None:
-    """Keeps the images, where the disk has room for them; a run goes on without."""
+    """Caches the images if the disk has room for them; a failure only logs a warning."""
     part = file.with_suffix(f".{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(file.parent).free < 2 * images.nbytes:
-            logger.warning("no room for %s in %s: the next run decodes again", _size(images.nbytes), file.parent)
+            logger.warning(
+                "no room for %s in %s: the next run will decode again",
+                _size(images.nbytes),
+                file.parent,
+            )
             return
         save_file({"images": images}, part, metadata={"sha256": _digest(images)})
         part.replace(file)
     except (OSError, SafetensorError) as error:
-        logger.warning("the decoded images are not kept for the next run: %s", error)
+        logger.warning("the decoded images are not cached for the next run: %s", error)
         with suppress(OSError):
             part.unlink()
 

@@ -1,4 +1,4 @@
-"""What a Trainer is fed with: the splits as data sets that it takes, one example at a time or whole batches."""
+"""The data sets and the collate function for a Trainer, from a recipe's splits."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from hfmix.data.arguments import DataArguments
 from hfmix.data.datasets.in_memory import InMemoryExamples
 from hfmix.data.datasets.map_style import Examples, transform_for
 from hfmix.data.datasets.streamed import StreamedData, StreamedExamples
-from hfmix.data.kinds import preprocessor_for
+from hfmix.data.kinds import KINDS, preprocessor_for
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split
 
 
 @dataclass(frozen=True)
 class TrainerDatasets:
-    """Data sets, and what makes a batch of their examples.
+    """A Trainer's data sets and their collate function.
 
     Attributes:
-        train: changed at random.
-        validation, test: as they are; None where there is none, or `test` was not asked for.
-        collate: for all of them.
+        train: the training examples, with augmentation.
+        validation, test: without augmentation; None if there is no such split, or `test` is not requested.
+        collate: the collate function for all of them.
     """
 
     train: Dataset | IterableDataset
@@ -42,14 +42,17 @@ def datasets_for_trainer(
     with_test: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> TrainerDatasets:
-    """The splits as `args` say: read as they are needed, streamed, or in memory where they fit.
+    """Builds the data sets as `args` say: read as needed, streamed, or in memory if they fit.
 
     Args:
-        seed: of what changes the training examples.
-        device: of data in memory.
-        channels_last: the memory format of batches from memory.
-        with_test: whether the test set is fed too.
-        say: is told why data are not kept in memory that were to be; None for nobody.
+        splits: the data, by split.
+        processor: the model's processor.
+        args: the data options.
+        seed: seed of the augmentation.
+        device: where data in memory are kept.
+        channels_last: memory format of batches from memory.
+        with_test: whether to build the test set too.
+        say: called with the reason if `data_in_memory` does not fit; None to say nothing.
 
     Raises:
         ValueError: as `transform_for` and `InMemoryExamples` do.
@@ -76,8 +79,8 @@ def datasets_for_trainer(
 def _validation_and_test(
     wanted: Mapping[str, LabelledData | None], examples_of: Callable[[LabelledData], Dataset]
 ) -> tuple[Dataset | None, Dataset | None]:
-    found = {name: examples_of(data) for name, data in wanted.items() if data is not None}
-    return found.get("validation"), found.get("test")
+    examples = {name: examples_of(data) for name, data in wanted.items() if data is not None}
+    return examples.get("validation"), examples.get("test")
 
 
 def _training_examples(
@@ -86,5 +89,4 @@ def _training_examples(
     transform = transform_for(train, processor, args)
     if isinstance(train, StreamedData):
         return StreamedExamples(train, transform, seed, args.shuffle_buffer)
-    # nothing is drawn for a table's rows
-    return Examples(train, transform, None if train.kind == "table" else seed)
+    return Examples(train, transform, None if KINDS[train.kind].is_constant else seed)

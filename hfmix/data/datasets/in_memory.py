@@ -1,4 +1,4 @@
-"""A split of images as one tensor in memory, which gives whole batches without a line of Python an example."""
+"""A split of images as one tensor in memory, which returns whole batches without a Python loop over examples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,33 +15,34 @@ from hfmix.data.augment.batch import ShiftFlipCut, cut_out_
 from hfmix.data.augment.image import kind_of_augmentation, randaugment_magnitude
 from hfmix.data.augment.randaugment import BatchRandAugment
 from hfmix.data.datasets.decoded_cache import check_memory, decoded
+from hfmix.data.kinds import KINDS
 from hfmix.data.kinds.image import ImagePreprocessor, input_size
 from hfmix.data.labelled import LabelledData
 from hfmix.utils.environment import versions
 
 
 class InMemoryExamples(Dataset):
-    """What `Examples` gives, a batch at a time: ``pixel_values``, (B, C, H, W) float32 normalised, and ``labels``.
+    """A data set of whole batches: ``pixel_values``, (B, C, H, W) float32 normalised, and ``labels``.
 
-    A DataLoader hands it the positions of a whole batch; samplers, sharding among processes and resuming are the
-    same. Images are decoded once, in the size that the model takes, and are changed as a batch, each by draws that
-    follow from the seed, the epoch and its row in the data set. These are other draws than those of `Examples`, of
-    the same distribution; without augmentation both give the same. Where train_crop is none, the processor's
-    resize comes before `randaugment_levels` here and after it there.
+    A DataLoader passes it the positions of a batch; samplers, sharding over processes and resuming work as with
+    `Examples`. Images are decoded once, at the size that the model takes, and augmented as a batch, each by draws
+    that depend only on the seed, the epoch and its row in the data set. The draws differ from those of `Examples`
+    but have the same distribution; without augmentation both return the same. With train_crop none, the
+    processor's resize comes before `randaugment_levels` here and after it there.
 
     Args:
         data: the split, of images.
-        processor: the model's; it has to tell its mean and standard deviation.
-        augment: what to do at random; None for evaluation.
-        seed: of what is drawn; None where `augment` is None.
+        processor: the model's processor, which has to state its mean and standard deviation.
+        augment: the augmentation; None for evaluation.
+        seed: seed of the augmentation; None if `augment` is None.
         device: where the images are kept and the batches are made.
-        channels_last: the memory format of the batches.
-        progress: show a bar while images are decoded.
+        channels_last: memory format of the batches.
+        progress: show a progress bar while decoding.
 
     Raises:
-        ValueError: the data are no images, or none of one size, the processor cannot be taken apart, or an
-            augmentation is asked for that goes image by image.
-        MemoryError: they do not fit; the message says how much they need.
+        ValueError: the data are not images of one size, the processor's steps cannot be separated, or the
+            augmentation works image by image.
+        MemoryError: the images do not fit; the message says how much memory they need.
     """
 
     in_memory = True
@@ -57,13 +58,13 @@ class InMemoryExamples(Dataset):
         progress: bool = True,
     ) -> None:
         if data.kind != "image":
-            words = {"audio": "clips of sound", "table": "rows of a table"}
-            raise ValueError(f"data_in_memory is for images, and these are {words[data.kind]}: leave it out")
+            examples = KINDS[data.kind].words.examples
+            raise ValueError(f"data_in_memory is for images, not for {examples}: leave it out")
         self.data, self.seed = data, seed
         self.preprocessor = ImagePreprocessor(processor)
         if not self.preprocessor.separable:
             raise ValueError(
-                f"data_in_memory normalises whole batches, and {type(processor).__name__} does not tell its mean "
+                f"data_in_memory normalises whole batches, but {type(processor).__name__} does not state its mean "
                 f"and standard deviation: leave it out"
             )
         self.augment = None if kind_of_augmentation(augment) == "none" else augment
@@ -73,10 +74,10 @@ class InMemoryExamples(Dataset):
             check_memory(len(images), images.shape[1:], torch.cuda.mem_get_info(device)[0], "the GPU's memory")
         self.images = images.to(device)
         self.labels = torch.from_numpy(np.ascontiguousarray(data.labels)).to(device)
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # shared with persistent workers
 
     def set_epoch(self, epoch: int) -> None:
-        """To be called before each pass; `MixTrainer` and accelerate's data loaders do it."""
+        """Sets the epoch before each pass; `MixTrainer` and accelerate's data loaders call it."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -86,7 +87,7 @@ class InMemoryExamples(Dataset):
         return {name: value[0] for name, value in self.__getitems__([position]).items()}
 
     def __getitems__(self, positions: Sequence[int]) -> dict[str, Tensor]:
-        """The batch of these positions."""
+        """Returns the batch of these positions."""
         device = self.images.device
         chosen = torch.tensor(positions)
         where = chosen.to(device)
@@ -107,33 +108,33 @@ class InMemoryExamples(Dataset):
 
     @staticmethod
     def collate(batch: Mapping[str, Tensor] | Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        """For a DataLoader's `collate_fn`: hands a whole batch on; examples of another data set are stacked."""
+        """Serves as a DataLoader's `collate_fn`: returns a whole batch as it is; stacks single examples."""
         return dict(batch) if isinstance(batch, Mapping) else default_collate(list(batch))
 
     def _draw(self, rows: np.ndarray) -> ShiftFlipCut:
-        asked = self.augment
+        augment = self.augment
         return ShiftFlipCut.sample(
             rows,
             self.seed,
             int(self._epoch),
             tuple(self.images.shape[1:3]),
-            padding=asked.crop_padding if asked.train_crop == "pad" else 0,
-            flip=asked.horizontal_flip,
-            cutout=asked.cutout is not None,
+            padding=augment.crop_padding if augment.train_crop == "pad" else 0,
+            flip=augment.horizontal_flip,
+            cutout=augment.cutout is not None,
         )
 
     def _preparation(self, processor: Any) -> tuple[Any, str | None]:
-        """What makes a tensor's row of an image, and that in words."""
+        """Returns the function from an image to a row of the tensor, and its description for the cache."""
         if self.augment is not None:
             if self.augment.augmentation == "randaugment":
                 raise ValueError(
-                    "augmentation randaugment turns and shears one image after the other, and data_in_memory "
-                    "changes whole batches: take randaugment_levels, or leave data_in_memory out"
+                    "augmentation randaugment rotates and shears images one by one, but data_in_memory changes "
+                    "whole batches: set randaugment_levels, or leave data_in_memory out"
                 )
             if self.augment.train_crop == "resized":
                 raise ValueError(
-                    "train_crop resized cuts each image anew, and data_in_memory keeps one size of it: take pad "
-                    "or none, or leave data_in_memory out"
+                    "train_crop resized needs the original image for every crop, but data_in_memory keeps it at "
+                    "one size: set train_crop to pad or none, or leave data_in_memory out"
                 )
             if self.augment.train_crop == "pad":
                 size = input_size(processor)
@@ -143,10 +144,10 @@ class InMemoryExamples(Dataset):
         return self._processed, None if settings is None else _in_words(settings)
 
     def _processed(self, image: Image.Image) -> np.ndarray:
-        """(H, W, C), what the processor makes of an image before it normalises.
+        """Returns an image as the processor has it before normalisation, (H, W, C) uint8.
 
         Raises:
-            ValueError: it does more than that, so that the levels do not give its pixels back.
+            ValueError: the processor has further steps, so that its output cannot be recomputed from these levels.
         """
         pixels = self.preprocessor.pixel_values([image])
         levels = self.preprocessor.levels(pixels)

@@ -1,4 +1,4 @@
-"""A split as the Trainer takes it, each example changed at random by its own key."""
+"""A map-style data set of a split, each example augmented by its own random key."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,26 +9,24 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.augment.audio import ToFeatures
-from hfmix.data.augment.image import ToPixels
 from hfmix.data.datasets.streamed import StreamedData
-from hfmix.data.kinds.table import TablePreprocessor
+from hfmix.data.kinds import KINDS
 from hfmix.data.labelled import LabelledData
 from hfmix.utils.randomness import keyed_randomness
 
 
 class Examples(Dataset):
-    """Example i is what the transform makes of it, the model's inputs by name, and its ``labels``.
+    """A data set of a split's examples: the model's inputs by name, and ``labels``.
 
-    What the transform draws depends on the seed, the epoch and the example's row in its data set, and on nothing
-    else: not on the number of workers, the order, the other examples, or whether the run was stopped and resumed.
+    What the transform draws depends only on the seed, the epoch and the example's row in its data set: not on the
+    number of workers, the order, other examples, or on whether the run was stopped and resumed.
 
     Args:
         data: the split.
-        transform: an image, a clip or a row to the model's inputs; it may draw from torch's, Python's and NumPy's
-            generators.
-        seed: of what it draws; None for a transform that draws nothing. Rows of a table, which are small, are then
-            made once and kept.
+        transform: turns an image, a clip or a row into the model's inputs; it may draw from the generators of
+            torch, Python and NumPy.
+        seed: seed of its draws; None for a transform that draws nothing. Rows of a table, which are small, are
+            then transformed once and kept.
     """
 
     def __init__(
@@ -37,13 +35,13 @@ class Examples(Dataset):
         self.data = data
         self.transform = transform
         self.seed = seed
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
-        self._keeps = data.kind == "table" and seed is None
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # shared with persistent workers
+        self._keeps = KINDS[data.kind].is_constant and seed is None
         self._kept: dict[str, Tensor] = {}
         self._is_kept = np.zeros(len(data), dtype=bool)
 
     def set_epoch(self, epoch: int) -> None:
-        """To be called before each pass; `MixTrainer` and accelerate's data loaders do it."""
+        """Sets the epoch before each pass; `MixTrainer` and accelerate's data loaders call it."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -74,9 +72,11 @@ class Examples(Dataset):
 def transform_for(
     data: LabelledData | StreamedData, processor: Any, augment: DataArguments | None = None
 ) -> Callable[[Any], dict[str, Tensor]]:
-    """What makes a model's inputs of the examples, changed at random as `augment` says; None for evaluation."""
-    if data.kind == "table":
-        if augment is not None and augment.augmentation not in (None, "none"):
-            raise ValueError(f"augmentation {augment.augmentation} is not for tables: leave it out")
-        return TablePreprocessor(processor).features
-    return (ToFeatures if data.kind == "audio" else ToPixels)(processor, augment)
+    """Returns the transform from a split's examples to a model's inputs, with the augmentation `augment`.
+
+    `augment` is None for evaluation.
+
+    Raises:
+        ValueError: the augmentation is for another kind of input, or does not work with the processor.
+    """
+    return KINDS[data.kind].transform(processor, augment)

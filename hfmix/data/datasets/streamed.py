@@ -1,4 +1,4 @@
-"""Training data that is read as it is needed and never stored: for sets larger than the disk."""
+"""Streamed training data, read as needed and never stored: for data sets larger than the disk."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,64 +8,64 @@ from typing import Any
 import fsspec
 import numpy as np
 import torch
-from datasets import Audio, ClassLabel, Dataset, Features, Image, IterableDataset, LargeList, List, Value
+from datasets import ClassLabel, Dataset, Features, IterableDataset, LargeList, List, Value
 from torch import Tensor
 from torch.utils.data import IterableDataset as TorchIterableDataset
 from torch.utils.data import get_worker_info
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.columns import Columns, find_column, kind_of
-from hfmix.data.kinds.audio import SoundCells
-from hfmix.data.kinds.image import ImageCells
+from hfmix.data.columns import Columns, Resolved, resolve
+from hfmix.data.kinds import KINDS
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split, open_dataset, open_files
-from hfmix.data.splits import as_labelled, columns_of
+from hfmix.data.splits import columns_of, read_split
 from hfmix.utils.randomness import key_seeds, keyed_randomness
 
-_CELLS = {"image": (ImageCells, Image(decode=False)), "audio": (SoundCells, Audio(decode=False))}
 _STORED = {"bytes": Value("binary"), "path": Value("string")}
-_READ = 32  # rows at a time
+_READ = 32  # rows per read
 
 
 @dataclass(frozen=True, eq=False)
 class StreamedData:
-    """A split that is read from its beginning each time, in what `LabelledData` has of a split in memory.
+    """A streamed split, with the attributes of `LabelledData` that do not need all rows.
 
     Attributes:
-        stream: with the inputs, not decoded, and the classes.
-        inputs, labels: the names of their columns.
-        kind: "image" or "audio".
-        class_names: in the order of the indices.
-        is_multi_label: whether an example has any number of classes.
-        name: for messages.
+        stream: the inputs, not decoded, and the classes.
+        columns: the columns of inputs and classes.
+        class_names: the class names, in the order of the indices.
+        is_multi_label: whether an example can have any number of classes.
+        name: the split's name in messages.
     """
 
     stream: IterableDataset
-    inputs: str
-    labels: str
-    kind: str
+    columns: Resolved
     class_names: list[str]
     is_multi_label: bool
     name: str
     num_changed_labels: int = 0
 
+    @property
+    def kind(self) -> str:
+        """Returns the kind of input: "image" or "audio"."""
+        return self.columns.kind
+
     def shard(self, index: int) -> Iterator[tuple[Any, Any]]:
-        """(cell, label) of the rows of a shard (a file of the source), in order."""
-        # not iterated itself: in a worker of torch's loader it would be divided once more
+        """Yields (cell, label) for the rows of a shard (a file of the source), in order."""
+        # not the stream itself, which datasets would divide again among torch's workers
         part = self.stream.shard(num_shards=self.stream.num_shards, index=index)
-        for columns in part.iter(batch_size=_READ):
-            yield from zip(columns[self.inputs], columns[self.labels], strict=True)
+        for rows in part.iter(batch_size=_READ):
+            yield from zip(rows[self.columns.inputs], rows[self.columns.label], strict=True)
 
     def example(self, cell: dict[str, Any], where: str) -> Any:
-        """An input, decoded."""
+        """Decodes a cell of the stream."""
         path = cell and cell.get("path")
         if path and cell["bytes"] is None and "://" in path:
             with fsspec.open(path, "rb") as file:
                 cell = {"path": path, "bytes": file.read()}
-        return _CELLS[self.kind][0].decode(cell, where)
+        return KINDS[self.kind].cells.decode(cell, where)
 
     def label(self, value: Any, where: str) -> int | Tensor:
-        """A class index, or zeros and ones.
+        """Returns a label as a class index, or as zeros and ones if examples can have several classes.
 
         Raises:
             ValueError: the row has no class.
@@ -79,25 +79,25 @@ class StreamedData:
 
 
 class StreamedExamples(TorchIterableDataset):
-    """Examples without an end: one pass over the stream after the other, each in another order.
+    """An endless data set of a stream's examples: one pass after another, each in a different order.
 
-    In each pass every example comes once. Shards come in an order drawn from (seed, pass), and leave through a
-    buffer that is drawn from at random; what the transform draws follows from (seed, pass, shard, row of the
-    shard). So the same seed and number of workers give the same examples again, and a run that resumes by skipping
-    batches goes on as if it had not stopped.
+    Each pass yields every example once. Shards are read in an order drawn from (seed, pass), and their rows go
+    through a shuffle buffer; what the transform draws depends on (seed, pass, shard, row of the shard). The same
+    seed and number of workers therefore give the same examples, and a run that resumes by skipping batches
+    continues as if it had not stopped.
 
-    Workers share the shards of a pass, and each reads its own only; where there are fewer shards than workers,
-    each worker reads all and takes rows of its own. Of several processes the main one reads for all, as accelerate
-    has it for data without a length.
+    Workers divide the shards of a pass among them; with fewer shards than workers, each worker reads all shards
+    and keeps its own rows. With several processes, the main one reads for all, as accelerate does for data
+    without a length.
 
-    It does not end because the Trainer counts steps of such data from the beginning of the run: after a pass of
-    its own it would resume within the wrong one.
+    The data set is endless because the Trainer counts the steps of such data from the start of the run: if a pass
+    ended, it would resume in the wrong one.
 
     Args:
         data: the split.
-        transform: an image or a clip to the model's inputs.
-        seed: of order and transform.
-        buffer: rows, not decoded, that are kept in memory to shuffle, of all workers together; 1 keeps the order.
+        transform: turns an image or a clip into the model's inputs.
+        seed: seed of the order and the transform.
+        buffer: number of undecoded rows kept in memory to shuffle, over all workers; 1 keeps the order.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class StreamedExamples(TorchIterableDataset):
                 )
 
     def _rows(self, passed: int, worker: int, num_workers: int) -> Iterator[tuple[int, int, Any, Any]]:
-        """(shard, row, cell, label) of what a worker reads in a pass."""
+        """Yields (shard, row, cell, label) for the rows that a worker reads in a pass."""
         num_shards = self.data.stream.num_shards
         order = np.random.default_rng(key_seeds(self.seed, passed)).permutation(num_shards)
         if self.buffer == 1:
@@ -143,12 +143,13 @@ class StreamedExamples(TorchIterableDataset):
 
 
 def load_streams(args: DataArguments) -> dict[Split, StreamedData | LabelledData]:
-    """The training data as a stream; test data, and validation data where there is some, in memory.
+    """Opens the training data as a stream, and test and (if any) validation data in memory.
 
-    Of these the first `max_test_samples` and `max_eval_samples` rows are read, or all.
+    Of the latter, the first `max_test_samples` and `max_eval_samples` rows are read, or all.
 
     Raises:
-        ValueError: there is no training or test split, it is a table, or its column does not name its classes.
+        ValueError: there is no training or test split, it is a table, or its label column does not list its
+            classes.
         ConnectionError: the Hub is needed and cannot be reached.
     """
     opened = (
@@ -159,7 +160,7 @@ def load_streams(args: DataArguments) -> dict[Split, StreamedData | LabelledData
     source = args.dataset_name or "train_file"
     for split in ("train", args.test_split):
         if split not in opened:
-            hint = "" if split == "train" else ": a stream cannot be held out from, set test_split or test_file"
+            hint = "" if split == "train" else ": a stream has no held-out part, set test_split or test_file"
             raise ValueError(f"{source} has no split {split!r}, only {', '.join(opened)}{hint}")
     columns = columns_of(args)
     train = as_streamed(opened["train"], columns, "train")
@@ -168,54 +169,48 @@ def load_streams(args: DataArguments) -> dict[Split, StreamedData | LabelledData
     if args.test_split != "validation" and "validation" in opened:
         wanted.append(("validation", "validation", args.max_eval_samples))
     for split, name, limit in wanted:
-        rows = _first_rows(opened[name], columns, name, limit)
-        splits[split] = as_labelled(rows, columns, train.class_names, name)
+        resolved = resolve(opened[name], columns, name)
+        rows = _first_rows(opened[name], resolved, name, limit)
+        splits[split] = read_split(rows, resolved, name, train.class_names)
     return splits
 
 
 def as_streamed(stream: IterableDataset, columns: Columns, name: str) -> StreamedData:
-    """Finds the columns of a stream and its classes.
+    """Finds the columns and the classes of a stream.
 
     Raises:
-        ValueError: a column is not there, or does not name its classes; or the stream is a table.
+        ValueError: a column is missing, the label column does not list its classes, or the stream is a table.
     """
-    kind, inputs, labels = _columns(stream, columns, name)
-    feature = stream.features[labels]
+    resolved = resolve(stream, columns, name)
+    feature = stream.features[resolved.label]
     is_multi_label = isinstance(feature, List | LargeList)
     feature = feature.feature if is_multi_label else feature
     if not isinstance(feature, ClassLabel):
         raise ValueError(
-            f"column {labels!r} of the {name} set is {feature}, and a stream's classes have to be known before "
-            f"its rows: store it as ClassLabel (datasets' class_encode_column), or leave streaming out"
+            f"column {resolved.label!r} of the {name} set is {feature}, and a stream's classes have to be known "
+            f"before its rows: store it as ClassLabel (datasets' class_encode_column), or leave streaming out"
         )
-    raw = stream.select_columns([inputs, labels]).cast_column(inputs, _CELLS[kind][1])
-    return StreamedData(raw, inputs, labels, kind, list(feature.names), is_multi_label, name)
+    return StreamedData(_undecoded(stream, resolved), resolved, list(feature.names), is_multi_label, name)
 
 
-def _columns(stream: IterableDataset, columns: Columns, name: str) -> tuple[str, str, str]:
-    """Kind, and the names of the columns of inputs and classes."""
-    if stream.features is None:
-        raise ValueError(f"the {name} set does not tell what its columns hold: leave streaming out")
-    kind = kind_of(stream, columns)
-    if kind == "table":
-        raise ValueError(f"the {name} set is a table, which is read as a whole: leave streaming out")
-    inputs = find_column(stream, getattr(columns, kind), kind, type(_CELLS[kind][1]), name)
-    return kind, inputs, find_column(stream, columns.label, "label", ClassLabel, name)
-
-
-def _first_rows(stream: IterableDataset, columns: Columns, name: str, limit: int | None) -> Dataset:
-    kind, inputs, labels = _columns(stream, columns, name)
-    raw = stream.select_columns([inputs, labels]).cast_column(inputs, _CELLS[kind][1])
+def _first_rows(stream: IterableDataset, columns: Resolved, name: str, limit: int | None) -> Dataset:
+    raw = _undecoded(stream, columns)
     rows = list(raw if limit is None else raw.take(limit))
     if not rows:
         raise ValueError(f"the {name} set is empty")
-    # by way of its stored form: encoding an Audio asks for a library, and there is nothing to encode
-    stored = Features({inputs: _STORED, labels: raw.features[labels]})
-    return Dataset.from_list(rows, features=stored).cast_column(inputs, _CELLS[kind][1])
+    # as bytes and paths first: encoding as Audio would need a further library, and nothing needs encoding
+    stored = Features({columns.inputs: _STORED, columns.label: raw.features[columns.label]})
+    feature = KINDS[columns.kind].cells.feature
+    return Dataset.from_list(rows, features=stored).cast_column(columns.inputs, feature)
+
+
+def _undecoded(stream: IterableDataset, columns: Resolved) -> IterableDataset:
+    feature = KINDS[columns.kind].cells.feature
+    return stream.select_columns([columns.inputs, columns.label]).cast_column(columns.inputs, feature)
 
 
 def _shuffled(rows: Iterator[Any], size: int, rng: np.random.Generator) -> Iterator[Any]:
-    """Each row leaves the buffer at random when the next one comes; then the rest, in random order."""
+    """Yields rows from a buffer of `size`: a random one for each new row, then the rest in random order."""
     buffer: list[Any] = []
     for row in rows:
         if len(buffer) < size:

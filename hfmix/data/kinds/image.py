@@ -1,75 +1,93 @@
-"""A column of images, decoded when they are asked for."""
+"""Images as they are stored, decoded and preprocessed."""
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 import torch
-from datasets import Dataset, Features, Image, Value
+from datasets import Image
 from PIL import Image as PILImage
 from PIL import ImageOps
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from hfmix.data.kinds.base import FileCells, Kind, imported_on_call
 
-@dataclass(frozen=True, eq=False)
-class ImageCells:
-    """Images as they are stored.
 
-    Attributes:
-        cells: a data set with one column, the images, not decoded yet.
-    """
+class ImageCells(FileCells):
+    """A column of images as they are stored."""
 
-    cells: Dataset
-    kind: ClassVar[str] = "image"
-
-    def __len__(self) -> int:
-        return len(self.cells)
-
-    @classmethod
-    def of(cls, dataset: Dataset, column: str, name: str) -> "ImageCells":
-        """A column of `dataset`.
-
-        Raises:
-            ValueError: it does not hold images, files or bytes; `name` says of which set.
-        """
-        if not _readable(dataset.features, column):
-            raise ValueError(
-                f"column {column!r} of the {name} set does not hold images but {dataset.features[column]}"
-            )
-        return cls(dataset.select_columns([column]).cast_column(column, Image(decode=False)))
-
-    def read(self, row: int, where: str) -> PILImage.Image:
-        """An image, decoded to RGB.
-
-        Raises:
-            ValueError: it cannot be read, or has more than 8 bits a channel; `where` names the row.
-        """
-        (cell,) = self.cells[row].values()
-        return self.decode(cell, where)
+    kind = "image"
+    feature = Image(decode=False)
 
     @staticmethod
     def decode(cell: dict[str, Any] | None, where: str) -> PILImage.Image:
-        """A cell, ``{"bytes": …, "path": …}``. Raises: as `read`."""
+        """Decodes a cell, ``{"bytes": …, "path": …}``, to RGB.
+
+        Raises:
+            ValueError: it cannot be read, or has more than 8 bits a channel; `where` names it.
+        """
         if not cell or (cell["bytes"] is None and not cell["path"]):
             raise ValueError(f"{where} is not an image that can be read: it is empty")
         return read_image(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"], where)
 
     @staticmethod
     def content(image: PILImage.Image) -> bytes:
-        """What makes the image this one and no other: its size and its pixels."""
+        """Returns the bytes that identify an image: its size and its pixels."""
         return f"{image.size}".encode() + image.tobytes()
 
 
-def _readable(features: Features, column: str) -> bool:
-    feature = features[column]
-    return isinstance(feature, Image) or (isinstance(feature, Value) and feature.dtype in ("string", "binary"))
+class ImagePreprocessor:
+    """An image processor in two halves: resize and crop, then normalisation.
+
+    Args:
+        processor: any callable ``(images=..., return_tensors="pt")`` that returns ``pixel_values``. If it states
+            its mean and standard deviation (as timm's and transformers' do), the halves can be separated, and
+            corruptions are applied between them.
+    """
+
+    max_batch_size: int | None = None
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+        self.statistics = _statistics(processor)
+
+    @property
+    def separable(self) -> bool:
+        """Tells whether normalisation can be undone; if not, corruptions are applied before the processor."""
+        return self.statistics is not None
+
+    def features(self, example: PILImage.Image) -> dict[str, Tensor]:
+        """Computes the model's input for one image."""
+        return {"pixel_values": self.pixel_values([example])[0]}
+
+    def collate(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Stacks images of the model's size into a batch."""
+        return default_collate(list(rows))
+
+    def inputs(self, examples: Sequence[PILImage.Image]) -> dict[str, Tensor]:
+        """Computes the model's inputs for a batch of images."""
+        return {"pixel_values": self.pixel_values(list(examples))}
+
+    def pixel_values(self, images: list[PILImage.Image]) -> Tensor:
+        """Returns the processor's ``pixel_values`` of the images, (B, C, H, W)."""
+        return self.processor(images=images, return_tensors="pt")["pixel_values"]
+
+    def levels(self, pixel_values: Tensor) -> Tensor:
+        """Undoes normalisation: (B, H, W, C) uint8, the images after resize and crop."""
+        mean, std = (t.to(pixel_values.device) for t in self.statistics)
+        return ((pixel_values * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+    def normalize(self, levels: Tensor, memory_format: torch.memory_format = torch.preserve_format) -> Tensor:
+        """Normalises (B, H, W, C) uint8 to the model's input, (B, C, H, W) float32."""
+        mean, std = (t.to(levels.device) for t in self.statistics)
+        pixels = levels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
+        return pixels.div_(255).sub_(mean).div_(std)
 
 
 def read_image(source: str | Path | BinaryIO, where: str) -> PILImage.Image:
-    """An image, decoded to RGB and turned as its EXIF data say.
+    """Decodes an image to RGB and rotates it as its EXIF data say.
 
     Raises:
         ValueError: it cannot be read, or has more than 8 bits a channel; `where` names it.
@@ -88,56 +106,8 @@ def read_image(source: str | Path | BinaryIO, where: str) -> PILImage.Image:
     return image.convert("RGB")
 
 
-class ImagePreprocessor:
-    """The two halves of an image processor: resize and crop first, normalisation after.
-
-    Args:
-        processor: any callable ``(images=..., return_tensors="pt")`` that gives ``pixel_values``. Where it tells
-            its mean and standard deviation (timm's, transformers'), it can be taken apart, so that corruption can
-            go between.
-    """
-
-    max_batch_size: int | None = None
-
-    def __init__(self, processor: Any) -> None:
-        self.processor = processor
-        self.statistics = _statistics(processor)
-
-    @property
-    def separable(self) -> bool:
-        """Whether normalisation can be undone; if not, corruption has to come before the processor."""
-        return self.statistics is not None
-
-    def features(self, example: PILImage.Image) -> dict[str, Tensor]:
-        """The model's input for one image."""
-        return {"pixel_values": self.pixel_values([example])[0]}
-
-    def collate(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        """A batch: images of the model's size are stacked."""
-        return default_collate(list(rows))
-
-    def inputs(self, examples: Sequence[PILImage.Image]) -> dict[str, Tensor]:
-        """The model's inputs for a batch of images."""
-        return {"pixel_values": self.pixel_values(list(examples))}
-
-    def pixel_values(self, images: list[PILImage.Image]) -> Tensor:
-        """(B, C, H, W), the model's input, as the processor gives it."""
-        return self.processor(images=images, return_tensors="pt")["pixel_values"]
-
-    def levels(self, pixel_values: Tensor) -> Tensor:
-        """(B, H, W, C) uint8: what the processor saw after resize and crop."""
-        mean, std = (t.to(pixel_values.device) for t in self.statistics)
-        return ((pixel_values * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-
-    def normalize(self, levels: Tensor, memory_format: torch.memory_format = torch.preserve_format) -> Tensor:
-        """(B, C, H, W) float32, the model's input, from (B, H, W, C) uint8."""
-        mean, std = (t.to(levels.device) for t in self.statistics)
-        pixels = levels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
-        return pixels.div_(255).sub_(mean).div_(std)
-
-
 def _statistics(processor: Any) -> tuple[Tensor, Tensor] | None:
-    """Mean and standard deviation on [0, 1], each (C, 1, 1), or None where the processor does not tell."""
+    """Returns mean and standard deviation on the scale [0, 1], each (C, 1, 1); None if the processor has none."""
     if hasattr(processor, "data_config"):  # timm's
         mean, std = processor.data_config["mean"], processor.data_config["std"]
     elif getattr(processor, "do_rescale", False) and abs(getattr(processor, "rescale_factor", 0) * 255 - 1) < 1e-6:
@@ -149,10 +119,10 @@ def _statistics(processor: Any) -> tuple[Tensor, Tensor] | None:
 
 
 def input_size(processor: Any) -> tuple[int, int]:
-    """(height, width) of the images that the processor gives.
+    """Returns the (height, width) of the processor's images.
 
     Raises:
-        ValueError: the processor does not tell.
+        ValueError: the processor does not state it.
     """
     if hasattr(processor, "data_config"):  # timm's
         return tuple(processor.data_config["input_size"][1:])
@@ -164,4 +134,7 @@ def input_size(processor: Any) -> tuple[int, int]:
             return size["height"], size["width"]
         if size and "shortest_edge" in size:
             return size["shortest_edge"], size["shortest_edge"]
-    raise ValueError(f"{type(processor).__name__} does not tell the size of its images: use augmentation none")
+    raise ValueError(f"{type(processor).__name__} does not state the size of its images: set augmentation to none")
+
+
+IMAGE = Kind("image", ImageCells, ImagePreprocessor, imported_on_call("hfmix.data.augment.image", "ToPixels"))

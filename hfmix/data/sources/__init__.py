@@ -1,1 +1,1 @@
-"""Opening a data set: a Hub id, a folder, files."""
+"""Sources of data sets: the Hub, folders, files, and data sets that come with a dependency."""

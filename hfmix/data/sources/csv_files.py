@@ -1,4 +1,4 @@
-"""CSV files as data sets."""
+"""Reading CSV files as a data set."""
 
 import logging
 import re
@@ -16,13 +16,13 @@ _NUMBER = re.compile(r'\s*"?[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"?\s*')
 
 
 def read_csv(files: Sequence[str]) -> Dataset:
-    """CSV files with the same columns, one after the other.
+    """Reads CSV files with the same columns into one data set.
 
-    The first line names the columns, unless a cell of it is a number: then they are called f0, f1, … An empty
-    cell, or one of ``?``, ``NA``, ``NaN`` and ``null``, is missing.
+    The first line names the columns, unless one of its cells is a number: then they are called f0, f1, … A cell
+    that is empty or holds ``?``, ``NA``, ``NaN`` or ``null`` is missing.
 
     Raises:
-        ValueError: a file is not CSV, or has other columns than the first.
+        ValueError: a file is not CSV, or its columns differ from those of the first file; or there are no rows.
     """
     tables = [_read_csv(file) for file in files]
     if not sum(map(len, tables)):
@@ -30,8 +30,8 @@ def read_csv(files: Sequence[str]) -> Dataset:
     for file, table in zip(files, tables, strict=True):
         if table.column_names != tables[0].column_names:
             raise ValueError(
-                f"{file} has other columns than {files[0]}: files of one set have the same, and other sets are "
-                f"files or folders of their own"
+                f"{file} has other columns than {files[0]}: all files of a split must have the same columns; put "
+                f"other data in files or folders of their own"
             )
     return Dataset(pa.concat_tables(tables, promote_options="permissive"))
 
@@ -41,7 +41,7 @@ def _read_csv(file: str) -> pa.Table:
         with Path(file).open(encoding="utf-8-sig") as lines:
             first = next(lines, "").strip().split(",")
         without_names = any(map(_NUMBER.fullmatch, first))
-        # one block, so that a column's type follows from all of its cells
+        # one block, so that all cells of a column determine its type
         reading = csv.ReadOptions(
             block_size=Path(file).stat().st_size + 1, autogenerate_column_names=without_names
         )

@@ -1,4 +1,4 @@
-"""Data sets that come with a dependency, so that hfmix can show itself without a network."""
+"""Data sets that come with a dependency, so that hfmix can be tried without a network."""
 
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
@@ -11,10 +11,10 @@ _CELL = 32
 
 
 def digits() -> DatasetDict:
-    """scikit-learn's 1,797 handwritten digits, 8×8 in grey, split 60/10/30 at random with equal shares of classes.
+    """Loads scikit-learn's 1,797 handwritten digits, 8×8 in grey, in a stratified random 60/10/30 split.
 
-    From the UCI set "Optical Recognition of Handwritten Digits". Writers are not marked in it, so that one writer
-    can be in several parts.
+    They are from the UCI data set "Optical Recognition of Handwritten Digits". It does not identify the writers,
+    so one writer can be in several splits.
     """
     data = load_digits()
     images, labels = np.round(data.images * (255 / 16)).astype(np.uint8), data.target
@@ -26,10 +26,10 @@ def digits() -> DatasetDict:
 
 
 def photo_patches() -> DatasetDict:
-    """520 patches of scikit-learn's two sample photographs, made as the digits are: 8×8 in grey.
+    """Cuts scikit-learn's two sample photographs into 520 patches like the digits: 8×8 in grey.
 
-    Squares of 32 pixels, side by side, each averaged down to 8×8: out-of-distribution input for the digits that
-    neither colour nor resolution gives away.
+    The patches are adjacent squares of 32 pixels, each averaged down to 8×8: out-of-distribution input for the
+    digits that neither colour nor resolution gives away.
     """
     patches, labels = [], []
     names = ["china", "flower"]
@@ -44,9 +44,9 @@ def photo_patches() -> DatasetDict:
 
 
 def iris() -> DatasetDict:
-    """Fisher's 150 irises of three kinds, four lengths in centimetres each; without a test set.
+    """Loads Fisher's 150 irises of three species, with four lengths in centimetres each; without a test set.
 
-    As in Fisher's article; the copy at UCI differs from it in two rows.
+    The values are those of Fisher's article; the copy at UCI differs from it in two rows.
     """
     data = load_iris()
     names = [name.removesuffix(" (cm)").replace(" ", "_") for name in data.feature_names]

@@ -1,4 +1,4 @@
-"""Opens a data set: a Hub id, a folder, Parquet or CSV files, or what comes with a dependency."""
+"""Opening of data sets: a Hub id, a folder, Parquet or CSV files, or an embedded data set."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -37,12 +37,12 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 def open_dataset(
     source: str, config: str | None = None, streaming: bool = False
 ) -> DatasetDict | IterableDatasetDict:
-    """All splits of `source`: an embedded data set's name, a folder, a Parquet or CSV file, or a Hub id.
+    """Opens all splits of `source`: an embedded data set's name, a folder, a Parquet or CSV file, or a Hub id.
 
-    With `streaming` the splits are read when they are iterated, and nothing is stored.
+    With `streaming`, the splits are read while they are iterated, and nothing is stored.
 
     Raises:
-        ValueError: there is nothing under that name, or nothing in the folder.
+        ValueError: there is no such data set, or the folder holds no data.
         ConnectionError: the Hub is needed and cannot be reached.
     """
     path = Path(source)
@@ -58,7 +58,7 @@ def open_dataset(
         hint = f"did you mean {near[0]!r}?" if near else "there is no such file or folder"
         raise ValueError(f"no data set {source!r}: {hint}")
     what = f"data set {source!r}"
-    if not hub_reachable() and not constants.HF_HUB_OFFLINE:  # offline on purpose: what is cached will do
+    if not hub_reachable() and not constants.HF_HUB_OFFLINE:  # offline on purpose: the cache may hold it
         raise no_connection(what)
     try:
         return _load(source, config, streaming)
@@ -67,11 +67,11 @@ def open_dataset(
 
 
 def _load(source: str, config: str | None, streaming: bool) -> DatasetDict | IterableDatasetDict:
-    """A data set of the Hub; one that is still a script through the Hub's own copy in Parquet: no code is run."""
+    """Loads from the Hub; a data set that is a script from the Hub's Parquet copy, so that no code is run."""
     try:
         return load_dataset(source, config, streaming=streaming)
-    except ImportError as error:  # from torchcodec, for loose files of sound
-        raise ValueError(f"reading it takes a package that is not here: {error}") from error
+    except ImportError as error:  # torchcodec, needed for individual sound files
+        raise ValueError(f"reading it needs a package that is not installed: {error}") from error
     except RuntimeError as error:
         if "scripts are no longer supported" not in str(error):
             raise
@@ -79,7 +79,7 @@ def _load(source: str, config: str | None, streaming: bool) -> DatasetDict | Ite
 
 
 def open_files(args: DataArguments, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
-    """The splits of `train_file`, `validation_file` and `test_file`."""
+    """Opens the splits of `train_file`, `validation_file` and `test_file`."""
     files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
     return _files({split: names for split, names in files.items() if names}, streaming)
 
@@ -94,7 +94,7 @@ def _folder(path: Path, streaming: bool) -> DatasetDict | IterableDatasetDict:
         splits = _sound_folder(path, clips)
         return _as_streams(splits) if streaming else splits
     if tables := [file for file in files if file.suffix.lower() == ".csv"]:
-        return _files(_by_split(path, tables), streaming)  # last: a folder of images can have a metadata.csv
+        return _files(_by_split(path, tables), streaming)  # last, since a folder of images can have a metadata.csv
     raise ValueError(f"no images, no sound, no Parquet and no CSV files in the folder {str(path)!r}")
 
 
@@ -117,12 +117,12 @@ def _as_streams(splits: DatasetDict) -> IterableDatasetDict:
 
 
 def _sound_folder(path: Path, clips: Sequence[Path]) -> DatasetDict:
-    """What `load_dataset("audiofolder")` gives; that needs torchcodec and FFmpeg even where nothing is decoded."""
+    """Replaces `load_dataset("audiofolder")`, which needs torchcodec and FFmpeg even if nothing is decoded."""
     splits: dict[Split, list[Path]] = {}
     for file in clips:
         *above, class_name, _ = ("", *file.relative_to(path).parts)
         if not class_name or (len(above) == 1 and class_name in get_args(Split)):
-            raise ValueError(f"{file} is in no subfolder of its class: sort the clips into one subfolder a class")
+            raise ValueError(f"{file} is not in a subfolder of its class: make one subfolder per class")
         splits.setdefault(split_of(Path(*above, "_")), []).append(file)
     class_names = sorted({file.parent.name for file in clips})
     stored = {"bytes": Value("binary"), "path": Value("string")}
@@ -142,7 +142,7 @@ def _sound_folder(path: Path, clips: Sequence[Path]) -> DatasetDict:
 
 
 def split_of(file: Path) -> Split:
-    """The split that a file's name, or else a folder's, says in a word of its own; "train" where none does."""
+    """Returns the split that a word of the file's name, or else of a folder's, names; "train" if none does."""
     for part in reversed(file.parts):
         words = re.split(r"[^a-z]+", part.lower())
         for word, split in {
@@ -158,13 +158,13 @@ def split_of(file: Path) -> Split:
 
 
 def _rows(files: Sequence[str], streaming: bool) -> Dataset | IterableDataset:
-    """The rows of Parquet files, or of CSV files."""
+    """Reads Parquet files or CSV files into one split."""
     for file in files:
         if not Path(file).is_file():
             raise ValueError(f"no file {file!r}")
     is_csv = {Path(file).suffix.lower() == ".csv" for file in files}
     if len(is_csv) == 2:
-        raise ValueError(f"files of one set are all CSV or all Parquet, not {', '.join(files)}")
+        raise ValueError(f"the files of a split must be all CSV or all Parquet, not {', '.join(files)}")
     if streaming and True in is_csv:
         raise ValueError(f"{files[0]} is a table, which is read as a whole: leave streaming out")
     return read_csv(files) if True in is_csv else _parquet(files, streaming)
@@ -177,6 +177,6 @@ def _parquet(files: Sequence[str], streaming: bool) -> Dataset | IterableDataset
             rows += read_metadata(file).num_rows
         except ArrowInvalid as error:
             raise ValueError(f"{file} is not a Parquet file: {error}") from error
-    if not rows:  # which datasets cannot read
+    if not rows:  # datasets cannot read such files
         raise ValueError(f"no rows in {', '.join(files)}")
     return load_dataset("parquet", data_files=[str(file) for file in files], split="train", streaming=streaming)

@@ -1,53 +1,37 @@
-"""A run beside another one, most often the same recipe without mixing, on the same test examples."""
+"""A run's baseline: another run on the same test examples, most often the same recipe without mixing."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from hfmix.robustness.comparison import differing_bases
-from hfmix.robustness.presentation.headlines import headline_estimates, show, show_difference
+from hfmix.robustness.presentation import headline_estimates
 from hfmix.robustness.report import RobustnessReport
-from hfmix.utils.text import plain
 
 BASELINE_FILE = "baseline.json"
 
 
-def set_baseline(run: str | Path, baseline: str | Path) -> None:
-    """Puts a baseline's column into the card of a finished run, as `hfmix train --baseline` does at its end.
-
-    Writes ``baseline.json`` and the card anew, under the title that it had.
-
-    Args:
-        run, baseline: folders of finished runs that were measured on the same data.
-
-    Raises:
-        ValueError: one of them holds no report, or they were measured on different data.
-    """
-    from huggingface_hub import ModelCard
-
-    from hfmix.hub.card.model_card import write_card
-
-    run = Path(run)
-    write_baseline(RobustnessReport.load(run), baseline, run)
-    write_card(run, ModelCard.load(run / "README.md").data.model_name or run.resolve().name)
-
-
 def write_baseline(report: RobustnessReport, baseline: str | Path, folder: Path) -> None:
-    """Writes what `compare_with` gives into the folder of the report's run; errors as there."""
+    """Writes the result of `compare_with` to the folder of the report's run; raises the same errors."""
     content = compare_with(report, baseline)
     (folder / BASELINE_FILE).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def compare_with(report: RobustnessReport, baseline: str | Path) -> dict[str, Any]:
-    """The baseline's headline figures, and how the report's differ from them.
+    """Compares a report's headline estimates with those of a baseline.
+
+    Args:
+        report: the run's report.
+        baseline: the folder of the baseline's run.
 
     Returns:
         ``name`` of the baseline's folder, ``policy`` (its name, None where it is not known),
-        ``fingerprint_sha256`` of the test set, ``figures`` and ``differences`` (the report's minus the baseline's,
-        with the intervals of `paired_differences`; none without predictions), by path in a report.
+        ``fingerprint_sha256`` of the test set, ``figures`` (the baseline's estimates) and ``differences`` (the
+        report's minus the baseline's, with the intervals of `paired_differences`; none without predictions), by
+        path in a report.
 
     Raises:
-        ValueError: there is no report in the folder, or it is of different data.
+        ValueError: the folder holds no report, or one that was measured on different data.
     """
     from hfmix.robustness.paired import paired_differences
 
@@ -55,11 +39,9 @@ def compare_with(report: RobustnessReport, baseline: str | Path) -> dict[str, An
     other = RobustnessReport.load(folder)
     name = folder.resolve().name
     if differing := differing_bases(report, other):
-        raise ValueError(
-            f"the baseline {name} was measured on different {differing[0]}: their figures don't compare"
-        )
-    theirs = dict(other.estimates())
-    paths = [how.path for how in headline_estimates(report) if how.path in theirs]
+        raise ValueError(f"the baseline {name} was not measured on the same {differing[0]} and cannot be compared")
+    estimates = dict(other.estimates())
+    paths = [headline.path for headline in headline_estimates(report.axes) if headline.path in estimates]
     paired = {}
     if report.predictions is not None and other.predictions is not None:
         paired = paired_differences(other.predictions, report.predictions, other.content["seed"])
@@ -67,67 +49,32 @@ def compare_with(report: RobustnessReport, baseline: str | Path) -> dict[str, An
         "name": name,
         "policy": _policy_of(folder),
         "fingerprint_sha256": other.content["data"]["fingerprint_sha256"],
-        "figures": {path: theirs[path] for path in paths},
+        "figures": {path: estimates[path] for path in paths},
         "differences": {path: paired[path] for path in paths if path in paired},
     }
 
 
 def load_baseline(run: Path) -> dict[str, Any] | None:
-    """What `write_baseline` left in a run's folder; None where there is none.
+    """Reads what `write_baseline` left in a run's folder; None where there is no such file.
 
     Raises:
-        ValueError: it is not put together as hfmix writes it.
+        ValueError: the file does not have the form in which hfmix writes it.
     """
     file = run / BASELINE_FILE
     if not file.is_file():
         return None
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        figures = [*content["figures"].values(), *content["differences"].values()]
-        numbers = [number for found in figures for number in (found["value"], *found["ci95"])]
-        whole = all(type(number) in (int, float) for number in numbers)
-        if not whole or any(len(found["ci95"]) != 2 for found in figures):
-            raise TypeError("a figure is no number with an interval")
+        estimates = [*content["figures"].values(), *content["differences"].values()]
+        numbers = [number for estimate in estimates for number in (estimate["value"], *estimate["ci95"])]
+        numeric = all(type(number) in (int, float) for number in numbers)
+        if not numeric or any(len(estimate["ci95"]) != 2 for estimate in estimates):
+            raise TypeError("an estimate is not a number with an interval")
         if not (isinstance(content["name"], str) and isinstance(content["policy"], str | None)):
-            raise TypeError("its name or its policy is no text")
+            raise TypeError("its name or its policy is not text")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{file} is not put together as hfmix writes it: {error}") from error
+        raise ValueError(f"{file} does not have the form in which hfmix writes it: {error}") from error
     return content
-
-
-def robustness_table(
-    report: RobustnessReport, baseline: dict[str, Any] | None, num_examples: str
-) -> list[tuple[str, ...]]:
-    """Head and rows of the card's table: a headline figure each, and the baseline's beside it where there is one.
-
-    Args:
-        report: of the run.
-        baseline: as `load_baseline` gives it.
-        num_examples: what was measured on, such as ``"540 test images"``.
-    """
-    measured_on = f"measured on {num_examples}"
-    if baseline is None:
-        head = (measured_on, "value [95 % interval]")
-    else:
-        label = plain(baseline["policy"] or baseline["name"])
-        head = (measured_on, "this model", f"baseline ({label})", "difference")
-    rows = [head]
-    for how, found in headline_estimates(report).items():
-        row = (plain(how.title), _unbroken(show(found, how.factor, how.digits)))
-        if baseline is not None:
-            theirs, difference = (baseline[part].get(how.path) for part in ("figures", "differences"))
-            # the value alone: with a third interval the table is too wide for a phone
-            row += (
-                "–" if theirs is None else f"{how.factor * theirs['value']:.{how.digits}f}",
-                "–" if difference is None else _unbroken(show_difference(difference, how.factor, how.digits)),
-            )
-        rows.append(row)
-    return rows
-
-
-def _unbroken(text: str) -> str:
-    """The text, its interval on one line."""
-    return text.replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def _policy_of(run: Path) -> str | None:

@@ -1,6 +1,6 @@
 """The papers of the policies, as BibTeX.
 
-Sources: the proceedings' own pages for mixup's and RegMixup's papers, arXiv's listing for the others.
+Sources: the proceedings' pages for the papers of mixup and RegMixup, arXiv's listings for the others.
 """
 
 import re
@@ -61,12 +61,12 @@ _OF_POLICY = {
 
 
 def citations(policy: dict[str, Any]) -> list[str]:
-    """The BibTeX entries for a policy, given as by its `to_dict`, and for the policies that it is made of."""
+    """Returns the BibTeX entries for a policy, given as its `to_dict`, and for the policies that it combines."""
     return list(dict.fromkeys(entry for name in _names(policy) for entry in _OF_POLICY.get(name, ())))
 
 
 def arxiv_ids(entries: Iterable[str]) -> list[str]:
-    """Those that BibTeX entries name."""
+    """Returns the arXiv ids that BibTeX entries name."""
     return re.findall(r"eprint = {([\d.]+)}", "\n".join(entries))
 
 

@@ -8,30 +8,17 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from hfmix.hub.card.baseline import load_baseline, robustness_table
+from hfmix.data.kind_words import words_for
+from hfmix.hub.card.baseline import load_baseline
 from hfmix.hub.card.citations import arxiv_ids, citations
 from hfmix.mixing import policy_from_dict
-from hfmix.robustness.presentation.findings import findings
+from hfmix.robustness.presentation import VIEWS, captions, headline_estimates, sentences
+from hfmix.robustness.presentation.base import show, show_difference
 from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import training_seconds
-from hfmix.utils.text import for_metadata, plain, table_line
+from hfmix.utils.text import for_metadata, plain, unpadded_table
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
-_LISTED_OOD = {(score, metric) for score in ("msp", "energy") for metric in ("auroc", "fpr95_ood_positive")}
-_LISTED = ("selective/aurc", "interpolation/miss_rate")
-_QUIRK_OF_ALL = {"all": "grey levels"}
-# what each figure shows, the first two being those that say most to a reader in a hurry
-_FIGURES = {
-    "corruptions": "Accuracy by corruption and severity",
-    "reliability": "Reliability diagram: accuracy over confidence",
-    "adversarial": "Accuracy under attack over the attack's strength",
-    "ood": "Confidence on proper and on out-of-distribution input",
-    "roc": "ROC curves of telling out-of-distribution input",
-    "risk_coverage": "Error over the share of input that is answered",
-    "shift": "Accuracy on shifted data",
-    "interpolation": "What it predicts between two examples",
-    "memorization": "Errors in the course of training, and on wrong labels",
-}
 
 
 def write_card(run: Path, title: str) -> None:
@@ -40,13 +27,13 @@ def write_card(run: Path, title: str) -> None:
 
 
 def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
-    """The card that follows from config, recipe, results and report in `run`.
+    """Returns the card that follows from the config, recipe, results and report of a run.
 
     Args:
         run: holds ``config.json``, ``recipe.yaml``, ``train_results.json``, ``environment.json`` and
-            ``robustness.json``; what is in ``baseline.json``, if it is there, stands beside its figures.
+            ``robustness.json``; the table has a column for the baseline where there is a ``baseline.json``.
         title: the card's heading.
-        dataset: what to call the data; None takes `dataset_name`, which follows paths of this machine.
+        dataset: the name of the data; None takes `dataset_name`, which depends on the folders of this machine.
     """
     report = RobustnessReport.load(run)
     config, results, environment = (
@@ -65,17 +52,17 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         else None
     )
     kind = report.content["data"]["kind"]
-    task = f"{'tabular' if kind == 'table' else kind}-classification"
+    words = words_for(kind)
     is_multi_label = config.get("problem_type") == "multi_label_classification"
     data = ModelCardData(
         library_name="timm" if is_timm else "transformers",
-        pipeline_tag=task,
-        tags=["hfmix", policy["name"], task, "robustness"],
+        pipeline_tag=words.task,
+        tags=["hfmix", policy["name"], words.task, "robustness"],
         datasets=[dataset] if is_hub_dataset(recipe) else None,
         base_model=hub_base,
         metrics=["mean_average_precision" if is_multi_label else "accuracy"],
         model_name=for_metadata(title),
-        eval_results=eval_results(report, dataset, task),
+        eval_results=eval_results(report, dataset, words.task),
     )
     return ModelCard.from_template(
         data,
@@ -84,8 +71,8 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         architecture=plain(architecture),
         is_timm=is_timm,
         kind=kind,
-        task=task,
-        examples=_examples(kind),
+        task=words.task,
+        examples=words.examples,
         row=_example_row(run) if kind == "table" else None,
         is_multi_label=is_multi_label,
         sampling_rate=_sampling_rate(run),
@@ -96,14 +83,15 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         policy_text=str(policy_from_dict(policy)),
         citations=citations(policy),
         arxiv_ids=arxiv_ids(citations(policy)),
-        table=[(table_line(row), len(row)) for row in card_table(report, baseline)],
+        table=unpadded_table(card_table(report, baseline)).rstrip(),
         baseline=baseline and {"name": plain(baseline["name"]), "paired": bool(baseline["differences"])},
         data_licence=licence and plain(licence),
         fingerprint=report.content["data"]["fingerprint_sha256"][:16],
-        corruption_sentence=_corruption_sentence(report.axes["corruptions"])
-        if "corruptions" in report.axes
-        else "",
-        has_ood="ood" in report.axes,
+        definitions=[
+            text
+            for axis, view in VIEWS.items()
+            if axis in report.axes and (text := view.definition(report.axes[axis], plain))
+        ],
         findings=card_findings(report),
         figures=_figures(run),
         recipe=recipe,
@@ -116,22 +104,57 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
 
 
 def card_table(report: RobustnessReport, baseline: dict[str, Any] | None) -> list[tuple[str, ...]]:
-    """The card's `robustness_table`."""
+    """Returns the card's `robustness_table`."""
     data = report.content["data"]
-    return robustness_table(report, baseline, f"{data['num_samples']} test {_examples(data['kind'])}")
+    return robustness_table(report, baseline, f"{data['num_samples']} test {words_for(data['kind']).examples}")
+
+
+def robustness_table(
+    report: RobustnessReport, baseline: dict[str, Any] | None, num_examples: str
+) -> list[tuple[str, ...]]:
+    """Returns head and rows of the card's table: a row per headline, and columns for the baseline if there is one.
+
+    Args:
+        report: the run's report.
+        baseline: the result of `load_baseline`.
+        num_examples: the size of the test set, such as ``"540 test images"``.
+    """
+    measured_on = f"measured on {num_examples}"
+    if baseline is None:
+        head = (measured_on, "value [95 % interval]")
+    else:
+        label = plain(baseline["policy"] or baseline["name"])
+        head = (measured_on, "this model", f"baseline ({label})", "difference")
+    rows = [head]
+    for (title, path, factor, digits), estimate in headline_estimates(report.axes).items():
+        row = (plain(title), _unbroken(show(estimate, factor, digits)))
+        if baseline is not None:
+            beside, difference = (baseline[part].get(path) for part in ("figures", "differences"))
+            # the value alone: with a third interval the table is too wide for a phone
+            row += (
+                "–" if beside is None else f"{factor * beside['value']:.{digits}f}",
+                "–" if difference is None else _unbroken(show_difference(difference, factor, digits)),
+            )
+        rows.append(row)
+    return rows
+
+
+def _unbroken(text: str) -> str:
+    """Returns an estimate as text that keeps its interval on one line."""
+    return text.replace(", ", ",\N{NO-BREAK SPACE}")
 
 
 def card_findings(report: RobustnessReport) -> list[str]:
-    """The card's limits: what was found, then what was not measured."""
+    """Returns the card's limits: what the evaluation found, then what was not measured."""
     by_reason: dict[str, list[str]] = {}
     for axis, why in report.content.get("left_out", {}).items():
         by_reason.setdefault(why, []).append(axis)
     missing = [f"Not measured: {', '.join(axes)} ({plain(why)})." for why, axes in by_reason.items()]
-    return [*findings(report, plain), *missing]
+    return [*sentences(report.axes, plain), *missing]
 
 
 def dataset_name(recipe: dict[str, Any]) -> str:
-    """What to call the data of a recipe: its Hub id or embedded name, else the name of its folder."""
+    """Returns the name of a recipe's data: its Hub id or embedded name, else the name of its folder."""
     if recipe.get("train_file"):
         return for_metadata(Path(recipe["train_file"][0]).resolve().parent.name)
     name = recipe["dataset_name"]
@@ -139,19 +162,15 @@ def dataset_name(recipe: dict[str, Any]) -> str:
 
 
 def is_hub_dataset(recipe: dict[str, Any]) -> bool:
-    """Whether a recipe's data is named by a Hub id."""
+    """Returns whether a recipe names its data by a Hub id."""
     name = recipe.get("dataset_name") or ""
     return "/" in name and not recipe.get("train_file") and not Path(name).is_dir()
 
 
-def _examples(kind: str) -> str:
-    return {"audio": "clips", "table": "rows"}.get(kind, "images")
-
-
 def _figures(run: Path) -> list[tuple[str, str]]:
-    """Path and description of each drawn figure, in the order of `_FIGURES`."""
+    """Returns path and caption of each drawn figure, in the order of the card."""
     drawn = {path.stem for path in (run / "figures").glob("*.png")}
-    return [(f"figures/{name}.png", what) for name, what in _FIGURES.items() if name in drawn]
+    return [(f"figures/{stem}.png", caption) for stem, caption in captions().items() if stem in drawn]
 
 
 def _is_ours(architecture: str) -> bool:
@@ -161,9 +180,9 @@ def _is_ours(architecture: str) -> bool:
 
 
 def _example_row(run: Path) -> str:
-    """A row as the model's processor takes it, in Python, of at most six columns."""
+    """Returns a row of at most six columns as the model's processor takes it, in Python."""
     processor = json.loads((run / "preprocessor_config.json").read_text())
-    row = {column: float(f"{found['median']:.4g}") for column, found in processor["numbers"].items()}
+    row = {column: float(f"{numbers['median']:.4g}") for column, numbers in processor["numbers"].items()}
     row |= {column: categories[0] for column, categories in processor["words"].items() if categories}
     cells = [f"{column!r}: {value!r}" for column, value in row.items()]
     return "{" + ", ".join(cells[:6]) + ("}" if len(cells) <= 6 else f", ...}}  # {len(cells)} columns")
@@ -175,24 +194,14 @@ def _sampling_rate(run: Path) -> int | None:
 
 
 def eval_results(report: RobustnessReport, dataset: str, task: str) -> list[EvalResult]:
-    """Figures for the model-index, the others being in ``robustness.json``; each has a name of its own."""
+    """Returns the estimates for the model-index, each under a name of its own; all are in ``robustness.json``."""
     results = []
-    for path, found in report.estimates():
-        if not _is_listed(path):
-            continue
+    for path, estimate in report.estimates():
         axis, *rest = path.split("/")
-        if axis == "corruptions" and rest[0] == "accuracy":
-            config, metric = rest[1], f"accuracy at severity {rest[2]}"
-        elif axis == "corruptions":
-            config, metric = "all-corruptions", " ".join(rest)
-        elif axis == "ood":
-            config, metric = f"against {for_metadata('/'.join(rest[:-2]))}", " ".join(rest[-2:])
-        elif axis == "adversarial":
-            config, metric = f"attacked by {rest[1]}, {rest[0]} {rest[2].replace('_of_', '/')}", rest[3]
-        elif axis in ("interpolation", "memorization"):
-            config, metric = axis, rest[0]
-        else:
-            config, metric = "clean", " ".join(rest)
+        listed = VIEWS[axis].listed(rest) if axis in VIEWS else None
+        if listed is None:
+            continue
+        config, metric = listed
         results.append(
             EvalResult(
                 task_type=task,
@@ -202,37 +211,7 @@ def eval_results(report: RobustnessReport, dataset: str, task: str) -> list[Eval
                 dataset_split="test",
                 metric_type="accuracy" if "accuracy" in metric else metric.split()[-1],
                 metric_name=metric.replace("_", " "),
-                metric_value=round(found["value"], 6),
+                metric_value=round(estimate["value"], 6),
             )
         )
     return results
-
-
-def _is_listed(path: str) -> bool:
-    """Whether a figure goes into the model-index, which would grow too long with all of them."""
-    axis, *rest = path.split("/")
-    if axis == "ood":
-        return tuple(rest[-2:]) in _LISTED_OOD
-    if axis == "adversarial":
-        return rest[-1] == "robust_accuracy"
-    return axis in ("clean", "calibration", "corruptions", "memorization") or path in _LISTED
-
-
-def _corruption_sentence(corruptions: dict[str, Any]) -> str:
-    """How the corrupted input came about: what it follows, what of that is known to be off, and whose frost."""
-    texts = [
-        f"corrupted accuracy is the mean over {len(corruptions['accuracy'])} corruptions at 5 severities, "
-        f"applied {plain(corruptions['applied'])}"
-    ]
-    quirks = ", ".join(_QUIRK_OF_ALL.get(name, name.replace("_", " ")) for name in corruptions.get("quirks", {}))
-    if quirks:
-        texts[0] += " ([arXiv 1903.12261](https://arxiv.org/abs/1903.12261))"
-        followed = corruptions["mode"] == "parity"
-        texts.append(
-            f"where ImageNet-C's code departs from its paper ({quirks}) "
-            f"{'the code is followed' if followed else 'the paper is followed'}, see `quirks` in `robustness.json`"
-        )
-    if corruptions.get("frost"):
-        drawn = corruptions["frost"] == "procedural"
-        texts.append(f"the frost is {'drawn' if drawn else 'photographed'} (`{corruptions['frost']}`)")
-    return "; ".join(texts)

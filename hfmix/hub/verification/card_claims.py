@@ -1,4 +1,4 @@
-"""Does a card say what the report beside it says?"""
+"""The claims of a card, checked against the report beside it."""
 
 import csv
 import math
@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
-from huggingface_hub import ModelCard
+from huggingface_hub import EvalResult, ModelCard
 
+from hfmix.data.kind_words import words_for
 from hfmix.hub.card.baseline import BASELINE_FILE, load_baseline
 from hfmix.hub.card.model_card import card_findings, card_table, dataset_name, eval_results, make_card
 from hfmix.hub.upload.dataset_card import EVAL_FOLDER
@@ -21,11 +22,11 @@ _ROUNDING = 1e-9  # of floating-point sums in another order
 
 
 def card_claims(run: Path, report: RobustnessReport) -> list[Claim]:
-    """The card's table, its findings, its model-index and the rest of its text; then the CSV beside it.
+    """Checks the card's table, findings, model-index and the rest of its text, then the files beside it.
 
-    The table, the findings and the model-index are written anew from the report, and have to be the same. Of the
-    rest, a line that the run's files do not give and that holds a number is a claim that nothing stands behind; a
-    line without one is listed as not checked.
+    The table, the findings and the model-index are written again from the report and have to be the same. In the
+    rest of the text, a line that does not follow from the run's files fails if it holds a number, since nothing
+    supports it, and is listed as not checked otherwise.
     """
     claims, file = [], run / "README.md"
     try:
@@ -43,22 +44,22 @@ def card_claims(run: Path, report: RobustnessReport) -> list[Claim]:
 
 def _table(card: ModelCard, report: RobustnessReport, run: Path) -> Claim:
     name = "card, its table"
-    said = [line.strip() for line in _section(card.text, _TABLE).splitlines() if line.startswith("|")]
-    said = [line for line in said if set(line) - set("|- ")]
+    rows = [line.strip() for line in _section(card.text, _TABLE).splitlines() if line.startswith("|")]
+    rows = [line for line in rows if set(line) - set("|- ")]
     try:
-        found = [table_line(row) for row in card_table(report, load_baseline(run))]
+        expected = [table_line(row) for row in card_table(report, load_baseline(run))]
     except ValueError as error:
         return _failed(name, _short(error))
-    for line, other in zip(said, found, strict=False):
-        if line != other:
-            return Claim(name, line, other, None, "failed", "robustness.json says otherwise")
-    if len(said) != len(found):
-        return _failed(name, f"it has {len(said)} rows, where robustness.json gives {len(found)}")
+    for row, expected_row in zip(rows, expected, strict=False):
+        if row != expected_row:
+            return Claim(name, row, expected_row, None, "failed", "robustness.json says otherwise")
+    if len(rows) != len(expected):
+        return _failed(name, f"it has {len(rows)} rows, where robustness.json gives {len(expected)}")
     return _holds(name)
 
 
 def _baseline(report: RobustnessReport, run: Path) -> list[Claim]:
-    """Do the differences of ``baseline.json`` follow from its figures? The figures are another model's."""
+    """Checks that the differences in ``baseline.json`` follow from its estimates, which are another model's."""
     try:
         baseline = load_baseline(run)
     except ValueError as error:
@@ -67,22 +68,21 @@ def _baseline(report: RobustnessReport, run: Path) -> list[Claim]:
         return []
     if baseline.get("fingerprint_sha256") != report.content["data"]["fingerprint_sha256"]:
         return [_failed(BASELINE_FILE, "it is of another test set")]
-    ours = dict(report.estimates())
+    estimates = dict(report.estimates())
     for path, difference in baseline["differences"].items():
-        if path not in ours or path not in baseline["figures"]:
-            return [_failed(BASELINE_FILE, f"it has a difference at {_short(path)!r} without the two figures")]
-        theirs = baseline["figures"][path]
-        between = ours[path]["value"] - theirs["value"]
+        if path not in estimates or path not in baseline["figures"]:
+            return [_failed(BASELINE_FILE, f"it has a difference at {_short(path)!r} without the two estimates")]
+        expected = estimates[path]["value"] - baseline["figures"][path]["value"]
         low, high = difference["ci95"]
         if not (
-            math.isclose(difference["value"], between, abs_tol=_ROUNDING) and low <= difference["value"] <= high
+            math.isclose(difference["value"], expected, abs_tol=_ROUNDING) and low <= difference["value"] <= high
         ):
-            return [_failed(BASELINE_FILE, f"the two figures at {_short(path)!r} differ by {between:.4g}")]
-    return [Claim(BASELINE_FILE, None, None, None, "not checked", "its figures are of a model that is not here")]
+            return [_failed(BASELINE_FILE, f"the two estimates at {_short(path)!r} differ by {expected:.4g}")]
+    return [Claim(BASELINE_FILE, None, None, None, "not checked", "its estimates are of a model that is not here")]
 
 
 def _eval_results(report: RobustnessReport, run: Path) -> list[Claim]:
-    """Do the files for benchmarks' leaderboards give the accuracy of the report?"""
+    """Checks that the files for benchmarks' leaderboards give the accuracy of the report."""
     claims = []
     accuracy = report.axes.get("clean", {}).get("accuracy", {}).get("value")
     for file in sorted((run / EVAL_FOLDER).glob("*.yaml")):
@@ -99,58 +99,43 @@ def _eval_results(report: RobustnessReport, run: Path) -> list[Claim]:
 
 def _findings(card: ModelCard, report: RobustnessReport) -> Claim:
     name = "card, its findings"
-    said = re.findall(r"^- (.+)$", _section(card.text, _LIMITS), re.MULTILINE)
-    found = card_findings(report)
-    if made_up := Counter(said) - Counter(found):
-        return _failed(name, f"robustness.json does not say {_short(next(iter(made_up)))!r}")
-    if kept_back := Counter(found) - Counter(said):
-        return _failed(name, f"it leaves out {_short(next(iter(kept_back)))!r}")
+    findings = re.findall(r"^- (.+)$", _section(card.text, _LIMITS), re.MULTILINE)
+    expected = card_findings(report)
+    if unsupported := Counter(findings) - Counter(expected):
+        return _failed(name, f"robustness.json does not say {_short(next(iter(unsupported)))!r}")
+    if missing := Counter(expected) - Counter(findings):
+        return _failed(name, f"it leaves out {_short(next(iter(missing)))!r}")
     return _holds(name)
 
 
 def _model_index(card: ModelCard, report: RobustnessReport, run: Path) -> Claim:
     name = "card, its model-index"
-    said = card.data.eval_results or []
-    data = _name_of_data(card, run)
-    if data is None and said:
-        return _failed(name, f"it is of {_short(said[0].dataset_type)!r}, which recipe.yaml does not name")
-    kind = {"table": "tabular"}.get(report.content["data"]["kind"], report.content["data"]["kind"])
-    found = eval_results(report, data or "", f"{kind}-classification")
-    both = [
-        Counter(
-            (
-                r.task_type,
-                r.dataset_name,
-                r.dataset_config,
-                r.dataset_split,
-                r.metric_type,
-                r.metric_name,
-                _value(r),
-            )
-            for r in results
-        )
-        for results in (said, found)
-    ]
-    for ours, theirs, why in ((*both, "says"), (*both[::-1], "lacks")):
-        for *_, config, _, _, metric, value in ours - theirs:
+    results = card.data.eval_results or []
+    data = _dataset_name(card, run)
+    if data is None and results:
+        return _failed(name, f"it is of {_short(results[0].dataset_type)!r}, which recipe.yaml does not name")
+    expected = eval_results(report, data or "", words_for(report.content["data"]["kind"]).task)
+    claimed, supported = (Counter(map(_entry, entries)) for entries in (results, expected))
+    for entries, why in ((claimed - supported, "says"), (supported - claimed, "lacks")):
+        for *_, config, _, _, metric, value in entries:
             return _failed(name, f"it {why} {_short(metric)} {value} on {_short(config)}, against robustness.json")
     return _holds(name)
 
 
 def _text(card: ModelCard, run: Path) -> list[Claim]:
-    """Lines that are not what the run's files give."""
+    """Checks the lines of the card that do not follow from the run's files."""
     name = "card, the rest of its text"
     title = card.data.model_name or run.name
     try:
-        again = make_card(run, title, _name_of_data(card, run)).text
+        expected = make_card(run, title, _dataset_name(card, run)).text
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [Claim(name, None, None, None, "not checked", f"it cannot be written anew: {_short(error)}")]
-    added = list((Counter(_lines(card.text)) - Counter(_lines(again))).keys())
+        return [Claim(name, None, None, None, "not checked", f"it cannot be written again: {_short(error)}")]
+    added = list((Counter(_lines(card.text)) - Counter(_lines(expected))).keys())
     for line in added:
         if re.search(r"\d", line):
             return [_failed(name, f"the run's files do not say {_short(line)!r}")]
     if added:
-        return [Claim(name, None, None, None, "not checked", f"not by hfmix: {_short(added[0])!r}")]
+        return [Claim(name, None, None, None, "not checked", f"not written by hfmix: {_short(added[0])!r}")]
     return [_holds(name)]
 
 
@@ -158,28 +143,33 @@ def _csv(run: Path, report: RobustnessReport) -> Claim:
     name = "robustness.csv"
     with (run / name).open(newline="", encoding="utf-8", errors="replace") as file:
         rows = list(csv.reader(file))
-    found = [
-        [path.partition("/")[0], path, *map(str, (figure["value"], *figure["ci95"], figure["n"]))]
-        for path, figure in report.estimates()
+    expected = [
+        [path.partition("/")[0], path, *map(str, (estimate["value"], *estimate["ci95"], estimate["n"]))]
+        for path, estimate in report.estimates()
     ]
-    return _holds(name) if rows == [list(CSV_COLUMNS), *found] else _failed(name, "robustness.json says otherwise")
+    if rows == [list(CSV_COLUMNS), *expected]:
+        return _holds(name)
+    return _failed(name, "robustness.json says otherwise")
 
 
-def _name_of_data(card: ModelCard, run: Path) -> str | None:
-    """What the card calls the data, where the recipe agrees; a folder's name is the last part of its path."""
-    said = {result.dataset_type for result in card.data.eval_results or ()}
+def _dataset_name(card: ModelCard, run: Path) -> str | None:
+    """Returns the card's name of the data, if the recipe agrees; a folder's name is the last part of its path."""
+    names = {result.dataset_type for result in card.data.eval_results or ()}
     try:
         recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
         name = dataset_name(recipe)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        return said.pop() if len(said) == 1 else None
+        return names.pop() if len(names) == 1 else None
     known = {name, Path(name).name}
-    return name if not said else said.pop() if len(said) == 1 and said <= known else None
+    return name if not names else names.pop() if len(names) == 1 and names <= known else None
 
 
-def _value(result: object) -> float | str:
+def _entry(result: EvalResult) -> tuple[object, ...]:
+    """Returns what has to be equal for two entries of a model-index to be the same."""
     value = result.metric_value
-    return round(value, 6) if isinstance(value, int | float) else str(value)
+    value = round(value, 6) if isinstance(value, int | float) else str(value)
+    place = (result.task_type, result.dataset_name, result.dataset_config, result.dataset_split)
+    return (*place, result.metric_type, result.metric_name, value)
 
 
 def _section(text: str, heading: str) -> str:
@@ -190,8 +180,8 @@ def _lines(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
-def _short(what: object) -> str:
-    text = " ".join(str(what).split())
+def _short(content: object) -> str:
+    text = " ".join(str(content).split())
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

@@ -1,9 +1,8 @@
-"""Is it true what a card claims? Everything in it is measured again."""
+"""Verification of a model card: everything that it claims is measured again."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -15,17 +14,18 @@ from datasets import Dataset
 from hfmix.data.arguments import DataArguments
 from hfmix.data.columns import USUAL, Columns
 from hfmix.data.datasets.streamed import load_streams
+from hfmix.data.kinds import preprocessor_for
 from hfmix.data.labelled import LabelledData
-from hfmix.data.splits import as_labelled, load_part, load_splits, load_test, open_labelled, open_ood
+from hfmix.data.splits import load_part, load_splits, load_test, open_labelled, open_ood
 from hfmix.hub.download.load import load_run
 from hfmix.hub.download.snapshot import LOADED_FILES, run_folder
 from hfmix.hub.verification.card_claims import card_claims
 from hfmix.hub.verification.claims import Claim, Verdict, check_estimates, compare_reports
-from hfmix.robustness.attacks.threats import Threat
-from hfmix.robustness.corruptions import corruption_names
-from hfmix.robustness.corruptions.image.textures import frost_source
-from hfmix.robustness.evaluate import evaluate_robustness
+from hfmix.robustness.axes.base import Axis, axis_class, axis_of_key, labelled
+from hfmix.robustness.axes.ood_scores import SCORES
+from hfmix.robustness.evaluate import measure_axes
 from hfmix.robustness.names import AXES
+from hfmix.robustness.presentation import stands_on_card
 from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import RUN_FILES
 from hfmix.utils.errors import one_line
@@ -33,15 +33,6 @@ from hfmix.utils.text import aligned
 
 Data = Dataset | LabelledData
 Source = Data | str | Path
-_MEANS = "over all corruptions, frost among them"
-_ON_CARD = {
-    "clean/accuracy",
-    "clean/mean_average_precision",
-    "clean/nll",
-    "calibration/ece_15",
-    "corruptions/mean_accuracy",
-}
-_DETECTION = "ood/.+/msp/(auroc|fpr95_ood_positive)"
 
 
 def verify(
@@ -59,64 +50,65 @@ def verify(
     batch_size: int | None = None,
     progress: bool = True,
 ) -> list[Claim]:
-    """Measures again what a model's card and its ``robustness.json`` claim, under the conventions that they name.
+    """Measures again what a model's card and its ``robustness.json`` claim, by the conventions that they name.
 
-    Three things are looked at. Does the card (its table, its findings, its model-index, its text) say what
-    ``robustness.json`` says? Are the figures of ``robustness.json`` found again: the same ones on the same data,
-    which their fingerprints tell, or on other data figures that they can be drawn beside (see
-    `hfmix.hub.verification.claims`)? What could not be measured with what was given is listed as "not checked",
-    never as holding. The drawn figures and ``report.html`` are not looked at.
+    Two things are checked: that the card (its table, its findings, its model-index, its text) agrees with
+    ``robustness.json``, and that a new measurement agrees with the values in ``robustness.json``: closely on the
+    same data, recognised by its fingerprint, and within the intervals on other data (see
+    `hfmix.hub.verification.claims`). A claim that cannot be measured with the data given is listed as "not
+    checked", never as holding. Pictures and ``report.html`` are not checked.
 
     Args:
-        name: a run's folder or a Hub id, as for `hfmix.load_pretrained`.
-        dataset: the test set, or what `hfmix evaluate --dataset` takes. None takes what ``recipe.yaml`` names. Of
-            more examples than the report has, as many are drawn by its seed.
-        split: of a `dataset` that is given by name.
-        ood, shift: the sets that the report names; an OOD set that is not given is looked for in the recipe.
-        validation, reference: data for the temperature, and for k-NN and Mahalanobis; as `ood`.
-        corrupted: the folder of images corrupted before, where the report read them from one.
-        columns: of the data sets that are given by name.
-        max_samples: measure on so many examples, and on OOD sets in proportion; they are other data than those of
-            the claims.
-        batch_size: examples a forward pass; None takes the report's.
+        name: the folder of a run or a Hub id, see `hfmix.load_pretrained`.
+        dataset: the test set, or what `hfmix evaluate --dataset` takes. None takes what ``recipe.yaml`` names. If
+            it has more examples than the report, as many are drawn by the report's seed.
+        split: the split of a `dataset` that is given by name.
+        ood, shift: the sets that the report names, by name; OOD sets that are not given are taken from the recipe.
+        validation, reference: data for the temperature, and for k-NN and Mahalanobis; by default the recipe's.
+        corrupted: the folder of corrupted images, if the report read them from one.
+        columns: the columns of data sets that are given by name.
+        max_samples: number of test examples to measure on, with OOD sets in proportion; they count as other data
+            than that of the claims.
+        batch_size: examples per forward pass; None takes the report's.
         progress: show a bar.
 
     Returns:
-        Claim by claim: the card's, then the figures'.
+        The claims of the card, then those of the report.
 
     Raises:
-        ValueError, ConnectionError: the model cannot be loaded; there is no report, or none as hfmix writes it;
-            there is no data to measure on; a set is given that the report does not name.
+        ValueError, ConnectionError: the model cannot be loaded; there is no report, or it is not one that hfmix
+            writes; there is no data to measure on; or a set is given that the report does not name.
     """
     folder = run_folder(name, (*LOADED_FILES, *RUN_FILES))
     model, processor, report = load_run(folder, str(name))
     if report is None:
         raise ValueError(f"{name} claims nothing: there is no robustness.json beside it")
     check_estimates(report)
-    data = _Data(folder, report, dataset, split, columns, max_samples)
-    names = [model.config.id2label[i] for i in range(model.config.num_labels)]
-    unknown: dict[str, str] = {}
+    class_names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    given = _Given(dataset, split, dict(ood or {}), dict(shift or {}), validation, reference, columns, max_samples)
+    claim = _RepeatedClaim(folder, report, class_names, given, corrupted)
     if torch.cuda.is_available():
         model.to("cuda")
     with _well_formed(str(name)):
         claims = card_claims(folder, report)
-        asked = _asked(data, names, ood or {}, shift or {}, validation, reference, corrupted, unknown)
+        axes = claim.records()
         batch_size = batch_size or report.content.get("settings", {}).get("batch_size")
-    measured = evaluate_robustness(
+    measured = measure_axes(
         model,
-        processor,
-        **asked,
+        preprocessor_for(claim.test.kind, processor),
+        claim.test,
+        axes,
         batch_size=batch_size if type(batch_size) is int and batch_size > 0 else 128,
         seed=report.content["seed"],
         progress=progress,
     )
     with _well_formed(str(name)):
-        return claims + _predictions(report, measured) + compare_reports(report, measured, unknown)
+        return claims + _predictions(report, measured) + compare_reports(report, measured, claim.unknown)
 
 
 @contextmanager
 def _well_formed(name: str) -> Iterator[None]:
-    """A report that others wrote can have any shape: what trips over it is one line."""
+    """Turns errors over a report that is not put together as hfmix writes it into one line."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -125,63 +117,163 @@ def _well_formed(name: str) -> Iterator[None]:
         ) from error
 
 
-class _Data:
-    """The data that is given, and, where none is, the recipe's.
+@dataclass(frozen=True)
+class _Given:
+    """The arguments of `verify` that say what to measure on."""
 
-    Args: as `verify`'s.
+    dataset: Source | None
+    split: str
+    ood: dict[str, Source]
+    shift: dict[str, Source]
+    validation: Source | None
+    reference: Source | None
+    columns: Columns
+    max_samples: int | None
+
+
+class _RepeatedClaim:
+    """A `hfmix.robustness.axes.base.ClaimedReport`, measured again on the data given, or else on the recipe's.
+
+    Args:
+        folder: the folder of the run.
+        report: its claims.
+        class_names: the model's classes in the order of its logits.
+        given: the data passed to `verify`.
+        corrupted: a folder of corrupted images.
+
+    Raises:
+        ValueError: a set is given that the report does not name.
     """
 
     def __init__(
         self,
         folder: Path,
         report: RobustnessReport,
-        dataset: Source | None,
-        split: str,
-        columns: Columns,
-        max_samples: int | None,
+        class_names: Sequence[str],
+        given: _Given,
+        corrupted: str | Path | None,
     ) -> None:
-        self.folder = folder
-        self.report = report
-        self.dataset = dataset
-        self.split = split
-        self.columns = columns
-        self.max_samples = max_samples
+        self.folder, self.content, self.class_names = folder, report.content, class_names
+        self.given, self.corrupted = given, corrupted
+        self.unknown: dict[str, str] = {}
 
-    def test(self) -> LabelledData:
-        """As many examples as the report has, or fewer; the same ones, if it is the same set."""
-        if self.dataset is None:
-            try:
-                data = self.splits["test"]
-            except (ValueError, OSError) as error:
-                raise ValueError(f"no data to measure on, give --dataset: {error}") from error
-        elif isinstance(self.dataset, str | Path):
-            data = load_test(str(self.dataset), self.split, self.columns)
-        else:
-            data = self.labelled(self.dataset, "test")
-        seed = self.report.content["seed"]
-        return data.sample(self._claimed_count(data.name), seed).sample(self.max_samples, seed)
+    @property
+    def axes(self) -> dict[str, Any]:
+        return self.content["axes"]
 
-    def in_proportion(self, data: LabelledData) -> LabelledData:
-        """As large a part of an OOD set as `max_samples` is of the test set: precisions depend on the shares."""
-        if self.max_samples is None:
-            return data
-        share = self.max_samples / self._claimed_count("test")
-        return data.sample(max(1, round(share * len(data))), self.report.content["seed"])
-
-    def _claimed_count(self, name: str) -> int:
-        """The examples of the report's test set, with those that could not be read."""
-        content = self.report.content["data"]
-        return content["num_samples"] + content.get("num_skipped", {}).get(name, 0)
-
-    def labelled(self, source: Source, split: str) -> LabelledData:
-        """A labelled set that is given."""
-        if isinstance(source, str | Path):
-            return load_part(str(source), split, self.columns)
-        return source if isinstance(source, LabelledData) else as_labelled(source, self.columns, name=split)
+    def records(self) -> dict[str, Axis]:
+        """Returns the axes that measure the report again, as far as that can be done here."""
+        for name, sets, what in (("ood", self.given.ood, "OOD set"), ("shift", self.given.shift, "shifted set")):
+            known = self.axes.get(name, {})
+            for key in sets:
+                if key not in known:
+                    raise ValueError(f"the report has no {what} {key!r}, only {', '.join(known) or 'none'}")
+        for key in self.axes:
+            if axis_of_key(key) is None:
+                self.unknown[key] = "not repeated by this command"
+        records = {name: axis_class(name).repeat(self) for name in AXES if name in self.axes}
+        return {name: axis for name, axis in records.items() if axis is not None}
 
     @cached_property
-    def recipe(self) -> DataArguments:
-        """What the recipe says of data.
+    def test(self) -> LabelledData:
+        """The test set: as many examples as in the report, or fewer, and the same ones if it is the same set."""
+        source, seed = self.given.dataset, self.content["seed"]
+        if source is None:
+            try:
+                data = self._splits["test"]
+            except (ValueError, OSError) as error:
+                raise ValueError(f"no data to measure on, give --dataset: {error}") from error
+        elif isinstance(source, str | Path):
+            data = load_test(str(source), self.given.split, self.given.columns)
+        else:
+            data = self._opened(source, "test")
+        data = data.sample(self._claimed_count(data.name), seed).sample(self.given.max_samples, seed)
+        return self._usable(self._with_model_classes(data, data.class_names))
+
+    def ood(self) -> dict[str, LabelledData]:
+        return self._ood
+
+    def shift(self) -> dict[str, LabelledData]:
+        return self._shift
+
+    def validation(self) -> LabelledData | None:
+        return self._helper(self.given.validation, "validation", ("temperature_scaled",))
+
+    def reference(self) -> LabelledData | None:
+        return self._reference
+
+    @cached_property
+    def _reference(self) -> LabelledData | None:
+        from_features = tuple(name for name, score in SCORES.items() if score.from_features)
+        return self._helper(self.given.reference, "train", from_features)
+
+    @cached_property
+    def _ood(self) -> dict[str, LabelledData]:
+        sets: dict[str, LabelledData] = {}
+        for name in self.axes.get("ood", {}):
+            is_given = name in self.given.ood
+            try:
+                source = self.given.ood[name] if is_given else (self._recipe.ood or {})[name]
+                sets[name] = self._usable(self._in_proportion(open_ood({name: source})[name]))
+            except (KeyError, ValueError, OSError) as error:
+                if is_given:
+                    raise
+                why = "" if isinstance(error, KeyError) else f": {error}"
+                for key in (f"ood/{name}", f"ood_full_spectrum/{name}"):
+                    self.unknown[key] = f"its data is not given (--ood){why}"
+        return sets
+
+    @cached_property
+    def _shift(self) -> dict[str, LabelledData]:
+        for name in self.axes.get("shift", {}).keys() - self.given.shift.keys():
+            self.unknown[f"shift/{name}"] = "its data is not given (--shift)"
+            if "ood_full_spectrum" in self.axes:
+                self.unknown["ood_full_spectrum"] = f"the shifted set {name} is not given (--shift)"
+        opened = open_labelled(self.given.shift, self.given.columns)
+        return {name: self._usable(data) for name, data in opened.items()}
+
+    def _helper(self, source: Source | None, split: str, needed_by: Sequence[str]) -> LabelledData | None:
+        """Returns validation or reference data; without, the keys `needed_by` of the report stay unchecked."""
+        try:
+            data = self._splits.get(split) if source is None else self._opened(source, split)
+            if not isinstance(data, LabelledData):
+                raise ValueError(f"no {split} data")
+            return self._with_model_classes(data.with_classes(self.test.class_names), self.test.class_names)
+        except (ValueError, OSError) as error:
+            if source is not None:
+                raise
+            for path in _paths_to(self.axes, needed_by):
+                self.unknown[path] = f"no data for it is given: {error}"
+            return None
+
+    def _with_model_classes(self, data: LabelledData, of_test: Sequence[str]) -> LabelledData:
+        """Matches classes by name where the model knows all of the test set's; by index otherwise."""
+        return data.with_classes(self.class_names) if set(of_test) <= set(self.class_names) else data
+
+    def _usable(self, data: LabelledData) -> LabelledData:
+        """Leaves out what cannot be read, where the report did."""
+        return data.readable() if "num_skipped" in self.content["data"] else data
+
+    def _in_proportion(self, data: LabelledData) -> LabelledData:
+        """Takes as large a part of an OOD set as `max_samples` is of the test set: precisions depend on shares."""
+        if self.given.max_samples is None:
+            return data
+        share = self.given.max_samples / self._claimed_count("test")
+        return data.sample(max(1, round(share * len(data))), self.content["seed"])
+
+    def _claimed_count(self, name: str) -> int:
+        """Counts the examples of the report's test set, with those that could not be read."""
+        data = self.content["data"]
+        return data["num_samples"] + data.get("num_skipped", {}).get(name, 0)
+
+    def _opened(self, source: Source, split: str) -> LabelledData:
+        if isinstance(source, str | Path):
+            return load_part(str(source), split, self.given.columns)
+        return labelled(source, self.given.columns, split)
+
+    @cached_property
+    def _recipe(self) -> DataArguments:
+        """The recipe's options about data.
 
         Raises:
             ValueError: there is no recipe, or it is none.
@@ -196,180 +288,44 @@ class _Data:
             raise ValueError(f"recipe.yaml cannot be read: {' '.join(str(error).split())}") from error
 
     @cached_property
-    def splits(self) -> Mapping[str, Any]:
-        """The recipe's."""
-        if self.recipe.streaming:
-            return load_streams(self.recipe)
+    def _splits(self) -> Mapping[str, Any]:
+        if self._recipe.streaming:
+            return load_streams(self._recipe)
         content = yaml.safe_load((self.folder / "recipe.yaml").read_text(encoding="utf-8"))
-        return load_splits(self.recipe, content.get("seed", 0))
+        return load_splits(self._recipe, content.get("seed", 0))
 
 
-def _asked(
-    data: _Data,
-    names: Sequence[str],
-    ood: Mapping[str, Source],
-    shift: Mapping[str, Source],
-    validation: Source | None,
-    reference: Source | None,
-    corrupted: str | Path | None,
-    unknown: dict[str, str],
-) -> dict[str, Any]:
-    """What `evaluate_robustness` is asked for so that it repeats the report; notes in `unknown` what it cannot."""
-    report, claimed, test = data.report, data.report.axes, data.test()
-    by_name = set(test.class_names) <= set(names)
-
-    def aid(source: Source | None, split: str, what: str) -> LabelledData | None:
-        """Validation or reference data; the paths `what` stay unchecked without."""
-        try:
-            found = data.splits.get(split) if source is None else data.labelled(source, split)
-            if not isinstance(found, LabelledData):
-                raise ValueError(f"no {split} data")
-            found = found.with_classes(test.class_names)
-            return found.with_classes(names) if by_name else found
-        except (ValueError, OSError) as error:
-            if source is not None:
-                raise
-            for path in _below(claimed, what):
-                unknown[path] = f"no data for it is given: {error}"
-            return None
-
-    for axis in claimed:
-        if axis.removesuffix("_groups").removesuffix("_full_spectrum") not in AXES:
-            unknown[axis] = "not repeated by this command"
-    ood = _ood_sets(data, ood, unknown)
-    for name in set(shift) - set(claimed.get("shift", {})):
-        raise ValueError(f"the report has no shifted set {name!r}")
-    for name in set(claimed.get("shift", {})) - set(shift):
-        unknown[f"shift/{name}"] = "its data is not given (--shift)"
-        if "ood_full_spectrum" in claimed:
-            unknown["ood_full_spectrum"] = f"the shifted set {name} is not given (--shift)"
-    needs_validation = "temperature_scaled" in claimed.get("calibration", {})
-    between = claimed.get("interpolation", {})
-    needs_reference = (
-        (bool(ood) and any("knn" in found for found in claimed["ood"].values()))
-        or between.get("data", "test") != "test"
-        or "memorization" in claimed
-    )
-    training = aid(reference, "train", "knn mahalanobis") if needs_reference else None
-    if training is None and between.get("data", "test") != "test":
-        unknown["interpolation"] = "its training data is not given (--reference)"
-    if training is None or training.true_labels is None:
-        unknown["memorization"] = "it is not known which of its training labels were wrong"
-    for name in ("best_test_error", "best_epoch", "last_test_error", "test_error_by_epoch"):
-        unknown[f"memorization/{name}"] = "measured in the course of the training"
-    attacked = claimed.get("adversarial")
-    corruptions = _corruptions(claimed, test.kind, corrupted, unknown)
-    axes = [axis for axis in AXES if axis in claimed]
-    return {
-        "dataset": test.with_classes(names) if by_name else test,
-        "axes": [axis for axis in axes if axis not in unknown],
-        "ood": ood,
-        "shift": shift and open_labelled(shift, data.columns),
-        "validation": aid(validation, "validation", "temperature_scaled") if needs_validation else None,
-        "reference": training,
-        "groups": {
-            group: found["sets"]
-            for group, found in claimed.get("ood_groups", {}).items()
-            if f"ood_groups/{group}" not in unknown
-        },
-        "corruptions": corruptions,
-        "corruption_samples": claimed["corruptions"]["mean_accuracy"]["n"] if corruptions else None,
-        "mode": claimed.get("corruptions", {}).get("mode", "parity"),
-        "corrupted": corrupted,
-        **({"threats": _threats(attacked), "attack_samples": attacked["num_samples"]} if attacked else {}),
-        **({"pairs": between["num_pairs"]} if between else {}),
-        "skip_unreadable": "num_skipped" in report.content["data"],
-    }
-
-
-def _threats(attacked: Mapping[str, Any]) -> list[Threat]:
-    """Those of the report, with their steps where these are not the usual ones."""
-    threats = []
-    for norm, said in attacked["settings"].items():
-        usual = Threat(
-            norm, list(said["eps"].values()), said["attacks"], said.get("steps", 10), None, said.get("restarts", 1)
-        )
-        sizes = {
-            size
-            for attack in ("ifgsm", "pgd")
-            for name, size in said.get(f"step_size_{attack}", {}).items()
-            if size != usual.step_of(attack, said["eps"][name])
-        }
-        threats.append(replace(usual, step_size=sizes.pop()) if sizes else usual)
-    return threats
-
-
-def _ood_sets(data: _Data, given: Mapping[str, Source], unknown: dict[str, str]) -> dict[str, LabelledData]:
-    """The report's OOD sets that are given, or that the recipe names and that are here."""
-    claimed, found = data.report.axes.get("ood", {}), {}
-    for name in given:
-        if name not in claimed:
-            raise ValueError(f"the report has no OOD set {name!r}, only {', '.join(claimed) or 'none'}")
-    for name in claimed:
-        try:
-            source = given[name] if name in given else (data.recipe.ood or {})[name]
-            found |= {key: data.in_proportion(part) for key, part in open_ood({name: source}).items()}
-        except (KeyError, ValueError, OSError) as error:
-            if name in given:
-                raise
-            why = "" if isinstance(error, KeyError) else f": {error}"
-            unknown[f"ood/{name}"] = unknown[f"ood_full_spectrum/{name}"] = f"its data is not given (--ood){why}"
-    for group, content in data.report.axes.get("ood_groups", {}).items():
-        if missing := [name for name in content["sets"] if name not in found]:
-            unknown[f"ood_groups/{group}"] = f"its set {missing[0]} is not given (--ood)"
-    return found
-
-
-def _corruptions(
-    claimed: Mapping[str, Any], kind: str, corrupted: str | Path | None, unknown: dict[str, str]
-) -> list[str] | None:
-    """The report's corruptions, as far as they can be repeated here; None for none."""
-    if "corruptions" not in claimed:
-        return None
-    axis = claimed["corruptions"]
-    known = corruption_names(kind, extra=True)
-    if "read from" in axis["applied"] and corrupted is None:
-        unknown["corruptions"] = "its corrupted images were read from files (--corrupted)"
-    elif strange := [name for name in axis["accuracy"] if name not in known]:
-        unknown["corruptions"] = f"this hfmix has no corruption {strange[0]!r}"
-    elif axis.get("frost") not in (None, frost_source()):
-        why = f"the report's frost is {axis['frost']}, the one here {frost_source()}"
-        unknown["corruptions/accuracy/frost"] = unknown["corruptions/frost"] = why
-        for key in axis:
-            if key not in ("accuracy", "applied", "mode"):
-                unknown[f"corruptions/{key}"] = f"{_MEANS}: {why}"
-    return None if "corruptions" in unknown else list(axis["accuracy"])
-
-
-def _below(node: Any, keys: str, path: str = "") -> list[str]:
-    """The paths of a report that end in one of these words."""
+def _paths_to(node: Any, keys: Sequence[str], path: str = "") -> list[str]:
+    """Returns the paths of a report that end in one of these keys."""
     if not isinstance(node, dict):
         return []
-    found = []
+    paths = []
     for key, child in node.items():
         here = f"{path}/{key}".lstrip("/")
-        found += [here] if key in keys.split() else _below(child, keys, here)
-    return found
+        paths += [here] if key in keys else _paths_to(child, keys, here)
+    return paths
 
 
 def _predictions(report: RobustnessReport, measured: RobustnessReport) -> list[Claim]:
-    """Whether ``predictions.safetensors`` holds what the model says of each example."""
+    """Checks that ``predictions.safetensors`` holds the model's prediction for each example."""
     name = "predictions.safetensors"
     if report.kept is None or measured.predictions is None:
         return []
     try:
-        ours, theirs = report.predictions["predicted"], measured.predictions["predicted"]
+        claimed, repeated = report.predictions["predicted"], measured.predictions["predicted"]
     except (ValueError, KeyError, OSError) as error:
         return [Claim(name, None, None, None, "failed", one_line(error))]
     if report.content["data"]["fingerprint_sha256"] != measured.content["data"]["fingerprint_sha256"]:
         return [Claim(name, None, None, None, "not checked", "it is of other data")]
-    others = int((ours != theirs).sum()) if ours.shape == theirs.shape else len(theirs)
-    verdict = "holds" if others <= max(2, 0.002 * len(theirs)) else "failed"
-    return [Claim(name, None, None, None, verdict, f"{others} of {len(theirs)} examples are told otherwise")]
+    others = int((claimed != repeated).sum()) if claimed.shape == repeated.shape else len(repeated)
+    verdict = "holds" if others <= max(2, 0.002 * len(repeated)) else "failed"
+    return [
+        Claim(name, None, None, None, verdict, f"{others} of {len(repeated)} examples have another prediction")
+    ]
 
 
 def claims_table(claims: Sequence[Claim], everything: bool = False) -> str:
-    """Claims as a table for a terminal: what stands on the card, what failed or was not checked; or all."""
+    """Formats claims as a table for a terminal: those on the card, failed and unchecked ones; or all of them."""
     shown = [claim for claim in claims if everything or claim.verdict != "holds" or _stands_on_card(claim)]
     rows = [["claim", "claimed", "measured", "95 % interval", "verdict"]]
     for claim in shown:
@@ -381,7 +337,7 @@ def claims_table(claims: Sequence[Claim], everything: bool = False) -> str:
 
 
 def _stands_on_card(claim: Claim) -> bool:
-    return claim.interval is None or claim.name in _ON_CARD or re.fullmatch(_DETECTION, claim.name) is not None
+    return claim.interval is None or stands_on_card(claim.name)
 
 
 def _number(value: Any) -> str:

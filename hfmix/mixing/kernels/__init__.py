@@ -1,33 +1,30 @@
-"""How a plan is applied to a tensor: row by row on the CPU, one fused kernel on a GPU, plain torch elsewhere.
+"""Application of a plan to a tensor: row by row on the CPU, one fused kernel on a GPU, plain torch elsewhere.
 
 `functional` is the definition: differentiable, compilable, for any device. The others give the same numbers with
-less traffic, and are taken where no gradient is recorded and no graph is traced.
+less memory traffic, and are used where no gradient is recorded and no graph is traced.
 """
 
 import warnings
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from hfmix.mixing.kernels import functional, rows
-
-if TYPE_CHECKING:
-    from hfmix.mixing.plan import MixPlan
+from hfmix.mixing.sparse import SparseRows
 
 
-def mix(x: Tensor, plan: "MixPlan") -> Tensor:
-    """The mixed rows, (R, *shape), in `x`'s dtype and memory format; gradients flow to `x`."""
+def mix(x: Tensor, plan: SparseRows) -> Tensor:
+    """Returns the mixed rows, (R, *shape), in `x`'s dtype and memory format; gradients flow to `x`."""
     if _plain(x):
         return functional.mix(x, plan)
     return mix_into(x, plan, empty_rows(x, plan.num_rows))
 
 
-def mix_into(x: Tensor, plan: "MixPlan", out: Tensor) -> Tensor:
-    """`mix` written into `out`, (R, *shape), which shares no memory with `x`."""
+def mix_into(x: Tensor, plan: SparseRows, out: Tensor) -> Tensor:
+    """Writes the mixed rows into `out`, (R, *shape), which shares no memory with `x`, and returns it."""
     if not (_plain(x) or _plain(out)):
         if x.device.type == "cpu":
             rows.mix_into(x, plan, out)
@@ -38,8 +35,8 @@ def mix_into(x: Tensor, plan: "MixPlan", out: Tensor) -> Tensor:
     return out.copy_(functional.mix(x, plan))
 
 
-def mix_in_place(x: Tensor, plan: "MixPlan") -> Tensor:
-    """`mix` written into `x`, for a plan with R = N."""
+def mix_in_place(x: Tensor, plan: SparseRows) -> Tensor:
+    """Writes the mixed rows into `x`, for a plan with R = N, and returns it."""
     if _plain(x):
         return x.copy_(functional.mix(x, plan))
     kernel = rows if x.device.type == "cpu" else _fused(x.device)
@@ -48,19 +45,20 @@ def mix_in_place(x: Tensor, plan: "MixPlan") -> Tensor:
     return x.copy_(mix(x, plan))
 
 
-def mix_samples(samples: Sequence[Tensor], plan: "MixPlan") -> Tensor:
-    """`mix` of N tensors of one shape that are not stacked yet: each row is mixed while it is stacked.
+def mix_samples(samples: Sequence[Tensor], plan: SparseRows) -> Tensor:
+    """Returns the mixed rows of N tensors of one shape, each mixed while it is stacked.
 
-    In a DataLoader's worker the result lies in shared memory, so that it is not copied once more.
+    In a DataLoader's worker the result lies in shared memory, which saves one copy.
 
     Raises:
-        ValueError, TypeError: what `MixPlan.apply` refuses.
+        ValueError, TypeError: as `MixPlan.apply`.
     """
     first = samples[0]
     if rows.is_small(first) or any(_plain(sample) or not sample.is_contiguous() for sample in samples):
         stacked = torch.stack(list(samples))
         in_place = plan.num_rows == plan.num_inputs and not stacked.requires_grad
-        return plan.apply_(stacked) if in_place else plan.apply(stacked)
+        plan.check(stacked)
+        return mix_in_place(stacked, plan) if in_place else mix(stacked, plan)
     plan.check(first.expand(len(samples), *first.shape))
     shape = (plan.num_rows, *first.shape)
     if torch.utils.data.get_worker_info() is None:
@@ -73,7 +71,7 @@ def mix_samples(samples: Sequence[Tensor], plan: "MixPlan") -> Tensor:
 
 
 def empty_rows(x: Tensor, num_rows: int) -> Tensor:
-    """Uninitialised memory for `num_rows` rows such as `x`'s, channels-last where `x` is."""
+    """Allocates `num_rows` rows shaped as those of `x`, uninitialised, channels-last where `x` is."""
     if num_rows == len(x):
         return torch.empty_like(x)
     # rows one after the other, each laid out as in x: the batch's own stride says nothing where x is transposed
@@ -83,13 +81,13 @@ def empty_rows(x: Tensor, num_rows: int) -> Tensor:
 
 
 def _plain(x: Tensor) -> bool:
-    """Whether plain torch operations are needed: a gradient is recorded, a graph traced, or `x` is special."""
+    """Returns whether plain torch is needed: a gradient is recorded, a graph traced, or `x` is of a subclass."""
     return torch.compiler.is_compiling() or type(x) is not Tensor or (x.requires_grad and torch.is_grad_enabled())
 
 
 @cache
 def _fused(device: torch.device) -> ModuleType | None:
-    """The fused kernel, which imports Triton, at the first batch on a GPU; None where Triton does not run."""
+    """Imports the fused kernel, and so Triton, at the first batch on a GPU; None where Triton does not run."""
     if device.type != "cuda":
         return None
     try:

@@ -1,18 +1,16 @@
-"""A plan applied with plain torch operations: the definition that the faster kernels agree with."""
-
-from typing import TYPE_CHECKING
+"""Plans applied with plain torch operations: the definition that the faster kernels agree with."""
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from hfmix.mixing.plan import MixPlan
+from hfmix.mixing.sparse import SparseRows
 
 
-def mix(x: Tensor, plan: "MixPlan") -> Tensor:
-    """``out[r] = sum_j weight[r, j] * x[source[r, j]]``, in float32 at least; inside r's box the second source.
+def mix(x: Tensor, plan: SparseRows) -> Tensor:
+    """Computes ``out[r] = sum_j weight[r, j] * x[source[r, j]]``; inside row r's box, its second source.
 
-    No value of the plan is looked at on the host, so that nothing waits for a device and no graph breaks.
+    Rows are added up in float32 at least. The host reads no value of the plan, so that nothing waits for a device
+    and no graph breaks.
 
     Args:
         x: (N, *shape); integers other than uint8 and booleans are selected, never multiplied.
@@ -39,14 +37,14 @@ def mix(x: Tensor, plan: "MixPlan") -> Tensor:
 
 
 def nearest(position: Tensor, start: Tensor | int, stop: Tensor | int) -> Tensor:
-    """The pixel of a row of ``len(position)`` that lands at `position` once the row is shrunk to [start, stop)."""
+    """Returns the pixel that lands at `position` when a row of ``len(position)`` is shrunk to [start, stop)."""
     size = position.numel()
     length = torch.as_tensor(stop - start).clamp(min=1)
     return torch.div((position - start) * size, length, rounding_mode="floor").clamp(0, size - 1)
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
-    """In what rows of `dtype` are added up: float32 at least."""
+    """Returns the dtype in which rows of `dtype` are added up: float32 at least."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -62,7 +60,7 @@ def weighted_sum(x: Tensor, source: Tensor, weight: Tensor) -> Tensor:
 
 
 def _along(values: Tensor, axis: int, ndim: int) -> Tensor:
-    """(R, size) values as a tensor of `ndim` dimensions with `size` at `axis` and ones elsewhere."""
+    """Reshapes (R, size) values to `ndim` dimensions, with `size` at `axis` and ones elsewhere."""
     shape = [values.shape[0]] + [1] * (ndim - 1)
     shape[axis] = values.shape[1]
     return values.reshape(shape)

@@ -1,10 +1,10 @@
-"""A plan applied on a GPU by one Triton kernel that reads each input value once and writes each output value once.
+"""Plans applied on a GPU by one Triton kernel that reads each input value once and writes each output value once.
 
-A program computes a tile: some columns (adjacent values of a row, in memory's order) of many rows at once. Rows
-are each other's partners, so the second reading of a value follows the first within the tile and comes from cache.
-A tile that holds all the rows needs no order of steps to work in place: it reads, waits for its own threads, and
-writes, whatever the plan pairs with what. Importing this file imports Triton; `hfmix.mixing.kernels` does so at
-the first batch on a GPU.
+A program computes a tile: some columns (adjacent values of a row, in memory order) of many rows at once. Rows are
+each other's partners, so a value is read for the second time within the same tile, and comes from cache. A tile
+that holds all rows can work in place without any order of steps, for any pairing: it reads, waits for its own
+threads, and writes. Importing this file imports Triton; `hfmix.mixing.kernels` does so at the first batch on a
+GPU.
 """
 
 from contextlib import nullcontext
@@ -16,9 +16,9 @@ import triton.language as tl
 from torch import Tensor
 
 from hfmix.mixing.kernels import functional
-from hfmix.mixing.plan import MixPlan
+from hfmix.mixing.sparse import SparseRows
 
-# in what values are added up
+# the dtype in which values are added up
 _SUM = {
     torch.float64: tl.float64,
     torch.float32: tl.float32,
@@ -26,7 +26,7 @@ _SUM = {
     torch.float16: tl.float32,
     torch.uint8: tl.float32,
 }
-# what a plan may only select from, never multiply; booleans are read as bytes
+# dtypes that a plan may only select from, never multiply; booleans are read as bytes
 _SELECTED = {
     torch.int8: tl.int8,
     torch.int16: tl.int16,
@@ -36,26 +36,26 @@ _SELECTED = {
 }
 _INT32_RANGE = 2**31
 _H200_PROCESSORS = 132
-_LINE, _SECTOR = 128, 32  # bytes: what a cache line holds, and the least that memory hands out
-_WARP_BYTES = 32 * 128  # of running sums in a warp's registers: 32 of each thread's
+_LINE, _SECTOR = 128, 32  # bytes of a cache line, and of the smallest access to memory
+_WARP_BYTES = 32 * 128  # running sums in a warp's registers: 32 registers of each thread
 _MAX_WARPS, _MAX_WARPS_LIGHT = 16, 32  # light: small values, no boxes, few registers beside the sums
 _TILE_BYTES = 32 * 1024
 
 
-def mix_into(x: Tensor, plan: MixPlan, out: Tensor) -> bool:
-    """Writes the mixed rows to `out`, (R, *shape), from `x`, (N, *shape). False: not for these dtypes or layouts.
+def mix_into(x: Tensor, plan: SparseRows, out: Tensor) -> bool:
+    """Writes the mixed rows to `out`, (R, *shape), from `x`, (N, *shape); returns False if it cannot.
 
-    A row of `x` and of `out` must fill a stretch of memory, dimensions in the same order: contiguous and
-    channels-last batches do, and every n-th row of one.
+    It cannot for other dtypes, and for layouts where a row of `x` or `out` is not one stretch of memory,
+    dimensions in the same order: contiguous and channels-last batches are, and every n-th row of one.
     """
     return _launch(x, plan, out, in_place=False)
 
 
-def mix_in_place(x: Tensor, plan: MixPlan) -> bool:
-    """Mixes `x` in place, without a second buffer. False: not for this dtype, layout or plan.
+def mix_in_place(x: Tensor, plan: SparseRows) -> bool:
+    """Mixes `x` in place, without a second buffer; returns False if it cannot.
 
-    A box that holds a whole row shrunk reads other columns than it writes; some thousands of rows are more than
-    a tile holds.
+    It cannot where `mix_into` cannot, for `resize`, which reads other columns than it writes, and for some
+    thousands of rows, more than a tile holds.
     """
     if len(x) != plan.num_rows or (plan.box is not None and plan.resize):
         return False
@@ -67,20 +67,19 @@ def try_out(device: torch.device) -> None:
 
     Raises:
         RuntimeError: they differ.
-        Exception: whatever Triton raises where it cannot run: no compiler, an old GPU.
+        Exception: any error of Triton's where it cannot run: no compiler, an old GPU.
     """
     n = 64
     x = torch.linspace(-1.0, 1.0, n * 96, device=device).reshape(n, 96)
     own, lam = torch.arange(n), torch.linspace(0.0, 1.0, n)
-    source, weight = torch.stack([own, (own * 5 + 3) % n], 1), torch.stack([lam, 1.0 - lam], 1)
-    plan = MixPlan(source, weight, weight, torch.ones(n), n)
+    plan = SparseRows(torch.stack([own, (own * 5 + 3) % n], 1), torch.stack([lam, 1.0 - lam], 1), n)
     expected, into, in_place = functional.mix(x, plan), torch.empty_like(x), x.clone()
     ran = mix_into(x, plan, into) and mix_in_place(in_place, plan)
     if not (ran and torch.allclose(into, expected, atol=1e-6) and torch.allclose(in_place, expected, atol=1e-6)):
         raise RuntimeError("its result is not that of plain torch")
 
 
-def _launch(x: Tensor, plan: MixPlan, out: Tensor, in_place: bool) -> bool:
+def _launch(x: Tensor, plan: SparseRows, out: Tensor, in_place: bool) -> bool:
     if x.dtype not in _SUM and x.dtype not in _SELECTED:
         return False
     if out.dtype != x.dtype or out.device != x.device or (plan.box is not None and len(plan.box_axes) > 2):
@@ -95,7 +94,7 @@ def _launch(x: Tensor, plan: MixPlan, out: Tensor, in_place: bool) -> bool:
     axes = () if plan.box is None else tuple(axis % x.ndim for axis in plan.box_axes)
     ran = _run(x, out, table, plan.source.shape[1], axes, plan.resize, in_place)
     if ran and not out.is_inference():
-        # autograd must know that a tensor it may have saved has changed
+        # tell autograd that a tensor it may have saved has changed
         torch.autograd.graph.increment_version(out)
     return ran
 
@@ -149,12 +148,12 @@ def _run(
 def tile_shape(
     num_rows: int, row_size: int, itemsize: int, processors: int, in_place: bool = False, box: bool = False
 ) -> tuple[int, int, int] | None:
-    """How many rows and columns (powers of two) a program computes, with how many warps; None: too many rows.
+    """Returns a program's rows and columns (powers of two) and number of warps; None if there are too many rows.
 
     A tile has 32 KiB of each source in flight, and a processor holds two or more tiles: several times what hides
-    the latency of 4.8 TB/s memory. It is as tall as the batch if it can be, since rows meet their partners inside
-    it, and a cache line wide or more. Small batches (128×3×32×32) get narrower tiles, so that no processor idles,
-    down to the 32 bytes that memory hands out. In place a tile must be as tall as the batch: it gets larger, as
+    the latency of 4.8 TB/s memory. It is as tall as the batch if possible, since rows meet their partners inside
+    it, and at least a cache line wide. Small batches (128×3×32×32) get narrower tiles, so that no processor idles,
+    down to the 32 bytes of the smallest access. In place a tile must be as tall as the batch: it gets larger, as
     far as registers allow, then narrower.
     """
     value = max(4, itemsize)
@@ -183,15 +182,15 @@ def tile_shape(
     return rows, columns, max(rows * columns * value // _WARP_BYTES, 4)
 
 
-def _table(plan: MixPlan, num_inputs: int, device: torch.device) -> Tensor | None:
-    """The plan's sources, the bits of its weights, and its boxes as one int32 vector: one copy to the device.
+def _table(plan: SparseRows, num_inputs: int, device: torch.device) -> Tensor | None:
+    """Returns sources, bits of the weights, and boxes as one int32 vector on the device, in one copy.
 
-    From pinned memory, so that the host waits for nothing. None: an index that is out of range (or counts from the
-    end), as far as the host can tell without waiting for a device.
+    The copy is from pinned memory, so that the host does not wait. None: an index is out of range (or counts from
+    the end), as far as the host can tell without waiting for a device.
     """
     on_host = plan.source.device.type == "cpu"
     if on_host and device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-        return None  # a CUDA graph would copy from this memory again when it holds something else
+        return None  # a CUDA graph would copy from this memory again once it holds something else
     if on_host:
         low, high = plan.source.aminmax()
         if low < 0 or high >= num_inputs:
@@ -210,7 +209,7 @@ def _table(plan: MixPlan, num_inputs: int, device: torch.device) -> Tensor | Non
 
 
 def _same_layout(x: Tensor, out: Tensor) -> bool:
-    """Whether a row of both is one stretch of memory, with the same place for each value."""
+    """Returns whether a row of each is one stretch of memory, with the same place for each value."""
     if x.ndim == 0 or x.shape[1:] != out.shape[1:]:
         return False
     dense = 1
@@ -251,14 +250,17 @@ def mix_tile(
     tile_rows: tl.constexpr,
     tile_columns: tl.constexpr,
 ) -> None:
-    """(tile_rows, tile_columns) values of `out`; rows are `row_size` values, those of `x` `x_stride` values apart.
+    """Computes a tile of `out`, (tile_rows, tile_columns).
 
-    Programs that share their columns follow one another, so that rows beyond `tile_rows` are still met in cache.
+    Programs that share their columns follow one another, so that rows beyond `tile_rows` are still in cache.
 
     Args:
+        x_stride, out_stride: distance of two rows, in values.
+        row_size: values of a row.
         table: source (num_rows, num_sources), weight (num_rows, num_sources) as bits, box (num_rows, 2 num_axes).
-        size0, stride0: of the box's first axis: the coordinate of a column is ``column // stride % size``.
-        size1, stride1: of its second.
+        size0, stride0: size and stride of the box's first axis: a column's coordinate is ``column // stride %
+            size``.
+        size1, stride1: size and stride of its second axis.
         select: weights are 0 or 1; values are selected instead of multiplied.
         wide: columns need 64 bits.
     """
@@ -293,8 +295,8 @@ def mix_tile(
         if num_axes > 0:
             # a row with a box is its first source outside, its second inside
             share = tl.where(boxed[:, None], (inside == (j == 1)).to(tl.float32) if j < 2 else 0.0, share)
-        # what has no weight anywhere in the tile's columns is not read; a whole row at a time, since masks that
-        # vary along a row would make loads of single values
+        # a source without weight anywhere in the tile's columns is not read; decided for whole rows, since masks
+        # that vary along a row would become loads of single values
         read = written & (tl.max((share != 0).to(tl.int32), axis=1) > 0)[:, None]
         where = column[None, :]
         if resize and num_axes > 0 and j == 1:
@@ -324,7 +326,7 @@ def mix_tile(
 def _is_itself(
     table: tl.tensor, row: tl.tensor, num_rows: tl.tensor, live: tl.tensor, num_sources: tl.constexpr
 ) -> tl.tensor:
-    """Which rows' weighted sums are the rows themselves, (tile_rows,)."""
+    """Returns (tile_rows,) whether a row's weighted sum is the row itself."""
     weights = table + num_sources * (num_rows + row)
     own = tl.load(weights, mask=live, other=0).to(tl.float32, bitcast=True)
     itself = (tl.load(table + row * num_sources, mask=live, other=0) == row) & (own == 1)
@@ -343,10 +345,13 @@ def _cut(
     live: tl.tensor,
     resize: tl.constexpr,
 ) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """What the box is along one of its axes: inside, boxed, shift.
+    """Reads the box along one of its axes.
 
-    inside: (tile_rows, tile_columns), whether a column is; boxed: (tile_rows,), whether it is not empty; shift:
-    (tile_rows, tile_columns), how far from a column lies the one that is shrunk onto it, as `functional.nearest`.
+    Returns:
+        inside: (tile_rows, tile_columns), whether a column is inside the box.
+        boxed: (tile_rows,), whether the box is not empty.
+        shift: (tile_rows, tile_columns), distance to the column that is shrunk onto this one
+            (`functional.nearest`).
     """
     start = tl.load(box, mask=live, other=0)
     stop = tl.load(box + num_axes, mask=live, other=0)

@@ -1,42 +1,41 @@
-"""A plan applied on the CPU, where memory traffic costs: rows are read and written while they are in cache."""
+"""Plans applied on the CPU, where memory traffic counts: rows are read and written while they are in cache."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hfmix.mixing.kernels.functional import accumulation_dtype, nearest, weighted_sum
+from hfmix.mixing.sparse import SparseRows
 
-if TYPE_CHECKING:
-    from hfmix.mixing.plan import MixPlan
-
-# a call of torch costs as much as mixing some ten KiB: smaller rows are mixed many at a time
+# a call of torch takes as long as mixing some ten KiB: smaller rows are mixed many at a time
 _LARGE_ROW = 64 * 1024
 _BLOCK = 4 * 1024 * 1024
 _SAVED = -1
 
 
-def mix_into(x: Tensor | Sequence[Tensor], plan: "MixPlan", out: Tensor) -> None:
+def mix_into(x: Tensor | Sequence[Tensor], plan: SparseRows, out: Tensor) -> None:
     """Writes the mixed rows to `out`, (R, *shape), from `x`, (N, *shape) or N tensors that are not stacked yet."""
+    host = host_of(plan)
     if isinstance(x, Tensor):
-        if _mix_small_rows(x, plan, out) or _cut_small_rows(x, plan, out):
+        if _mix_small_rows(x, host, out) or _cut_small_rows(x, host, out):
             return
         x = x.unbind(0)
-    host, into = plan.on_host, out.unbind(0)
+    into = out.unbind(0)
     for r in host.reading_order:
         host.write_row(r, into[r], [x[i] for i in host.source[r]])
 
 
-def mix_in_place(x: Tensor, plan: "MixPlan") -> bool:
-    """Mixes `x` in place, with one row of memory or `_BLOCK`, whichever is more. False: not for this plan."""
-    host = plan.on_host
+def mix_in_place(x: Tensor, plan: SparseRows) -> bool:
+    """Mixes `x` in place, with one row or `_BLOCK` of memory, the larger; returns False if it cannot."""
+    host = host_of(plan)
     if not host.own_first or len(host.source[0]) != 2:
         return _mix_columns(x, plan)
-    if _mix_small_rows(x, plan, x) or _cut_small_rows(x, plan, x):
+    if _mix_small_rows(x, host, x) or _cut_small_rows(x, host, x):
         return True
     into, saved = x.unbind(0), None
     for r, partner in in_place_order([second for _, second in host.source]):
@@ -48,36 +47,50 @@ def mix_in_place(x: Tensor, plan: "MixPlan") -> bool:
     return True
 
 
-class HostPlan:
-    """What the CPU's kernels need to know of a plan as plain Python values, worked out once a plan.
+# a value must not refer to its key, or no plan would ever be freed
+_HOST_ROWS: WeakKeyDictionary[SparseRows, "HostRows"] = WeakKeyDictionary()
+
+
+def host_of(plan: SparseRows) -> "HostRows":
+    """Returns the plan as plain Python values, remembered as long as the plan lives."""
+    host = _HOST_ROWS.get(plan)
+    if host is None:
+        host = _HOST_ROWS[plan] = HostRows(plan)
+    return host
+
+
+class HostRows:
+    """A plan as plain Python values, for the CPU's kernels.
 
     Attributes:
-        source, weight: of each row.
-        box: of each row, or None.
+        source, weight: (R, k) lists.
+        box: (R, 4) or (R, 2) lists, or None.
+        box_axes: the dimensions of the batch that the box cuts.
     """
 
-    def __init__(self, plan: "MixPlan") -> None:
-        self._plan = plan
+    def __init__(self, plan: SparseRows) -> None:
+        self._num_inputs, self._resize = plan.num_inputs, plan.resize
         self._source, self._weight = plan.source.cpu().numpy(), plan.weight.cpu().numpy()
         self.source: list[list[int]] = self._source.tolist()
         self.weight: list[list[float]] = self._weight.tolist()
         self.box: list[list[int]] | None = None if plan.box is None else plan.box.tolist()
+        self.box_axes = plan.box_axes
 
     @cached_property
     def own_first(self) -> bool:
-        """Whether R = N and row r's first source is r."""
-        n = self._plan.num_inputs
+        """Tells whether R = N and row r's first source is r."""
+        n = self._num_inputs
         return len(self.source) == n and np.array_equal(self._source[:, 0], np.arange(n))
 
     @cached_property
     def reading_order(self) -> list[int]:
-        """See `reading_order`."""
+        """Returns the plan's `reading_order`."""
         return reading_order(self.source)
 
     @cached_property
     def blend(self) -> "Blend | None":
-        """The plan as whole-batch operations; None where it cuts boxes or does not interpolate pairs of rows."""
-        source, weight, n = self._source, self._weight, self._plan.num_inputs
+        """Returns the plan as whole-batch operations; None if it does more than interpolate pairs of rows."""
+        source, weight, n = self._source, self._weight, self._num_inputs
         if self.box is not None or source.shape[1] != 2 or np.abs(weight.sum(1) - 1.0).max() >= 1e-6:
             return None
         identity = np.arange(n)
@@ -86,19 +99,19 @@ class HostPlan:
 
     @cached_property
     def shared_box(self) -> tuple[list[int], Tensor] | None:
-        """The box that all rows share and their (N,) partners; None where rows differ in more than being cut."""
-        n = self._plan.num_inputs
-        if self.box is None or not self.own_first or self._source.shape[1] != 2 or self._plan.resize:
+        """Returns the one box of all rows that are cut, and the (N,) partners; None if rows differ in more."""
+        n = self._num_inputs
+        if self.box is None or not self.own_first or self._source.shape[1] != 2 or self._resize:
             return None
         partner, box = self._source[:, 1], np.asarray(self.box)
-        # a row that keeps no box has itself for a partner, and what is pasted there changes nothing
+        # a row that is not cut has itself for a partner, so that pasting changes nothing
         cut = partner != np.arange(n)
         if not cut.any() or (box[cut] != box[cut][0]).any() or (self._weight[~cut].sum(1) != 1.0).any():
             return None
         return box[cut][0].tolist(), torch.from_numpy(partner.copy())
 
     def write_row(self, r: int, out: Tensor, sources: Sequence[Tensor]) -> None:
-        """Row r of the plan from its sources; `out` may be the first of them, and none of the others."""
+        """Writes row r of the plan from its sources; `out` may be the first of them, but none of the others."""
         cut = None if self.box is None else self._region(r, out)
         if cut is None:
             weighted_row(out, sources, self.weight[r])
@@ -108,12 +121,12 @@ class HostPlan:
         out[cut].copy_(self._patch(sources[1], cut))
 
     def _region(self, r: int, row: Tensor) -> tuple[slice, ...] | None:
-        # axes count from the batch's first dimension, which a row lacks, or from the end
-        axes = [axis if axis < 0 else axis - 1 for axis in self._plan.box_axes]
+        # axes count from the batch dimension, which a row lacks, or from the end
+        axes = [axis if axis < 0 else axis - 1 for axis in self.box_axes]
         return region(self.box[r], axes, row.ndim)
 
     def _patch(self, partner: Tensor, cut: tuple[slice, ...]) -> Tensor:
-        if not self._plan.resize:
+        if not self._resize:
             return partner[cut]
         for axis, side in enumerate(cut):
             if side != slice(None):
@@ -128,7 +141,7 @@ class Blend:
     Attributes:
         clean: how many leading rows are the input as it is (RegMixup's N).
         first, second: int64 indices of the other rows' sources; `first` is None where it is 0 to N−1.
-        share: the second's weight, a number where all rows have the same, else (R − clean, 1) float32.
+        share: the weight of `second`: a number where all rows have the same, else (R − clean, 1) float32.
     """
 
     def __init__(self, source: np.ndarray, weight: np.ndarray, clean: int, num_inputs: int) -> None:
@@ -152,18 +165,18 @@ class Blend:
             torch.lerp(first, second, self.share, out=out)
         elif accumulation_dtype(x.dtype) == x.dtype:
             torch.lerp(first, second, self.share.to(x.dtype), out=out)
-        else:  # lerp takes weights of the rows' dtype alone, too coarse where it is a half
+        else:  # lerp needs weights of the rows' dtype, too coarse in half precision
             out.copy_(first.float().lerp_(second.float(), self.share))
 
     def bytes_per_value(self, dtype: torch.dtype) -> int:
-        """The memory that mixing one value takes beside the input and the output."""
+        """Returns the bytes needed to mix one value, beside input and output."""
         copies = 1 if self.first is None else 2
         exact = isinstance(self.share, float) or accumulation_dtype(dtype) == dtype
         return copies * dtype.itemsize + (0 if exact else 2 * torch.float32.itemsize)
 
 
 def region(box: Sequence[int], axes: Sequence[int], ndim: int) -> tuple[slice, ...] | None:
-    """What `box` covers of a tensor of `ndim` dimensions, of which it cuts `axes`; None where it is empty."""
+    """Returns the slices that `box` cuts along `axes` of a tensor of `ndim` dimensions; None if it is empty."""
     slices = [slice(None)] * ndim
     for d, axis in enumerate(axes):
         if box[d] >= box[d + len(axes)]:
@@ -173,12 +186,12 @@ def region(box: Sequence[int], axes: Sequence[int], ndim: int) -> tuple[slice, .
 
 
 def is_small(row: Tensor) -> bool:
-    """Whether rows like this are better mixed many at a time than one by one."""
+    """Returns whether rows like this are better mixed many at a time than one by one."""
     return row.nbytes < _LARGE_ROW
 
 
 def reading_order(source: list[list[int]]) -> list[int]:
-    """Rows 0 to R−1 so that what one reads last is, where possible, what the next reads first: still in cache."""
+    """Orders rows 0 to R−1 so that each, where possible, reads first what the one before read last."""
     of_first = defaultdict(list)
     for r, sources in enumerate(source):
         of_first[sources[0]].append(r)
@@ -193,10 +206,10 @@ def reading_order(source: list[list[int]]) -> list[int]:
 
 
 def in_place_order(partner: list[int]) -> list[tuple[int, int]]:
-    """Steps (r, partner[r]) in which each row is overwritten only once nobody needs it any more.
+    """Orders steps (r, partner[r]) so that each row is overwritten only once no other row needs it any more.
 
-    Row r reads itself and ``partner[r]``. Rows that nobody reads come first; what is left are cycles, each opened
-    by a step (_SAVED, r), "keep a copy of r", and closed by (r, _SAVED), "the partner is the copy".
+    Row r reads itself and ``partner[r]``. Rows that no other row reads come first; the rest are cycles, each
+    opened by a step (_SAVED, r), "keep a copy of r", and closed by (r, _SAVED), "the partner is the copy".
     """
     readers = [0] * len(partner)
     for r, p in enumerate(partner):
@@ -226,7 +239,7 @@ def in_place_order(partner: list[int]) -> list[tuple[int, int]]:
 
 
 def weighted_row(out: Tensor, sources: Sequence[Tensor], weight: Sequence[float]) -> None:
-    """``out = sum_j weight[j] * sources[j]``, in float32 at least; `out` may be the first of the sources."""
+    """Computes ``out = sum_j weight[j] * sources[j]``, in float32 at least; `out` may be the first source."""
     if weight.count(1.0) == 1 and weight.count(0.0) == len(weight) - 1:
         only = sources[weight.index(1.0)]
         if only is not out:
@@ -247,12 +260,15 @@ def weighted_row(out: Tensor, sources: Sequence[Tensor], weight: Sequence[float]
         out.copy_(total.round_() if out.dtype == torch.uint8 else total)
 
 
-def _mix_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
-    """Mixes pairs of small rows many at a time, in blocks of columns; `out` may be `x`. False: not this plan."""
+def _mix_small_rows(x: Tensor, host: HostRows, out: Tensor) -> bool:
+    """Mixes pairs of small rows many at a time, in blocks of columns; returns False if it cannot.
+
+    `out` may be `x`.
+    """
     fits = x.is_floating_point() and len(x) and is_small(x[0]) and x.is_contiguous() == out.is_contiguous()
     if not fits:
         return False
-    blend, flat, into = plan.on_host.blend, _flat(x), _flat(out)
+    blend, flat, into = host.blend, _flat(x), _flat(out)
     if blend is None or flat is None or into is None:
         return False
     width = max(1, _BLOCK // (len(into) * blend.bytes_per_value(x.dtype)))
@@ -264,12 +280,12 @@ def _mix_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
     return True
 
 
-def _cut_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
-    """Pastes one box into all small rows at once; `out` may be `x`. False: not for this plan."""
-    if plan.box is None or not len(x) or not is_small(x[0]) or plan.on_host.shared_box is None:
+def _cut_small_rows(x: Tensor, host: HostRows, out: Tensor) -> bool:
+    """Pastes one box into all small rows at once; returns False if it cannot. `out` may be `x`."""
+    if host.box is None or not len(x) or not is_small(x[0]) or host.shared_box is None:
         return False
-    box, partner = plan.on_host.shared_box
-    cut = region(box, plan.box_axes, x.ndim)
+    box, partner = host.shared_box
+    cut = region(box, host.box_axes, x.ndim)
     if cut is None or x[cut].numel() * x.element_size() > _BLOCK:
         return False
     if out is not x:
@@ -278,12 +294,12 @@ def _cut_small_rows(x: Tensor, plan: "MixPlan", out: Tensor) -> bool:
     return True
 
 
-def _mix_columns(x: Tensor, plan: "MixPlan") -> bool:
-    """Mixes any rows in place, in blocks of columns; False where the plan cuts boxes or `x` has gaps."""
+def _mix_columns(x: Tensor, plan: SparseRows) -> bool:
+    """Mixes any rows in place, in blocks of columns; returns False if the plan cuts boxes or `x` has gaps."""
     flat = _flat(x)
     if flat is None or plan.box is not None:
         return False
-    # the running sum, the rows to be added and their sum
+    # running sum, rows to be added, and their sum
     bytes_per_value = 3 * accumulation_dtype(x.dtype).itemsize
     width = max(1, max(_BLOCK, x[0].nbytes) // (len(x) * bytes_per_value))
     for columns in flat.split(width, 1):
@@ -292,7 +308,7 @@ def _mix_columns(x: Tensor, plan: "MixPlan") -> bool:
 
 
 def _flat(x: Tensor) -> Tensor | None:
-    """`x` as (N, values) without a copy, in memory's order; None where it has gaps or too few dimensions."""
+    """Views `x` as (N, values) in memory order, without a copy; None if it has gaps or too few dimensions."""
     if x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
         x = x.permute(0, 2, 3, 1)
     return x.view(len(x), -1) if x.is_contiguous() and x.numel() and x.ndim > 0 else None

@@ -1,1 +1,1 @@
-"""Nets, a file each."""
+"""The nets, one file per family."""

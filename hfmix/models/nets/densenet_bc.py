@@ -17,19 +17,19 @@ class DenseNetBC(ClassifierNet):
     """DenseNet-BC of depth L and growth rate k: three dense blocks of (L - 4)/6 layers, then half the channels.
 
     The paper's section 3 ("implementation details") and its code (liuzhuang13/DenseNet, models/densenet.lua): a
-    3×3 stem of 2k channels without BatchNorm, He initialisation by the fan-out, a head with a zero bias.
+    3×3 stem of 2k channels without BatchNorm, He initialisation by fan-out, a head with zero bias.
 
     Args:
         depth: L; 6n + 4.
-        growth_rate: k, channels that each layer adds.
-        num_classes: of the head; 0 gives the pooled features.
+        growth_rate: k, the channels that each layer adds.
+        num_classes: number of classes; 0 for a net that returns the pooled features.
         in_chans: channels of the input.
-        global_pool: "avg", or "" for the map.
+        global_pool: "avg", or "" for a net that returns the map.
         drop_rate: dropout before the head.
-        memory_efficient: compute each layer's concatenation, BatchNorm, ReLU and 1×1 convolution a second time for
-            the backward pass instead of keeping them (Pleiss et al. 2017, arXiv 1707.06990). What is kept grows
-            with the number of layers instead of its square, for DenseNet-BC-190 to about 90 MB an image of 32
-            pixels instead of 350; results are the same. Under torch.compile the compiler decides instead.
+        memory_efficient: recompute each layer's concatenation, BatchNorm, ReLU and 1×1 convolution in the backward
+            pass instead of keeping them (Pleiss et al. 2017, arXiv 1707.06990). Memory then grows linearly instead
+            of quadratically with the number of layers: for DenseNet-BC-190, about 90 MB instead of 350 per image
+            of 32 pixels; results are the same. Under torch.compile, the compiler decides instead.
     """
 
     zero_bias = True
@@ -63,14 +63,14 @@ class DenseNetBC(ClassifierNet):
         self.reset_classifier(num_classes, global_pool)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) to the (B, num_features, H/4, W/4) map before pooling."""
+        """Maps (B, in_chans, H, W) to (B, num_features, H/4, W/4), before pooling."""
         x = self.transition1(self.block1(self.conv1(x)))
         x = self.transition2(self.block2(x))
         return F.relu(self.norm(self.block3(x)), inplace=True)
 
 
 class DenseBlock(nn.Sequential):
-    """Layers that each read the input and all earlier layers' outputs; gives all of them, concatenated."""
+    """Layers that each take the input and all earlier outputs; the block returns all of them, concatenated."""
 
     def __init__(self, layers: int, in_channels: int, growth_rate: int, memory_efficient: bool) -> None:
         super().__init__(
@@ -78,7 +78,7 @@ class DenseBlock(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) to (B, in_channels + layers · growth_rate, H, W)."""
+        """Maps (B, in_channels, H, W) to (B, in_channels + layers · growth_rate, H, W)."""
         maps = [x]
         for layer in self:
             maps.append(layer(maps))
@@ -97,8 +97,8 @@ class DenseLayer(nn.Module):
         self.memory_efficient = memory_efficient
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Maps of in_channels together to (B, growth_rate, H, W)."""
-        # the compiler decides by itself what to recompute, and cannot trace the second pass below
+        """Maps feature maps with in_channels in total to (B, growth_rate, H, W)."""
+        # the compiler decides by itself what to recompute and cannot trace the second pass below
         if self.memory_efficient and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             out = checkpoint(self._bottleneck, *maps, use_reentrant=False, context_fn=self._passes)
         else:
@@ -115,7 +115,7 @@ class DenseLayer(nn.Module):
 @contextmanager
 def _untracked(norm: nn.BatchNorm2d) -> Iterator[None]:
     """Keeps the running statistics from counting a batch twice."""
-    # turning them off would save fewer tensors than the first pass did, which checkpoint refuses
+    # disabling them would save fewer tensors than in the first pass, which checkpoint does not allow
     momentum, batches = norm.momentum, norm.num_batches_tracked
     norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
@@ -141,6 +141,6 @@ default_cfgs = generate_default_cfgs({"densenet_bc_190.untrained": cifar_cfg()})
 
 @register_model
 def densenet_bc_190(pretrained: bool = False, **kwargs: Any) -> DenseNetBC:
-    """DenseNet-BC-190 with growth rate 40, 25.6 M parameters, the net of mixup's CIFAR table."""
+    """Builds DenseNet-BC-190 with growth rate 40, 25.6 M parameters, as in mixup's CIFAR table."""
     defaults = {"depth": 190, "growth_rate": 40}
     return build_model_with_cfg(DenseNetBC, "densenet_bc_190", pretrained, **{**defaults, **kwargs})

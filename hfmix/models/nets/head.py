@@ -1,4 +1,4 @@
-"""What the nets of this package share: the head, in timm's interface, and the config of 32-pixel images."""
+"""The common base of the nets: a head with timm's interface, and the config for 32-pixel images."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -8,20 +8,20 @@ from torch.nn import functional as F
 
 
 class ClassifierNet(nn.Module, ABC):
-    """Base of nets that are features, pooling, dropout and one linear layer `fc`.
+    """Base class of nets of feature layers, pooling, dropout and one linear layer `fc`.
 
-    A subclass builds its layers, ends with `reset_classifier`, and defines `forward_features`; and `pool`, where
-    the pooled features are not the map's mean.
+    A subclass builds its layers, calls `reset_classifier` last, and defines `forward_features`, and `pool` if the
+    pooled features are not the map's mean.
 
     Args:
         num_features: channels of the map that `forward_features` returns.
         in_chans: channels of the input.
         drop_rate: dropout before the head.
-        hidden_size: width of the pooled features, where it is not `num_features`.
+        hidden_size: width of the pooled features if it differs from `num_features`.
     """
 
     zero_bias = False
-    """Whether a new head starts with a zero bias, as some sources have it; otherwise with torch's own."""
+    """Whether a new head starts with a zero bias, as in some of the sources, instead of torch's default."""
 
     def __init__(self, num_features: int, in_chans: int, drop_rate: float, hidden_size: int | None = None) -> None:
         super().__init__()
@@ -31,36 +31,36 @@ class ClassifierNet(nn.Module, ABC):
         self.drop_rate = drop_rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """The input to (B, num_classes) logits."""
+        """Computes logits, (B, num_classes)."""
         return self.forward_head(self.forward_features(x))
 
     @abstractmethod
     def forward_features(self, x: Tensor) -> Tensor:
-        """The input to the map before pooling."""
+        """Computes the feature map before pooling."""
 
     def pool(self, x: Tensor) -> Tensor:
-        """The (B, num_features, H, W) map to (B, head_hidden_size) features: the mean over the positions."""
+        """Averages the map (B, num_features, H, W) over positions: (B, head_hidden_size)."""
         return x.mean(dim=(2, 3))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Pooling, dropout and the linear layer; `pre_logits` leaves the layer out."""
+        """Applies pooling, dropout and the linear layer; `pre_logits` leaves out the linear layer."""
         if self.global_pool:
             x = F.dropout(self.pool(x), self.drop_rate, self.training)
         return x if pre_logits else self.fc(x)
 
     def get_classifier(self) -> nn.Module:
-        """The linear layer, as timm asks for it."""
+        """Returns the linear layer, for timm."""
         return self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A new linear layer for `num_classes`, where the weights are; 0 for none.
+        """Replaces the linear layer by a new one for `num_classes` on the same device; 0 removes it.
 
-        `global_pool` is "avg", or "" for the map itself, without a classifier.
+        `global_pool` is "avg", or "" for a net that returns the map, without a classifier.
         """
         if global_pool is not None:
             self.global_pool = global_pool
         if self.global_pool not in ("avg", ""):
-            raise ValueError(f'global_pool is "avg" or "", not {self.global_pool!r}')
+            raise ValueError(f'global_pool must be "avg" or "", not {self.global_pool!r}')
         if num_classes and not self.global_pool:
             raise ValueError(f"a classifier for {num_classes} classes needs pooled features: set num_classes to 0")
         self.num_classes = num_classes
@@ -74,14 +74,14 @@ class ClassifierNet(nn.Module, ABC):
 
 
 def init_convolutions(model: nn.Module) -> None:
-    """He initialisation: a standard deviation of √(2 / (kernel area · output channels))."""
+    """Applies He initialisation: normal with standard deviation √(2 / (kernel area · output channels))."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def cifar_cfg(**changes: Any) -> dict[str, Any]:
-    """timm's config of a net for CIFAR-10 without weights; `changes` replace entries."""
+    """Returns timm's config of a net for CIFAR-10 without weights; `changes` replace entries."""
     return {
         "url": "",
         "num_classes": 10,
@@ -89,7 +89,7 @@ def cifar_cfg(**changes: Any) -> dict[str, Any]:
         "pool_size": (8, 8),
         "crop_pct": 1.0,
         "interpolation": "bilinear",
-        # CIFAR-10's own channel statistics
+        # CIFAR-10's channel statistics
         "mean": (0.4914, 0.4822, 0.4465),
         "std": (0.2470, 0.2435, 0.2616),
         "first_conv": "conv1",

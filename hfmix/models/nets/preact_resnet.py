@@ -1,15 +1,15 @@
 """Pre-activation residual nets for 32-pixel images (He et al. 2016, arXiv 1603.05027), registered with timm.
 
-Two nets go by the name PreAct ResNet-18 in the mixup literature:
+Two nets are called PreAct ResNet-18 in the mixup literature:
 
-- `preact_resnet18` is the one of kuangliu/pytorch-cifar, which the mixup paper cites and later work trains:
+- `preact_resnet18` is the one in kuangliu/pytorch-cifar, which the mixup paper cites and later work trains:
   11,171,146 parameters for 10 classes. Its shortcuts are identities, as in He et al.
 - `preact_resnet18_mixup` is the one that facebookresearch/mixup-cifar10 trains (`ResNet18` in its
-  models/resnet.py, a copy of kuangliu's file of before September 2017). A BatchNorm and a ReLU follow the stem,
-  128 parameters more, and every shortcut starts after the block's first BatchNorm and ReLU, so that none is an
-  identity. Take it to reproduce the mixup paper's tables.
+  models/resnet.py, a copy of kuangliu's file from before September 2017). A BatchNorm and a ReLU follow the stem
+  (128 more parameters), and every shortcut starts after the block's first BatchNorm and ReLU, so that none is an
+  identity. Use it to reproduce the mixup paper's tables.
 
-Neither has the BatchNorm and ReLU that He et al. put before the pooling (their appendix); `final_norm` adds them.
+Neither has the BatchNorm and ReLU that He et al. put before pooling (their appendix); `final_norm` adds them.
 """
 
 from collections.abc import Sequence
@@ -23,21 +23,21 @@ from hfmix.models.nets.head import ClassifierNet, cifar_cfg
 
 
 class PreActResNet(ClassifierNet):
-    """A 3×3 stem, then stages of pre-activation blocks; every stage but the first halves height and width.
+    """A 3×3 stem and stages of pre-activation blocks; every stage but the first halves height and width.
 
-    All weights keep torch's own initialisation, as in the sources above.
+    All weights keep torch's default initialisation, as in the sources above.
 
     Args:
-        depths: blocks a stage.
+        depths: number of blocks in each stage.
         widths: channels of each stage.
         stem_width: channels of the stem.
-        num_classes: of the head; 0 gives the pooled features.
+        num_classes: number of classes; 0 for a net that returns the pooled features.
         in_chans: channels of the input.
-        global_pool: "avg", or "" for the map.
+        global_pool: "avg", or "" for a net that returns the map.
         drop_rate: dropout before the head.
         proj_drop_rate: dropout within the blocks, before the second convolution.
         stem_norm: BatchNorm and ReLU after the stem.
-        activated_shortcut: shortcuts without a convolution pass the block's first activation instead of its input.
+        activated_shortcut: shortcuts without a convolution pass on the block's first activation, not its input.
         final_norm: BatchNorm and ReLU after the last block.
     """
 
@@ -72,15 +72,15 @@ class PreActResNet(ClassifierNet):
         self.reset_classifier(num_classes, global_pool)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) to the (B, num_features, H/2^(stages - 1), …) map before pooling."""
+        """Maps (B, in_chans, H, W) to (B, num_features, H/2^(stages - 1), …), before pooling."""
         return self.norm(self.stages(self.norm1(self.conv1(x))))
 
 
 class PreActBlock(nn.Module):
-    """BatchNorm, ReLU and 3×3 convolution, twice, beside a shortcut.
+    """Twice BatchNorm, ReLU and 3×3 convolution, plus a shortcut.
 
-    Where stride or channels change, the shortcut is a 1×1 convolution of the first activation; else the input, or
-    the first activation itself where `activated_shortcut` says so.
+    If stride or channels change, the shortcut is a 1×1 convolution of the first activation; otherwise it is the
+    input, or the first activation with `activated_shortcut`.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class PreActBlock(nn.Module):
         self.activated_shortcut = activated_shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
+        """Maps (B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
         out = F.relu(self.bn1(x))
         bypass = out if self.activated_shortcut else x
         shortcut = bypass if self.shortcut is None else self.shortcut(out)
@@ -125,12 +125,12 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def preact_resnet18(pretrained: bool = False, **kwargs: Any) -> PreActResNet:
-    """kuangliu's PreAct ResNet-18, 11.17 M parameters."""
+    """Builds kuangliu's PreAct ResNet-18, 11.17 M parameters."""
     return build_model_with_cfg(PreActResNet, "preact_resnet18", pretrained, **kwargs)
 
 
 @register_model
 def preact_resnet18_mixup(pretrained: bool = False, **kwargs: Any) -> PreActResNet:
-    """The PreAct ResNet-18 of mixup's own code, 11.17 M parameters."""
+    """Builds the PreAct ResNet-18 of mixup's own code, 11.17 M parameters."""
     defaults = {"stem_norm": True, "activated_shortcut": True}
     return build_model_with_cfg(PreActResNet, "preact_resnet18_mixup", pretrained, **{**defaults, **kwargs})

@@ -1,4 +1,4 @@
-"""Residual nets for 32-pixel images, registered with timm: He et al.'s ResNet-20, ResNet-50 on a small stem."""
+"""Residual nets for 32-pixel images, registered with timm: He et al.'s ResNet-20, ResNet-50 with a small stem."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from hfmix.models.nets.head import ClassifierNet, cifar_cfg, init_convolutions
 
 
 class ResNetCifar(ClassifierNet):
-    """A 3×3 stem, then three stages of n blocks with 16, 32 and 64 channels at full, half and quarter size.
+    """A 3×3 stem and three stages of n blocks with 16, 32 and 64 channels at full, half and quarter size.
 
-    6n + 2 layers; shortcuts have no parameters (the paper's option A: subsampled and padded with zero channels).
+    It has 6n + 2 layers; shortcuts have no parameters (option A: subsampled, padded with zero channels).
     He et al. 2016, arXiv 1512.03385, section 4.2.
 
     Args:
-        depth: n, blocks a stage.
-        num_classes: of the head; 0 gives the pooled features.
+        depth: n, the number of blocks in each stage.
+        num_classes: number of classes; 0 for a net that returns the pooled features.
         in_chans: channels of the input.
-        global_pool: "avg", or "" for the (B, 64, H/4, W/4) map.
+        global_pool: "avg", or "" for a net that returns the (B, 64, H/4, W/4) map.
         drop_rate: dropout before the head.
         proj_drop_rate: dropout within the blocks, before the second convolution.
     """
@@ -44,7 +44,7 @@ class ResNetCifar(ClassifierNet):
         self.reset_classifier(num_classes, global_pool)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) to the (B, 64, H/4, W/4) map before pooling."""
+        """Maps (B, in_chans, H, W) to (B, 64, H/4, W/4), before pooling."""
         x = F.relu(self.bn1(self.conv1(x)))
         for stage in (self.layer1, self.layer2, self.layer3):
             x = stage(x)
@@ -65,7 +65,7 @@ class BasicBlock(nn.Module):
         self.drop_rate = drop_rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
+        """Maps (B, in_channels, H, W) to (B, channels, H/stride, W/stride)."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(F.dropout(out, self.drop_rate, self.training)))
         shortcut = x[:, :, :: self.stride, :: self.stride]
@@ -79,13 +79,13 @@ def _stage(in_channels: int, channels: int, depth: int, stride: int, drop_rate: 
 
 
 class SmallStemResNet(ResNet):
-    """timm's ResNet with a 3×3 stem of stride 1 and no max-pooling, so that 32 pixels end as a 4×4 map.
+    """timm's ResNet with a 3×3 stem of stride 1 and no max-pooling, so that 32 pixels give a 4×4 map.
 
-    The net of RegMixup's code (FrancescoPinto/RegMixup, models/backbones/resnet.py), which leaves all weights at
-    torch's own initialisation; the stride of a bottleneck is in its 3×3 convolution there as in timm.
+    This is the net of RegMixup's code (FrancescoPinto/RegMixup, models/backbones/resnet.py), which keeps torch's
+    default initialisation; as in timm, the stride of a bottleneck is in its 3×3 convolution.
 
     Args:
-        layers: blocks a stage.
+        layers: number of blocks in each stage.
         in_chans: channels of the input.
         kwargs: timm's other arguments.
     """
@@ -99,7 +99,7 @@ class SmallStemResNet(ResNet):
             info["reduction"] = max(1, info["reduction"] // 4)
 
     def init_weights(self, zero_init_last: bool = False) -> None:
-        """Nothing: the layers' own initialisation is the source's."""
+        """Does nothing, since the source keeps the layers' default initialisation."""
 
 
 default_cfgs = generate_default_cfgs(
@@ -112,11 +112,11 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def resnet20_cifar(pretrained: bool = False, **kwargs: Any) -> ResNetCifar:
-    """ResNet-20 for 32-pixel images, 0.27 M parameters."""
+    """Builds ResNet-20 for 32-pixel images, 0.27 M parameters."""
     return build_model_with_cfg(ResNetCifar, "resnet20_cifar", pretrained, **{"depth": 3, **kwargs})
 
 
 @register_model
 def resnet50_cifar(pretrained: bool = False, **kwargs: Any) -> SmallStemResNet:
-    """RegMixup's ResNet-50 for 32-pixel images, 23.52 M parameters."""
+    """Builds RegMixup's ResNet-50 for 32-pixel images, 23.52 M parameters."""
     return build_model_with_cfg(SmallStemResNet, "resnet50_cifar", pretrained, **kwargs)

@@ -1,20 +1,21 @@
 """Two nets for spectrograms as in mixup's speech experiment (arXiv 1710.09412, section 3.3), registered with timm.
 
-The paper trains a LeNet and a VGG-11 on 160×101 spectrograms of one-second commands and says no more of them
-than that they have two fully connected layers. Widths and kernels here are those of adiyoss/GCommandsPytorch,
-public nets for the same data that have two as well. Left open by the paper and chosen here:
+The paper trains a LeNet and a VGG-11 on 160×101 spectrograms of one-second commands and only states that they
+have two fully connected layers. Widths and kernels here are those of adiyoss/GCommandsPytorch, public nets for the
+same data that also have two. Choices that the paper leaves open:
 
 - The map is averaged to a fixed grid before the first fully connected layer, so that any number of bands and
-  frames works; the default grid is the map of 64 bands and 101 frames (a log-mel second at steps of 10 ms), where
-  averaging changes nothing. `pool_size=(37, 22)` for LeNet and `(5, 3)` for VGG-11 are the grids of 161×101.
-- Fewer bands or frames than the poolings need are padded with zeros, as the paper pads short utterances.
-- No dropout unless `drop_rate` asks for it, before the head; GCommandsPytorch's LeNet has two.
-- BatchNorm in VGG-11, as GCommandsPytorch has it, and a ReLU between its fully connected layers, as Simonyan &
-  Zisserman (arXiv 1409.1556) have it and GCommandsPytorch does not.
-- torch's own initialisation.
+  frames works. The default grid is the map of 64 bands and 101 frames (one second of log-mel at a hop of 10 ms),
+  where averaging changes nothing. For 161×101, it would be `pool_size=(37, 22)` for LeNet and `(5, 3)` for VGG-11.
+- Inputs with fewer bands or frames than the pooling needs are padded with zeros, as the paper pads short
+  utterances.
+- No dropout unless `drop_rate` sets it, before the head; GCommandsPytorch's LeNet has two dropout layers.
+- BatchNorm in VGG-11, as in GCommandsPytorch, and a ReLU between its fully connected layers, as in Simonyan &
+  Zisserman (arXiv 1409.1556) but not in GCommandsPytorch.
+- torch's default initialisation.
 
-Input is (B, 1, bands, frames), normalised by whoever extracts it: the config's mean and deviation are 0 and 1.
-Both are timm models; they are no TimmWrapper models in practice, for its image processor cannot make spectrograms.
+Input is (B, 1, bands, frames), normalised by the feature extractor: the config's mean and standard deviation are 0
+and 1. Both are timm models, but not for use with TimmWrapper, whose image processor cannot make spectrograms.
 """
 
 from collections.abc import Sequence
@@ -28,16 +29,16 @@ from hfmix.models.nets.head import ClassifierNet
 
 
 class SpectrogramNet(ClassifierNet):
-    """Stages of convolutions that end in max-pooling, a grid of their averages, a hidden layer and the head.
+    """Stages of convolutions and max-pooling, average pooling to a grid, a hidden layer and the head.
 
     Args:
-        stages: the stages.
-        num_features: channels of the last.
+        stages: the stages of convolutions.
+        num_features: channels of the last stage.
         hidden: width of the hidden layer.
-        min_size: bands and frames that the stages need at least.
-        num_classes: of the head; 0 gives the hidden layer's activations.
+        min_size: smallest number of bands and frames that the stages can take.
+        num_classes: number of classes; 0 for a net that returns the hidden layer's activations.
         in_chans: channels of the input.
-        global_pool: "avg", or "" for the map.
+        global_pool: "avg", or "" for a net that returns the map.
         drop_rate: dropout before the head.
         pool_size: bands and frames of the grid.
     """
@@ -62,19 +63,19 @@ class SpectrogramNet(ClassifierNet):
         self.reset_classifier(num_classes, global_pool)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_chans, bands, frames) to the (B, num_features, …) map before pooling."""
+        """Maps (B, in_chans, bands, frames) to (B, num_features, …), before pooling."""
         bands, frames = x.shape[2:]
         if bands < self.min_size or frames < self.min_size:
             x = F.pad(x, (0, max(0, self.min_size - frames), 0, max(0, self.min_size - bands)))
         return self.stages(x)
 
     def pool(self, x: Tensor) -> Tensor:
-        """The map to (B, hidden) activations."""
+        """Maps the feature map to the hidden layer's activations, (B, hidden)."""
         return F.relu(self.hidden(F.adaptive_avg_pool2d(x, self.pool_size).flatten(1)))
 
 
 class LeNetAudio(SpectrogramNet):
-    """Two stages of a 5×5 convolution to 20 channels, max-pooling and ReLU; a hidden layer of 1000.
+    """LeNet: two stages of 5×5 convolution to 20 channels, max-pooling and ReLU; a hidden layer of 1000.
 
     Args:
         num_classes, in_chans, global_pool, drop_rate, pool_size: as in `SpectrogramNet`.
@@ -95,10 +96,10 @@ class LeNetAudio(SpectrogramNet):
 
 
 class VGGAudio(SpectrogramNet):
-    """Stages of 3×3 convolutions with BatchNorm and ReLU, each ending in max-pooling; a hidden layer of 512.
+    """VGG: stages of 3×3 convolutions with BatchNorm and ReLU, then max-pooling; a hidden layer of 512.
 
     Args:
-        widths: channels of the convolutions of each stage; VGG-11's by default.
+        widths: channels of each stage's convolutions; by default VGG-11's.
         num_classes, in_chans, global_pool, drop_rate, pool_size: as in `SpectrogramNet`.
     """
 
@@ -146,11 +147,11 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def lenet_audio(pretrained: bool = False, **kwargs: Any) -> LeNetAudio:
-    """LeNet for spectrograms, 5.8 M parameters."""
+    """Builds LeNet for spectrograms, 5.8 M parameters."""
     return build_model_with_cfg(LeNetAudio, "lenet_audio", pretrained, **kwargs)
 
 
 @register_model
 def vgg11_audio(pretrained: bool = False, **kwargs: Any) -> VGGAudio:
-    """VGG-11 for spectrograms, 10.8 M parameters."""
+    """Builds VGG-11 for spectrograms, 10.8 M parameters."""
     return build_model_with_cfg(VGGAudio, "vgg11_audio", pretrained, **kwargs)

@@ -1,7 +1,6 @@
 """The net of mixup's experiment on tables (arXiv 1710.09412, section 3.6), registered with timm.
 
-It takes rows of numbers, not images. timm builds it all the same; `hfmix.models.transformers_models` holds it for
-transformers.
+It takes rows of numbers instead of images; `hfmix.models.transformers_models` wraps it for transformers.
 """
 
 from collections.abc import Sequence
@@ -14,13 +13,13 @@ from hfmix.models.nets.head import ClassifierNet
 
 
 class TableMLP(ClassifierNet):
-    """Fully connected layers with ReLU; torch's own initialisation, the paper naming none.
+    """Fully connected layers with ReLU; torch's default initialisation, since the paper names none.
 
     Args:
         hidden: widths of the hidden layers.
-        num_classes: of the head; 0 gives the last hidden layer.
-        in_chans: features of a row.
-        global_pool: "avg"; there is nothing to pool, and "" only takes the head away.
+        num_classes: number of classes; 0 for a net that returns the last hidden layer's activations.
+        in_chans: number of features per row.
+        global_pool: "avg"; there is nothing to pool, and "" only removes the head.
         drop_rate: dropout before the head.
     """
 
@@ -40,11 +39,11 @@ class TableMLP(ClassifierNet):
         self.reset_classifier(num_classes, global_pool)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_chans) to (B, num_features)."""
+        """Maps (B, in_chans) to (B, num_features)."""
         return self.layers(x)
 
     def pool(self, x: Tensor) -> Tensor:
-        """The features as they are."""
+        """Returns the features as they are."""
         return x
 
 
@@ -53,7 +52,7 @@ default_cfgs = generate_default_cfgs(
         "mlp_table.untrained": {
             "url": "",
             "num_classes": 3,
-            # Iris's four features, which in_chans changes; timm wants three numbers
+            # Iris's four features, which in_chans changes; timm needs three numbers
             "input_size": (4, 1, 1),
             "mean": (0.0,),
             "std": (1.0,),
@@ -66,5 +65,5 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def mlp_table(pretrained: bool = False, **kwargs: Any) -> TableMLP:
-    """Two hidden layers of 128 with ReLU, on rows of `in_chans` features."""
+    """Builds a net of two hidden layers of 128 with ReLU, for rows of `in_chans` features."""
     return build_model_with_cfg(TableMLP, "mlp_table", pretrained, **kwargs)

@@ -9,15 +9,15 @@ from hfmix.models.nets.preact_resnet import PreActResNet
 
 
 class WideResNet(PreActResNet):
-    """WRN-d-k: a stem of 16 channels, then three stages of (d - 4)/6 blocks with 16k, 32k and 64k channels.
+    """WRN-d-k: a stem of 16 channels and three stages of (d - 4)/6 blocks with 16k, 32k and 64k channels.
 
-    The paper's table 1 and its code (szagoruyko/wide-residual-networks): He initialisation by the fan-out, a head
-    with a zero bias, and in the dropout nets dropout between the convolutions of a block.
+    As in the paper's table 1 and its code (szagoruyko/wide-residual-networks): He initialisation by fan-out, a
+    head with zero bias, and (with `proj_drop_rate`) dropout between the convolutions of a block.
 
     Args:
-        depth: d, convolutions along the longest path; 6n + 4.
-        width: k, how many times wider than He et al.'s.
-        proj_drop_rate: the paper's dropout: .3 in its CIFAR tables, .1 in RegMixup's code, 0 for none.
+        depth: d, the number of convolutions on the longest path; 6n + 4.
+        width: k, the width relative to He et al.'s nets.
+        proj_drop_rate: the paper's dropout: 0.3 in its CIFAR tables, 0.1 in RegMixup's code, 0 for none.
         kwargs: num_classes, in_chans, global_pool and drop_rate of `PreActResNet`.
     """
 
@@ -48,11 +48,11 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def wrn28_10(pretrained: bool = False, **kwargs: Any) -> WideResNet:
-    """WRN-28-10, 36.5 M parameters, the net of mixup's and RegMixup's CIFAR tables."""
+    """Builds WRN-28-10, 36.5 M parameters, the net of mixup's and RegMixup's CIFAR tables."""
     return build_model_with_cfg(WideResNet, "wrn28_10", pretrained, **{"depth": 28, "width": 10, **kwargs})
 
 
 @register_model
 def wrn16_4(pretrained: bool = False, **kwargs: Any) -> WideResNet:
-    """WRN-16-4, 2.7 M parameters: one that a CPU can train."""
+    """Builds WRN-16-4, 2.7 M parameters, small enough to train on a CPU."""
     return build_model_with_cfg(WideResNet, "wrn16_4", pretrained, **{"depth": 16, "width": 4, **kwargs})

@@ -12,7 +12,7 @@ from transformers.audio_utils import mel_filter_bank
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.utils import TensorType
 
-_FLOOR = 1e-10  # of the mel powers, 100 dB below those of a full-scale tone
+_FLOOR = 1e-10  # smallest mel power, 100 dB below that of a full-scale tone
 
 
 def log_mel(
@@ -22,16 +22,16 @@ def log_mel(
     window: int = 400,
     hop: int = 160,
 ) -> Tensor:
-    """Logarithm of the power in mel bands.
+    """Computes the logarithm of the power in mel bands.
 
-    Hann windows centred on multiples of the hop, the ends mirrored; Slaney's mel scale, each band's filter of the
-    same area (as librosa and Whisper have it). Differentiable, on any device.
+    Hann windows are centred on multiples of the hop, with the ends mirrored. The mel scale is Slaney's, with
+    filters of equal area (as in librosa and Whisper). Differentiable, on any device.
 
     Args:
-        waveforms: (B, L) in [-1, 1], L > n_fft / 2 where n_fft is the power of two from `window` on.
+        waveforms: (B, L) in [-1, 1], L > n_fft / 2, where n_fft is the smallest power of two ≥ `window`.
         sampling_rate: in Hz.
-        num_mel_bins: bands from 0 to half the sampling rate.
-        window, hop: in samples.
+        num_mel_bins: number of bands from 0 to half the sampling rate.
+        window, hop: length of a window and distance between windows, in samples.
 
     Returns:
         (B, bands, 1 + L // hop), natural logarithms of powers.
@@ -46,23 +46,23 @@ def log_mel(
 
 @lru_cache
 def _filters(frequencies: int, bands: int, sampling_rate: int) -> Tensor:
-    """(frequencies, bands)."""
+    """Computes the mel filters, (frequencies, bands)."""
     bank = mel_filter_bank(frequencies, bands, 0.0, sampling_rate / 2, sampling_rate, "slaney", "slaney")
     return torch.from_numpy(bank)
 
 
 class LogMelFeatureExtractor(SequenceFeatureExtractor):
-    """Clips to (bands, frames) log-mel spectrograms of a fixed length, each normalised by itself.
+    """A feature extractor from clips to log-mel spectrograms of a fixed length, (bands, frames), each normalised.
 
     mixup's paper (arXiv 1710.09412, section 3.3) trains on normalised spectrograms of one second, padded with
-    zeros; as in adiyoss/GCommandsPytorch each clip has mean 0 and deviation 1, so that its level does not matter,
-    and the zeros are its mean. A longer clip is cut to its middle.
+    zeros. As in adiyoss/GCommandsPytorch, each clip is normalised to mean 0 and standard deviation 1, so that its
+    level does not matter and the padding equals its mean. A longer clip is cut to its middle.
 
     Args:
-        sampling_rate: of the clips, in Hz.
-        num_mel_bins: bands.
+        sampling_rate: rate of the clips, in Hz.
+        num_mel_bins: number of bands.
         clip_seconds: length of a clip, in seconds.
-        window_seconds, hop_seconds: of the frames.
+        window_seconds, hop_seconds: length of a frame and distance between frames, in seconds.
     """
 
     model_input_names = ("input_features",)
@@ -85,7 +85,7 @@ class LogMelFeatureExtractor(SequenceFeatureExtractor):
 
     @property
     def num_frames(self) -> int:
-        """Frames of a spectrogram."""
+        """Returns the number of frames of a spectrogram."""
         return 1 + round(self.clip_seconds * self.sampling_rate) // round(self.hop_seconds * self.sampling_rate)
 
     def __call__(
@@ -95,13 +95,13 @@ class LogMelFeatureExtractor(SequenceFeatureExtractor):
         return_tensors: str | TensorType | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
-        """``input_features``, (B, bands, frames) float32.
+        """Computes ``input_features``, (B, bands, frames) float32.
 
         Args:
             raw_speech: one clip (L,), or a list of clips of any lengths.
-            sampling_rate: theirs.
+            sampling_rate: rate of the clips, in Hz.
             return_tensors: "pt", or "np" (the default).
-            **kwargs: taken for the sake of pipelines; lengths are fixed.
+            **kwargs: ignored; pipelines pass padding options, but lengths are fixed.
 
         Raises:
             ValueError: the clips have another sampling rate.
@@ -115,30 +115,30 @@ class LogMelFeatureExtractor(SequenceFeatureExtractor):
         return BatchFeature({"input_features": features.numpy()}, tensor_type=return_tensors)
 
     def cut(self, clip: np.ndarray) -> np.ndarray:
-        """A clip (L,), or the middle of a longer one, float32."""
+        """Cuts a longer clip to its middle; returns (L,) float32."""
         length = round(self.clip_seconds * self.sampling_rate)
         start = max(0, (len(clip) - length) // 2)
         return np.ascontiguousarray(clip[start : start + length], dtype=np.float32)
 
     def spectrograms(self, clips: Tensor, lengths: Tensor) -> Tensor:
-        """What the net is given; differentiable, on any device.
+        """Computes the net's input; differentiable, on any device.
 
         Args:
-            clips: (B, L), none longer than `clip_seconds`.
-            lengths: (B,) integers; what lies beyond does not matter.
+            clips: (B, L), no longer than `clip_seconds`, padded with any values.
+            lengths: (B,) integers, the lengths without padding.
 
         Returns:
             (B, bands, frames).
         """
-        found = clips.new_zeros(len(clips), self.num_mel_bins, self.num_frames)
-        for length in lengths.unique().tolist():  # the end of a clip is mirrored: each length by itself
+        features = clips.new_zeros(len(clips), self.num_mel_bins, self.num_frames)
+        for length in lengths.unique().tolist():  # one length at a time, since the end of a clip is mirrored
             rows = lengths == length
             spectra = self._normalised(clips[rows, :length])
-            found[rows, :, : spectra.shape[2]] = spectra
-        return found
+            features[rows, :, : spectra.shape[2]] = spectra
+        return features
 
     def _normalised(self, clips: Tensor) -> Tensor:
-        """(B, L) clips of one length to (B, bands, their frames)."""
+        """Computes normalised spectrograms, (B, bands, frames), of clips of one length, (B, L)."""
         window, hop = (round(seconds * self.sampling_rate) for seconds in (self.window_seconds, self.hop_seconds))
         if clips.shape[1] <= window:  # too short to be mirrored
             clips = torch.nn.functional.pad(clips, (0, window + 1 - clips.shape[1]))

@@ -1,4 +1,4 @@
-"""What makes a model's inputs of a table's rows, with the training set's statistics."""
+"""The processor from a table's rows to a model's inputs, with the statistics of the training set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,21 +11,21 @@ from hfmix.data.kinds.table import Row, TableCells
 from hfmix.data.labelled import LabelledData
 
 MAX_CATEGORIES = 100
-"""Of a column of words; one with more is free text or names, of which a model of numbers learns nothing."""
+"""Most distinct values a column of words may have; one with more is free text or names, not categories."""
 
 
 class TableProcessor(FeatureExtractionMixin):
-    """Rows to standardised features: the numbers, then a 0 or 1 for each category of each column of words.
+    """A processor of rows: standardised numbers, then a 0 or 1 for each category of each column of words.
 
-    Columns are in the order of their names, whatever theirs in the table.
+    Features are in the order of the column names, not of the columns in the table.
 
-    A missing number becomes the training set's median, a missing word has 0 for every category. Numbers are
-    shifted and scaled by the mean and the standard deviation of the training set, its missing cells filled; a
-    column that is constant there is shifted alone. Columns that it does not know are ignored.
+    A missing number becomes the training set's median; a missing word has 0 for every category. Numbers are
+    standardised by the mean and standard deviation of the training set with missing cells filled; a column that is
+    constant there is only shifted. Unknown columns are ignored.
 
     Args:
-        numbers: by name of the column, ``{"median": …, "mean": …, "std": …}``; `fit` computes them.
-        words: by name of the column, the categories of the training set.
+        numbers: ``{"median": …, "mean": …, "std": …}`` by column name, as `fit` computes them.
+        words: the categories of the training set by column name.
     """
 
     model_input_names = ("input_features",)
@@ -37,16 +37,16 @@ class TableProcessor(FeatureExtractionMixin):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        # by name, for so a saved file has them
+        # sorted by name, as in a saved file
         self.numbers = {column: dict(statistics) for column, statistics in sorted((numbers or {}).items())}
         self.words = {column: list(categories) for column, categories in sorted((words or {}).items())}
 
     @classmethod
     def fit(cls, data: LabelledData) -> "TableProcessor":
-        """The statistics of a training set.
+        """Computes the statistics of a training set.
 
         Raises:
-            ValueError: it has no column to learn from, or one with too many different words.
+            ValueError: the set has no column to learn from, or one with too many different words.
         """
         cells: TableCells = data.cells
         numbers = cells.numbers[data.rows].astype(np.float64)
@@ -59,58 +59,59 @@ class TableProcessor(FeatureExtractionMixin):
         for column, categories in words.items():
             if len(categories) > MAX_CATEGORIES:
                 raise ValueError(
-                    f"column {column!r} of the {data.name} set has {len(categories)} different words, at most "
-                    f"{MAX_CATEGORIES} are categories: name the others in feature_column_names"
+                    f"column {column!r} of the {data.name} set has {len(categories)} different words, more "
+                    f"than the {MAX_CATEGORIES} that are taken as categories: list the other columns in "
+                    f"feature_column_names"
                 )
         if not cells.numeric and not words:
-            raise ValueError(f"the {data.name} set has no column to learn from beside the classes")
+            raise ValueError(f"the {data.name} set has no column to learn from besides the classes")
         return cls(
             {
-                column: dict(zip(("median", "mean", "std"), found, strict=True))
-                for column, found in zip(cells.numeric, statistics, strict=True)
+                column: dict(zip(("median", "mean", "std"), values, strict=True))
+                for column, values in zip(cells.numeric, statistics, strict=True)
             },
             words,
         )
 
     @property
     def num_features(self) -> int:
-        """F, of what it gives; 0 before it is fitted."""
+        """Returns the number of features F; 0 before the processor is fitted."""
         return len(self.numbers) + sum(map(len, self.words.values()))
 
     def check(self, data: LabelledData) -> None:
-        """Finds what would stop it half way.
+        """Checks that every row of a split can be processed.
 
         Raises:
-            ValueError: the set lacks a column, holds words where there were numbers or the other way round, or a
-                category that the training set lacks.
+            ValueError: the split lacks a column, holds words instead of numbers or numbers instead of words, or
+                has a category that the training set lacks.
         """
         cells: TableCells = data.cells
         for column in self.numbers.keys() - set(cells.numeric):
-            found = "words" if column in cells.words else "no such column"
-            raise ValueError(f"column {column!r} held numbers in training, the {data.name} set has {found}")
+            content = "words" if column in cells.words else "no such column"
+            raise ValueError(f"column {column!r} held numbers in training, the {data.name} set has {content}")
         for column, categories in self.words.items():
             if column not in cells.words:
-                found = "numbers" if column in cells.numeric else "no such column"
-                raise ValueError(f"column {column!r} held words in training, the {data.name} set has {found}")
+                content = "numbers" if column in cells.numeric else "no such column"
+                raise ValueError(f"column {column!r} held words in training, the {data.name} set has {content}")
             for row in data.rows:
                 self._one_hot(column, categories, cells.words[column][row], f"{data.name} row {row}")
 
     def __call__(
         self, rows: Row | Sequence[Row], return_tensors: str | TensorType | None = None, **kwargs: Any
     ) -> BatchFeature:
-        """``input_features``, (B, F) float32.
+        """Computes ``input_features``, (B, F) float32.
 
         Args:
-            rows: one row or a list of rows, each a mapping from columns to numbers and words; NaN or None for a
-                missing cell.
+            rows: one row or a list of rows, each a mapping from column names to numbers and words; NaN or None
+                for a missing cell.
             return_tensors: "pt", or "np" (the default).
             **kwargs: not used.
 
         Raises:
-            ValueError: it is not fitted, a row lacks a column, or has a category that the training set lacked.
+            ValueError: the processor is not fitted, or a row lacks a column or has an unknown category.
         """
         if not self.num_features:
-            raise ValueError("this TableProcessor knows no columns yet: TableProcessor.fit gives one that does")
+            raise ValueError("this TableProcessor is not fitted yet: TableProcessor.fit returns one that is")
         rows = [rows] if isinstance(rows, Mapping) else list(rows)
         try:
             numbers = np.array([[row[column] for column in self.numbers] for row in rows], dtype=np.float64)
@@ -137,14 +138,14 @@ class TableProcessor(FeatureExtractionMixin):
     def _one_hot(self, column: str, categories: Sequence[str], word: str | None, where: str) -> list[float]:
         if word is not None and word not in categories:
             raise ValueError(
-                f"{where} has {word!r} in column {column!r}, a category that the training data lacks: it had "
-                f"{', '.join(categories[:10])}"
+                f"{where} has {word!r} in column {column!r}, a category that the training data lacks, which "
+                f"had {', '.join(categories[:10])}"
             )
         return [float(word == category) for category in categories]
 
 
 def missing_cells(data: LabelledData, name: str) -> str | None:
-    """What is missing in a table, in a sentence that calls it by `name`; None where nothing is."""
+    """Returns a sentence on the missing cells of a table, called `name` in it; None if none is missing."""
     cells: TableCells = data.cells
     missing = np.isnan(cells.numbers[data.rows]).sum(0)
     counts = {c: int(n) for c, n in zip(cells.numeric, missing, strict=True) if n}

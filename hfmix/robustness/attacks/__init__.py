@@ -14,7 +14,7 @@ def __getattr__(name: str) -> Any:
     if name in (
         "AttackedModel",
         "attacked_model",
-    ):  # they bring datasets: who attacks tensors need not wait for it
+    ):  # importing them imports datasets, which attacking tensors does not need
         from hfmix.robustness.attacks import inputs
 
         return getattr(inputs, name)

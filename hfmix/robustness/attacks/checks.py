@@ -1,4 +1,4 @@
-"""What an attack refuses: inputs, settings and models that it cannot use, each in one line."""
+"""Checks of an attack's inputs, settings and model, with one-line errors."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 NORMS = ("linf", "l2")
 NO_GRADIENT = (
     "the model's logits have no gradient in the input, as with a quantised or an exported (ONNX) model, or one "
-    "that runs under no_grad: attack the PyTorch model that it was made from"
+    "that runs under no_grad: attack the PyTorch model it was made from"
 )
 
 
@@ -26,7 +26,7 @@ def check_batch(x: Tensor, y: Tensor, bounds: tuple[float, float]) -> None:
         )
     if y.shape != x.shape[:1]:
         raise ValueError(
-            f"labels of shape {tuple(y.shape)} for {len(x)} inputs: attacks need one class an example, ({len(x)},)"
+            f"labels of shape {tuple(y.shape)} for {len(x)} inputs: attacks need one class each, ({len(x)},)"
         )
     low, high = (float(value) for value in x.detach().aminmax())
     if not (bounds[0] <= low and high <= bounds[1]):  # NaN too
@@ -66,4 +66,4 @@ def check_logits(logits: Any, y: Tensor) -> None:
         raise ValueError(f"the model gives logits that are not finite, first for example {row} of the batch")
     if y.min() < 0 or y.max() >= logits.shape[1]:
         wrong = int(y.min() if y.min() < 0 else y.max())
-        raise ValueError(f"label {wrong} is no class of the model: its logits are of {logits.shape[1]} classes")
+        raise ValueError(f"label {wrong} is not a class of the model: its logits have {logits.shape[1]} classes")

@@ -14,20 +14,21 @@ from hfmix.data.kinds.audio import Sound, SoundPreprocessor
 from hfmix.data.kinds.base import Preprocessor
 from hfmix.data.kinds.image import ImagePreprocessor
 from hfmix.data.kinds.table import TablePreprocessor
+from hfmix.utils.model_calls import call_model
 
-# of pixels once the processor's normalisation is undone, in float32
+# float32 rounding of pixels whose normalisation is undone
 _ROUNDING = 1e-3
 
 
 def attacked_model(model: nn.Module, preprocessor: Preprocessor) -> "AttackedModel":
-    """The model with that part of its processor inside which works on values, not on shapes.
+    """Wraps a model with the part of its processor that works on values, not on shapes.
 
     Args:
         model: gives logits, or an output with `.logits`; it is not changed.
-        preprocessor: what makes its inputs, from `hfmix.data.kinds.base.preprocessor_for`.
+        preprocessor: makes the model's inputs, from `hfmix.data.kinds.base.preprocessor_for`.
 
     Raises:
-        ValueError: no gradient can reach the input through this processor; it says why.
+        ValueError: no gradient can reach the input through this processor; the message says why.
     """
     if isinstance(preprocessor, TablePreprocessor):
         raise ValueError("rows of a table cannot be attacked: their columns have no range in common")
@@ -37,12 +38,12 @@ def attacked_model(model: nn.Module, preprocessor: Preprocessor) -> "AttackedMod
 
 
 class AttackedModel(nn.Module, ABC):
-    """Logits as a function of inputs in `bounds`.
+    """A classifier as a function from inputs in `bounds` to logits.
 
     Attributes:
-        model: as it was given.
+        model: the wrapped model.
         bounds: smallest and largest value of an input.
-        applied: where a perturbation comes in, for reports.
+        applied: where the perturbation is applied, for reports.
     """
 
     bounds: tuple[float, float]
@@ -55,14 +56,14 @@ class AttackedModel(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, examples: Sequence[Any]) -> tuple[Tensor, Tensor | None]:
-        """(B, ...) inputs in `bounds`; of clips also their lengths (B,), beyond which are zeros."""
+        """Returns inputs in `bounds`, (B, ...); for clips also their lengths, (B,), with zeros beyond them."""
 
     @abstractmethod
     def model_inputs(self, x: Tensor) -> Mapping[str, Tensor]:
-        """What the model itself is given for (B, ...) inputs in `bounds`."""
+        """Returns the wrapped model's own inputs for (B, ...) in `bounds`."""
 
     def inputs(self, examples: Sequence[Any]) -> Tensor:
-        """(B, ...) inputs in `bounds`.
+        """Returns inputs in `bounds`, (B, ...).
 
         Raises:
             ValueError: clips of different lengths, which the model has to know.
@@ -73,30 +74,27 @@ class AttackedModel(nn.Module, ABC):
         return x
 
     def of_lengths(self, lengths: Tensor | None) -> "AttackedModel":
-        """The model for one batch alone, of clips of these lengths (B,); None, as of images, changes nothing."""
+        """Returns the model for one batch of clips of these lengths, (B,); None (for images) changes nothing."""
         return self
 
     def mask(self, x: Tensor) -> Tensor | None:
-        """Booleans like x, False on padding; None where there is no padding."""
+        """Returns booleans like x, False on padding; None if there is no padding."""
         return None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, ...) in `bounds` to (B, C) logits."""
-        inputs = self.model_inputs(x)
-        # a plain net names its input as it likes
-        output = self.model(*inputs.values()) if len(inputs) == 1 else self.model(**inputs)
-        return output.logits if hasattr(output, "logits") else output
+        """Maps (B, ...) in `bounds` to logits, (B, C)."""
+        return call_model(self.model, self.model_inputs(x))
 
 
 class AttackedImages(AttackedModel):
-    """Of images (B, C, H, W) in [0, 1], after resize and crop; normalisation is part of the model.
+    """An image classifier that takes resized and cropped images (B, C, H, W) in [0, 1] and normalises them itself.
 
     Args:
-        model: the model.
-        preprocessor: its preprocessor.
+        model: the model to wrap.
+        preprocessor: the model's preprocessor.
 
     Raises:
-        ValueError: the processor does not tell its mean and standard deviation.
+        ValueError: the processor does not state its mean and standard deviation.
     """
 
     bounds = (0.0, 1.0)
@@ -106,7 +104,7 @@ class AttackedImages(AttackedModel):
         super().__init__(model)
         if not preprocessor.separable:
             raise ValueError(
-                f"the processor, {_name(preprocessor.processor)}, does not tell the mean and standard deviation "
+                f"the processor, {_name(preprocessor.processor)}, does not state the mean and standard deviation "
                 "of its normalisation: its images cannot be attacked in their own range"
             )
         self.preprocessor = preprocessor
@@ -115,34 +113,34 @@ class AttackedImages(AttackedModel):
             self.register_buffer(name, values.to(device), persistent=False)
 
     def prepare(self, examples: Sequence[Image.Image]) -> tuple[Tensor, None]:
-        """Images, and None.
+        """Returns resized and cropped images, and None.
 
         Raises:
-            ValueError: the processor does more than it tells.
+            ValueError: the processor does more than it states.
         """
         mean, std = self.preprocessor.statistics
         x = self.preprocessor.pixel_values(list(examples)) * std + mean
         low, high = (float(value) for value in x.aminmax())
         if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
             raise ValueError(
-                f"the processor, {_name(self.preprocessor.processor)}, tells a normalisation by which its images "
+                f"the processor, {_name(self.preprocessor.processor)}, states a normalisation by which its images "
                 f"lie in [{low:.3g}, {high:.3g}], not in [0, 1]: they cannot be attacked in their own range"
             )
         return x.clamp_(0, 1), None
 
     def model_inputs(self, x: Tensor) -> Mapping[str, Tensor]:
-        """Normalised."""
+        """Returns normalised images."""
         return {"pixel_values": (x - self.mean) / self.std}
 
 
 class AttackedSound(AttackedModel):
-    """Of clips (B, L) in [-1, 1] at the model's sampling rate; what makes features of them is part of the model.
+    """An audio classifier that takes clips (B, L) in [-1, 1] at its sampling rate and extracts features itself.
 
     Args:
-        model: the model.
-        preprocessor: its preprocessor.
-        extractor: the feature extractor in it.
-        lengths: (B,) of the clips of one batch; None where all of x is sound.
+        model: the model to wrap.
+        preprocessor: the model's preprocessor.
+        extractor: the preprocessor's feature extractor.
+        lengths: lengths (B,) of one batch's clips; None if nothing is padded.
     """
 
     bounds = (-1.0, 1.0)
@@ -157,25 +155,25 @@ class AttackedSound(AttackedModel):
         self.lengths = lengths
 
     def of_lengths(self, lengths: Tensor | None) -> "AttackedSound":
-        """The model for one batch alone, whose clips have these lengths (B,)."""
+        """Returns the model for one batch of clips of these lengths, (B,)."""
         return type(self)(self.model, self.preprocessor, self.extractor, lengths)
 
     def prepare(self, examples: Sequence[Sound]) -> tuple[Tensor, Tensor]:
-        """Clips padded with zeros to the longest, and their lengths.
+        """Returns clips padded with zeros to the longest, and their lengths.
 
-        What resampling threw beyond ±1 is cut off.
+        Overshoots of resampling beyond ±1 are clipped.
         """
         clips = [torch.from_numpy(np.ascontiguousarray(self.clip(example))) for example in examples]
         lengths = torch.tensor([len(clip) for clip in clips])
         return pad_sequence(clips, batch_first=True).clamp_(-1, 1), lengths
 
     def clip(self, example: Sound) -> np.ndarray:
-        """The samples that the model hears, (L,) float32."""
+        """Returns the samples that the model hears, (L,) float32."""
         rate = self.preprocessor.sampling_rate
         return (example if rate is None else example.at(rate)).samples
 
     def mask(self, x: Tensor) -> Tensor:
-        """(B, L), True on sound."""
+        """Returns booleans (B, L), False on padding."""
         places = torch.arange(x.shape[1], device=x.device)
         return places < self._lengths_of(x)[:, None]
 
@@ -186,22 +184,22 @@ class AttackedSound(AttackedModel):
 
 
 class AttackedLogMel(AttackedSound):
-    """Clips that `LogMelFeatureExtractor` makes spectrograms of."""
+    """An audio classifier behind `LogMelFeatureExtractor`, which makes spectrograms of clips."""
 
     def clip(self, example: Sound) -> np.ndarray:
-        """Its middle, where it is longer than the extractor's clips."""
+        """Returns the clip, or its middle if it is longer than the extractor's clips."""
         return self.extractor.cut(super().clip(example))
 
     def model_inputs(self, x: Tensor) -> Mapping[str, Tensor]:
-        """Spectrograms."""
+        """Returns spectrograms."""
         return {self.extractor.model_input_names[0]: self.extractor.spectrograms(x, self._lengths_of(x))}
 
 
 class AttackedWaveforms(AttackedSound):
-    """Clips that the model takes as they are, or each with mean 0 and deviation 1: wav2vec2's extractor."""
+    """An audio classifier of waveforms, as they are or with mean 0 and deviation 1: wav2vec2's extractor."""
 
     def prepare(self, examples: Sequence[Sound]) -> tuple[Tensor, Tensor]:
-        """Clips padded with zeros to the longest, and their lengths.
+        """Returns clips padded with zeros to the longest, and their lengths.
 
         Raises:
             ValueError: the lengths differ, and the model takes no mask.
@@ -212,19 +210,19 @@ class AttackedWaveforms(AttackedSound):
         return x, lengths
 
     def model_inputs(self, x: Tensor) -> Mapping[str, Tensor]:
-        """Samples, and the mask where the model takes one."""
+        """Returns samples, and the mask if the model takes one."""
         mask = self.mask(x)
         if self.extractor.do_normalize:
             count = mask.sum(1, keepdim=True)
             centred = (x - (x * mask).sum(1, keepdim=True) / count) * mask
-            # the constant is transformers'
+            # transformers' constant
             x = centred / (centred.square().sum(1, keepdim=True) / count + 1e-7).sqrt()
         inputs = {"input_values": torch.where(mask, x, self.extractor.padding_value)}
         return {**inputs, "attention_mask": mask.int()} if self.preprocessor.wants_mask else inputs
 
 
 def _attacked_sound(model: nn.Module, preprocessor: SoundPreprocessor) -> AttackedSound:
-    from transformers import Wav2Vec2FeatureExtractor  # a user of images need not import it
+    from transformers import Wav2Vec2FeatureExtractor  # not needed for images
 
     from hfmix.models.processors.log_mel import LogMelFeatureExtractor
 

@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hfmix.robustness.attacks.checks import NORMS
-from hfmix.robustness.names import ATTACK_NAMES
+from hfmix.robustness.names import ATTACK_NAMES, eps_name
 
 # from the weakest to the strongest
 ATTACKS = tuple(ATTACK_NAMES)
@@ -80,6 +81,41 @@ class Threat:
             return self.step_size
         return (2.5 if attack == "pgd" else 1.0) * eps / self.steps
 
+    def settings(self, num_classes: int) -> dict[str, Any]:
+        """Returns the threat as plain JSON, for a report; step sizes by radius.
+
+        Args:
+            num_classes: of the model, on which AutoAttack's parts depend.
+        """
+        stepping = [attack for attack in self.attacks if attack in ("ifgsm", "pgd")]
+        settings: dict[str, Any] = {"eps": {eps_name(eps): eps for eps in self.eps}, "attacks": list(self.attacks)}
+        if stepping:
+            settings["steps"] = self.steps
+        for attack in stepping:
+            settings[f"step_size_{attack}"] = {
+                eps_name(eps): self.step_of(attack, eps) for eps in self.eps if eps > 0
+            }
+        if "pgd" in self.attacks:
+            settings["restarts"] = self.restarts
+        if "autoattack" in self.attacks:
+            from hfmix.robustness.attacks.auto import describe
+
+            settings["autoattack"] = describe(num_classes, self.norm)
+        return settings
+
+    @classmethod
+    def from_settings(cls, norm: str, settings: Mapping[str, Any]) -> "Threat":
+        """Returns the threat that `settings` describes, with its step size where that is not the usual one."""
+        steps, restarts = settings.get("steps", 10), settings.get("restarts", 1)
+        usual = cls(norm, list(settings["eps"].values()), settings["attacks"], steps, None, restarts)
+        sizes = {
+            size
+            for attack in ("ifgsm", "pgd")
+            for name, size in settings.get(f"step_size_{attack}", {}).items()
+            if size != usual.step_of(attack, settings["eps"][name])
+        }
+        return replace(usual, step_size=sizes.pop()) if sizes else usual
+
 
 def passes(threats: Sequence[Threat]) -> int:
     """Passes forward and back that an example costs at most, the one without attack among them."""
@@ -121,11 +157,3 @@ def parse_eps(value: float | str) -> float:
     if not 0 <= value < math.inf:
         raise ValueError(f"eps {value!r}: a radius is 0 or more")
     return float(value)
-
-
-def eps_name(eps: float) -> str:
-    """A radius as a key: "0.3", or "8_of_255" for whole and half levels of 8 bits that no short decimal is."""
-    halves = 510 * eps
-    if float(f"{eps:g}") != eps and abs(halves - round(halves)) < 1e-9:
-        return f"{round(halves) / 2:g}_of_255"
-    return f"{eps:g}"

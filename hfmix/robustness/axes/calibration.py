@@ -1,29 +1,78 @@
-"""The axes that clean logits give: accuracy and likelihood, and how far the probabilities can be believed."""
+"""The calibration axis: whether predicted probabilities match the share of right predictions."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
 
-from hfmix.metrics import bootstrap_interval, mean_interval, reliability_bins
+from hfmix.data.labelled import LabelledData
+from hfmix.metrics import bootstrap_interval, fit_temperature, mean_interval, reliability_bins
 from hfmix.metrics.calibration import ClasswiseBins, adaptive_error_of_sorted
 from hfmix.metrics.classification import brier_terms
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
+from hfmix.robustness.axes.base import (
+    Axis,
+    ClaimedReport,
+    Context,
+    Measured,
+    ReportContent,
+    Request,
+    same_helper,
+    same_test,
+)
 from hfmix.robustness.axes.clean import clean_axis
 from hfmix.robustness.estimates import estimate
 
 NUM_BINS = 15
 
 
+@dataclass(frozen=True)
+class Calibration(Axis):
+    """Calibration errors of the probabilities on the test set.
+
+    Attributes:
+        validation: labelled data to fit a temperature on; None leaves the temperature out.
+    """
+
+    validation: LabelledData | None = None
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        return cls(request.validation)
+
+    def passes(self, context: Context) -> int:
+        return 0 if self.validation is None else len(self.validation)
+
+    def measure(self, context: Context) -> Measured:
+        if self.validation is None:
+            return Measured(calibration_axis(context.log_prob, context.test.labels, context.seed))
+        outputs = context.runner.outputs(self.validation, context.bar)
+        temperature = _temperature(outputs.logits, self.validation.labels)
+        content = calibration_axis(context.log_prob, context.test.labels, context.seed, temperature)
+        return Measured(content, fingerprints={"validation": outputs.fingerprint})
+
+    @classmethod
+    def repeat(cls, claim: ClaimedReport) -> Self:
+        return cls(claim.validation() if "temperature_scaled" in claim.axes["calibration"] else None)
+
+    @classmethod
+    def same_data(cls, path: Sequence[str], claimed: ReportContent, measured: ReportContent) -> bool:
+        if "temperature_scaled" in path and not same_helper("validation", claimed, measured):
+            return False
+        return same_test(claimed, measured)
+
+
 def calibration_axis(
     log_prob: np.ndarray, labels: np.ndarray, seed: int, temperature: float | None = None
 ) -> dict[str, Any]:
-    """ECE, adaptive and classwise ECE with 15 bins, Brier score, mean confidence, and the bins of the ECE.
+    """Computes ECE, adaptive and classwise ECE with 15 bins, Brier score, mean confidence and the bins of the ECE.
 
     Args:
         log_prob: (N, C).
         labels: (N,) integers.
-        seed: of the bootstrap, which gives all intervals but that of the mean confidence.
+        seed: seed of the bootstrap, which gives all intervals but that of the mean confidence.
         temperature: fitted on validation logits (`hfmix.metrics.fit_temperature`); ``temperature_scaled`` then
             holds it, the NLL, and the same figures for ``log_prob / temperature``.
     """
@@ -64,7 +113,7 @@ def _calibration_estimates(log_prob: np.ndarray, labels: np.ndarray, seed: int) 
 
 
 def _other_calibration_errors(prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """Adaptive and classwise ECE; sorted and binned once, for all resamples."""
+    """Computes adaptive and classwise ECE; examples are sorted and binned once, for all resamples."""
     n = len(labels)
     order = np.argsort(prob.max(1))
     confidence, correct = prob.max(1)[order], (prob.argmax(1) == labels)[order]
@@ -83,3 +132,8 @@ def _other_calibration_errors(prob: np.ndarray, labels: np.ndarray, seed: int) -
         f"{key}_ece_15": estimate(value, interval_of_draws(value, draws[key], (0, 1)), n)
         for key, value in values.items()
     }
+
+
+def _temperature(logits: np.ndarray, labels: np.ndarray) -> float | None:
+    """Fits the temperature; None where the model makes no error, so that no temperature is best."""
+    return None if (logits.argmax(1) == labels).all() else fit_temperature(logits, labels)

@@ -1,6 +1,7 @@
 """The clean axis: accuracy and likelihood on the test set as it is."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,22 +11,44 @@ from hfmix.metrics import (
     wilson_interval,
 )
 from hfmix.metrics.classification import in_top_k
+from hfmix.robustness.axes.base import Axis, ClaimedReport, Context, Measured, Request
 from hfmix.robustness.axes.ood_scores import max_probability
 from hfmix.robustness.estimates import estimate, proportion
 from hfmix.robustness.predictions import Predictions
 
 
+@dataclass(frozen=True)
+class Clean(Axis):
+    """Accuracy and likelihood on the test set as it is; of examples with several classes, average precision."""
+
+    multi_label = True
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        return cls()
+
+    def measure(self, context: Context) -> Measured:
+        labels = context.test.labels
+        if context.test.is_multi_label:
+            return Measured(multi_label_axis(context.outputs(context.test).logits, labels, context.seed))
+        return Measured(clean_axis(context.log_prob, labels, context.seed))
+
+    @classmethod
+    def repeat(cls, claim: ClaimedReport) -> Self:
+        return cls()
+
+
 def clean_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """Accuracy, top-5 accuracy where there are more classes, NLL in nats, and the accuracy of each class.
+    """Computes accuracy, top-5 accuracy if there are more than five classes, NLL in nats, and accuracy by class.
 
     Accuracies have Wilson's interval, the NLL a bootstrap interval. ``accuracy_by_class`` holds lists in the order
-    of the classes: the share that is right, the ends of its interval, and how many examples there are; a class
-    without examples has null.
+    of the classes: the accuracy, the ends of its interval, and the number of examples; null for a class without
+    examples.
 
     Args:
         log_prob: (N, C).
         labels: (N,) integers.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
     n, num_classes = log_prob.shape
     correct = log_prob.argmax(1) == labels
@@ -50,8 +73,8 @@ def _accuracy_by_class(correct: np.ndarray, labels: np.ndarray, num_classes: int
     }
 
 
-def clean_axis_of_several(logits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """Mean average precision with its bootstrap interval, from (N, C) logits and (N, C) zeros and ones."""
+def multi_label_axis(logits: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    """Computes the mean average precision with its bootstrap interval; logits and labels (0 or 1) are (N, C)."""
 
     def resampled(logits: np.ndarray, labels: np.ndarray) -> float:
         return mean_average_precision(logits, labels) if labels.any() else 0.0
@@ -61,7 +84,7 @@ def clean_axis_of_several(logits: np.ndarray, labels: np.ndarray, seed: int) -> 
 
 
 def clean_predictions(logits: np.ndarray, log_prob: np.ndarray, labels: np.ndarray) -> Predictions:
-    """``label``, ``predicted``, ``confidence`` (the largest probability) and ``nll`` (nats), (N,) each.
+    """Returns ``label``, ``predicted``, ``confidence`` (the largest probability) and ``nll`` (nats), (N,) each.
 
     Args:
         logits, log_prob: (N, C).

@@ -1,43 +1,199 @@
-"""Figures of a model under corruption: by corruption and severity, their means, and against AlexNet's."""
+"""The corruptions axis: accuracy by corruption and severity, their means, and the errors relative to AlexNet's."""
 
+import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from hfmix.data.kinds.audio import Sound, SoundPreprocessor
-from hfmix.data.kinds.base import Preprocessor
-from hfmix.data.kinds.image import ImagePreprocessor
-from hfmix.metrics import bootstrap_interval, mean_interval, reliability_bins, wilson_interval
+from hfmix.data.labelled import LabelledData
+from hfmix.metrics import bootstrap_interval, mean_interval, reliability_bins
 from hfmix.metrics.calibration import calibration_errors
 from hfmix.metrics.corruption_error import mean_corruption_error, relative_mean_corruption_error
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
+from hfmix.robustness.axes.base import (
+    Axis,
+    ClaimedReport,
+    Context,
+    Measured,
+    ReportContent,
+    Request,
+    positions,
+    same_test,
+)
 from hfmix.robustness.axes.calibration import NUM_BINS
 from hfmix.robustness.corruptions import corruption_names
+from hfmix.robustness.corruptions.applied import check_names, corrupter, how_applied, reader
 from hfmix.robustness.corruptions.cifar_c import CifarC
-from hfmix.robustness.corruptions.image import corrupt
-from hfmix.robustness.corruptions.image.constants import QUIRKS, SEVERITIES
+from hfmix.robustness.corruptions.image.constants import SEVERITIES
 from hfmix.robustness.corruptions.image.textures import frost_source
-from hfmix.robustness.estimates import estimate
+from hfmix.robustness.estimates import estimate, proportion
+from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Corruptions(Axis):
+    """Accuracy, calibration and likelihood on corrupted input.
+
+    Attributes:
+        data: the examples to corrupt, from the test set.
+        names: the corruptions; None takes the fifteen of ImageNet-C, or all of sound.
+        mode: "parity" with ImageNet-C's code or "corrected", see `hfmix.corrupt`.
+        stored: images of the test set that were corrupted before, to be read instead.
+    """
+
+    data: LabelledData
+    names: Sequence[str] | None = None
+    mode: Literal["parity", "corrected"] = "parity"
+    stored: CifarC | None = None
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        stored = None if request["corrupted"] is None else CifarC(request["corrupted"])
+        data = request.sample_of_test(request["corruption_samples"])
+        return cls(data, request["corruptions"], request["mode"], stored)
+
+    @classmethod
+    def unsuited(cls, test: LabelledData) -> str | None:
+        return super().unsuited(test) or ("there are none of tables" if test.kind == "table" else None)
+
+    def check(self, context: Context) -> None:
+        self._names()
+        if self.stored is not None:
+            self.stored.check_labels(context.test)
+
+    def passes(self, context: Context) -> int:
+        return len(self.data) * len(self._names()) * len(SEVERITIES)
+
+    def seconds(self, context: Context, one_pass: float) -> float:
+        """See `Axis.seconds`; corrupting takes its time too, and a few examples tell how long."""
+        few = self.data.select(np.arange(min(len(self.data), 16)))
+        settings = (self._names(), context.seed, self.mode, context.bar, self.stored)
+        under_corruption(context.runner, few.select(np.arange(min(len(few), 2))), *settings)  # what is done once
+        start = time.perf_counter()
+        under_corruption(context.runner, few, *settings)
+        return (time.perf_counter() - start) / len(few) * len(self.data)
+
+    def measure(self, context: Context) -> Measured:
+        names, seed = self._names(), context.seed
+        corrupted = under_corruption(context.runner, self.data, names, seed, self.mode, context.bar, self.stored)
+        axis = corruption_axis(corrupted.correct, corrupted.confidence, corrupted.nll, names, seed)
+        places = positions(self.data, context.test)
+        if context.log_prob.shape[1] == 1000 and set(ALEXNET_ERRORS) <= set(names):
+            clean_correct = (context.log_prob.argmax(1) == context.test.labels)[places]
+            axis |= against_alexnet(corrupted.correct, clean_correct, names, seed)
+        content = {**how_applied(context.runner.preprocessor, names, self.mode, self.stored), **axis}
+        return Measured(content, corrupted_predictions(corrupted.correct, places))
+
+    @classmethod
+    def repeat(cls, claim: ClaimedReport) -> Self | None:
+        claimed = claim.axes["corruptions"]
+        known = corruption_names(claim.test.kind, extra=True)
+        if "read from" in claimed["applied"] and claim.corrupted is None:
+            claim.unknown["corruptions"] = "its corrupted images were read from files (--corrupted)"
+        elif strange := [name for name in claimed["accuracy"] if name not in known]:
+            claim.unknown["corruptions"] = f"this hfmix has no corruption {strange[0]!r}"
+        elif claimed.get("frost") not in (None, frost_source()):
+            why = f"the report's frost is {claimed['frost']}, the one here {frost_source()}"
+            claim.unknown["corruptions/accuracy/frost"] = claim.unknown["corruptions/frost"] = why
+            for key in claimed:
+                if key not in ("accuracy", "applied", "mode"):
+                    claim.unknown[f"corruptions/{key}"] = f"over all corruptions, frost among them: {why}"
+        if "corruptions" in claim.unknown:
+            return None
+        data = claim.test.sample(claimed["mean_accuracy"]["n"], claim.content["seed"])
+        stored = None if claim.corrupted is None else CifarC(claim.corrupted)
+        return cls(data, list(claimed["accuracy"]), claimed.get("mode", "parity"), stored)
+
+    @classmethod
+    def same_data(cls, path: Sequence[str], claimed: ReportContent, measured: ReportContent) -> bool:
+        counts = [
+            content["axes"]["corruptions"].get("mean_accuracy", {}).get("n") for content in (claimed, measured)
+        ]
+        return same_test(claimed, measured) and counts[0] == counts[1]
+
+    def _names(self) -> list[str]:
+        names = check_names(self.names, self.data.kind)
+        return names if self.stored is None else [name for name in names if name in self.stored.names]
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """The model's answers on a data set that was corrupted in every way.
+
+    Attributes:
+        correct: (corruptions, severities, N) booleans.
+        confidence: the largest probability, float32, of the same shape.
+        nll: the negative log-likelihood in nats, float32, of the same shape.
+    """
+
+    correct: np.ndarray
+    confidence: np.ndarray
+    nll: np.ndarray
+
+
+def under_corruption(
+    runner: Runner,
+    data: LabelledData,
+    corruptions: Sequence[str],
+    seed: int,
+    mode: Literal["parity", "corrected"],
+    bar: tqdm,
+    stored: CifarC | None = None,
+) -> Corrupted:
+    """Runs the model on a data set under all corruptions at all severities.
+
+    Each batch is decoded once, and then corrupted in every way; with `stored`, images that were corrupted before
+    are read.
+    """
+
+    def prepare(start: int, examples: Sequence[Any]) -> Callable[[str, int], Mapping[str, Tensor]]:
+        if stored is not None:
+            return reader(runner.preprocessor, stored, data.rows[start : start + len(examples)])
+        return corrupter(runner.preprocessor, examples, seed, start, mode, runner.device)
+
+    def batch(
+        start: int, examples: Sequence[Any], corrupted: Callable[[str, int], Mapping[str, Tensor]]
+    ) -> dict[str, np.ndarray]:
+        labels = torch.from_numpy(data.labels[start : start + len(examples)])[:, None]
+        cells = np.empty((len(examples), len(corruptions), len(SEVERITIES), 3), np.float32)
+        for i, name in enumerate(corruptions):
+            for j, severity in enumerate(SEVERITIES):
+                logits, _ = runner.forward(corrupted(name, severity))
+                log_prob = torch.from_numpy(logits).double().log_softmax(1)
+                top, predicted = log_prob.max(1, keepdim=True)
+                cells[:, i, j, 0] = (predicted == labels)[:, 0]
+                cells[:, i, j, 1] = top[:, 0].exp()
+                cells[:, i, j, 2] = -log_prob.gather(1, labels)[:, 0]
+                bar.update(len(examples))
+        return {"cells": cells}
+
+    source = mode if stored is None else stored.folder.resolve()
+    setting = f"corruptions-{seed}-{source}-{hashlib.sha256(' '.join(corruptions).encode()).hexdigest()[:8]}"
+    cells = runner.rows(data, setting, prepare, batch, bar, count=False)["cells"]
+    correct, confidence, nll = cells.transpose(3, 1, 2, 0)
+    return Corrupted(correct.astype(bool), confidence, nll)
 
 
 def corruption_axis(
     correct: np.ndarray, confidence: np.ndarray, nll: np.ndarray, corruptions: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """Accuracy, ECE and NLL; intervals of means resample examples, each with all its corrupted versions.
+    """Computes accuracy, ECE and NLL; intervals of means resample examples with all their corrupted versions.
 
     Args:
-        correct, confidence, nll: (corruptions, severities, N), as `Corrupted` holds them.
-        corruptions: their names, in order.
-        seed: of the bootstrap.
+        correct, confidence, nll: (corruptions, severities, N), see `Corrupted`.
+        corruptions: the names of the corruptions, in order.
+        seed: seed of the bootstrap.
 
     Returns:
         ``mean_accuracy``, ``mean_ece_15``, ``mean_nll`` over all cells; ``mean_accuracy_by_severity``;
-        ``accuracy``, corruption to severity to figure.
+        ``accuracy`` by corruption and severity.
     """
     n = correct.shape[2]
 
@@ -53,10 +209,7 @@ def corruption_axis(
         "mean_nll": estimate(mean_nll.mean(), bootstrap_interval(np.mean, (mean_nll,), seed=seed), n),
         "mean_accuracy_by_severity": {str(s): mean(correct[:, j]) for j, s in enumerate(SEVERITIES)},
         "accuracy": {
-            name: {
-                str(severity): estimate(correct[i, j].mean(), wilson_interval(int(correct[i, j].sum()), n), n)
-                for j, severity in enumerate(SEVERITIES)
-            }
+            name: {str(severity): proportion(correct[i, j]) for j, severity in enumerate(SEVERITIES)}
             for i, name in enumerate(corruptions)
         },
     }
@@ -65,13 +218,13 @@ def corruption_axis(
 def against_alexnet(
     correct: np.ndarray, clean_correct: np.ndarray, corruptions: Sequence[str], seed: int
 ) -> dict[str, Any]:
-    """``mce_alexnet`` and ``relative_mce_alexnet``, as ratios, for a model of ImageNet's 1,000 classes.
+    """Computes ``mce_alexnet`` and ``relative_mce_alexnet``, as ratios, for a model of ImageNet's 1,000 classes.
 
     Args:
         correct: (corruptions, severities, N), the fifteen published corruptions among them.
-        clean_correct: (N,), the same examples without corruption.
-        corruptions: their names, in order.
-        seed: of the bootstrap.
+        clean_correct: (N,) booleans for the same examples without corruption.
+        corruptions: the names of the corruptions, in order.
+        seed: seed of the bootstrap.
     """
     n = correct.shape[2]
 
@@ -90,7 +243,7 @@ def against_alexnet(
 
 
 def _mean_ece(correct: np.ndarray, confidence: np.ndarray, seed: int) -> dict[str, Any]:
-    """The mean over the cells of their ECE."""
+    """Computes the mean of the ECE over all corruptions and severities."""
     n = correct.shape[2]
     cells = list(zip(correct.reshape(-1, n), confidence.reshape(-1, n).astype(np.float64), strict=True))
     value = float(np.mean([reliability_bins(sure, right, NUM_BINS).calibration_error() for right, sure in cells]))
@@ -124,110 +277,12 @@ ALEXNET_ERRORS = {
 ALEXNET_CLEAN_ERROR = 0.435
 
 
-def corrupter(
-    preprocessor: Preprocessor,
-    examples: Sequence[Any],
-    seed: int,
-    first: int,
-    mode: Literal["parity", "corrected"],
-    device: torch.device,
-) -> Callable[[str, int], Mapping[str, Tensor]]:
-    """What turns a corruption and a severity into the model's inputs for these examples.
-
-    Images are corrupted after resize and crop and before normalisation, or before the processor where it cannot be
-    taken apart; clips at their own sampling rate, before all else.
-
-    Args:
-        preprocessor: the model's.
-        examples: of one batch.
-        seed: of the corruptions.
-        first: the index of the first example; the others follow.
-        mode: see `hfmix.corrupt`.
-        device: where images are corrupted.
-    """
-    if isinstance(preprocessor, SoundPreprocessor):
-        return lambda name, severity: preprocessor.inputs(_sounds(examples, name, severity, seed, first))
-    assert isinstance(preprocessor, ImagePreprocessor)
-    if preprocessor.separable:
-        levels = preprocessor.levels(preprocessor.pixel_values(list(examples))).to(device)
-        return lambda name, severity: {
-            "pixel_values": preprocessor.normalize(corrupt(levels, name, severity, seed, first, mode))
-        }
-
-    def before_processor(name: str, severity: int) -> Mapping[str, Tensor]:
-        arrays = [np.array(image) for image in examples]
-        changed = [corrupt(array, name, severity, seed, first + i, mode) for i, array in enumerate(arrays)]
-        return {"pixel_values": preprocessor.pixel_values([Image.fromarray(array) for array in changed])}
-
-    return before_processor
-
-
-def reader(
-    preprocessor: Preprocessor, stored: CifarC, rows: np.ndarray
-) -> Callable[[str, int], Mapping[str, Tensor]]:
-    """The same from images that were corrupted before, for these rows of the test set."""
-
-    def read(name: str, severity: int) -> Mapping[str, Tensor]:
-        return preprocessor.inputs([Image.fromarray(image) for image in stored.images(name, severity, rows)])
-
-    return read
-
-
-def check_names(names: Sequence[str] | None, kind: str) -> list[str]:
-    """The corruptions of `names`, or the usual ones for a kind of data.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    usual = corruption_names(kind)
-    if names is None:
-        return usual
-    known = corruption_names(kind, extra=True)
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"unknown corruption {unknown[0]!r}: there are {', '.join(known)}")
-    return list(names)
-
-
-def how_applied(
-    preprocessor: Preprocessor,
-    names: Sequence[str],
-    mode: Literal["parity", "corrected"],
-    stored: CifarC | None = None,
-) -> dict[str, Any]:
-    """What a report says of where and how corruption came in."""
-    if stored is not None:
-        return {"applied": f"before the processor, read from {stored.folder.name}"}
-    if isinstance(preprocessor, SoundPreprocessor):
-        return {"applied": "to the clip, at its own sampling rate"}
-    separable = isinstance(preprocessor, ImagePreprocessor) and preprocessor.separable
-    said = {
-        "applied": "after resize and crop, before normalisation" if separable else "before the processor",
-        "mode": mode,
-        "quirks": {name: QUIRKS[name] for name in ("all", *names) if name in QUIRKS},
-    }
-    return {**said, "frost": frost_source()} if "frost" in names else said
-
-
-def _sounds(clips: Sequence[Sound], name: str, severity: int, seed: int, first: int) -> list[Sound]:
-    from hfmix.robustness.corruptions.audio import corrupt_sound  # scipy.signal takes a while to import
-
-    return [
-        Sound(
-            corrupt_sound(
-                clip.samples, name, severity, sampling_rate=clip.sampling_rate, seed=seed, first_index=first + i
-            ),
-            clip.sampling_rate,
-        )
-        for i, clip in enumerate(clips)
-    ]
-
-
 def corrupted_predictions(correct: np.ndarray, positions: np.ndarray) -> Predictions:
-    """``corrupted_accuracy``, (M,), the mean over all cells; ``corrupted_row``, whose it is.
+    """Returns ``corrupted_accuracy``, (M,), the mean over all cells, and ``corrupted_row``, the examples' places.
 
     Args:
         correct: (corruptions, severities, M).
-        positions: (M,) places in the test set.
+        positions: (M,) places of the examples in the test set.
     """
     by_example = correct.mean((0, 1), dtype=np.float64)
     return {"corrupted_accuracy": by_example, "corrupted_row": positions.astype(np.int64)}

@@ -12,11 +12,11 @@ NEIGHBOURS = 50
 
 @dataclass(frozen=True)
 class FeatureReference:
-    """What the feature scores measure distance from; made by `fit` from the training set.
+    """The training set as feature scores measure distance from it; made by `fit`.
 
     Attributes:
         directions: (M, d) float32, the training features, each of length 1.
-        whitening: (d, r) float64; what the shared covariance becomes the unit matrix under.
+        whitening: (d, r) float64, which turns the shared covariance into the unit matrix.
         class_means: (K, r) float64, whitened.
     """
 
@@ -26,10 +26,10 @@ class FeatureReference:
 
     @classmethod
     def fit(cls, features: ArrayLike, labels: ArrayLike) -> "FeatureReference":
-        """From (M, d) training features and their (M,) labels.
+        """Fits (M, d) training features and their (M,) labels.
 
         Directions in which no class varies (by less than 1e-12 of the mean square, which float32 does not resolve)
-        are left out of Mahalanobis: there is no scale for them.
+        are left out of the Mahalanobis distance, as they have no scale.
 
         Raises:
             ValueError: fewer than 50 examples, shapes that do not fit, features that are not finite, or features
@@ -54,9 +54,11 @@ class FeatureReference:
         return cls(_directions(rows), whitening, means @ whitening)
 
     def nearest_neighbour(self, features: ArrayLike, k: int = NEIGHBOURS) -> np.ndarray:
-        """k-NN (Sun et al. 2022, arXiv 2204.06507): minus the distance to the k-th nearest training feature, (N,).
+        """Computes minus the distance to the k-th nearest training feature, (N,).
 
-        Both are scaled to length 1. Distances below about 0.001 drown in float32.
+        Source: Sun et al. 2022, arXiv 2204.06507.
+
+        Both are scaled to length 1. Distances below about 0.001 are lost in float32.
         """
         directions = _directions(self._checked(features))
         nearest = [
@@ -66,7 +68,10 @@ class FeatureReference:
         return -(2 - 2 * torch.cat(nearest).double()).clamp(min=0).sqrt().numpy()
 
     def mahalanobis(self, features: ArrayLike) -> np.ndarray:
-        """Minus the squared Mahalanobis distance to the nearest class mean (Lee et al. 2018, arXiv 1807.03888)."""
+        """Computes minus the squared Mahalanobis distance to the nearest class mean, (N,).
+
+        Source: Lee et al. 2018, arXiv 1807.03888.
+        """
         white = self._checked(features) @ self.whitening
         return -torch.cdist(white, self.class_means).amin(1).square().numpy()
 

@@ -1,29 +1,26 @@
-"""How much a classifier's logits change with its input: the norm of the Jacobian, example by example."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""The norm of the Jacobian of a classifier's logits with respect to its input, example by example."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hfmix.utils.keyed_noise import ImageKeys
 
 MAX_DIRECTIONS = 10
-"""Backward passes for one Jacobian; with more classes its norm is estimated from so many."""
+"""Most backward passes for one Jacobian; with more classes its norm is estimated from this many directions."""
 
 
 def jacobian_norm(logits: Tensor, inputs: Tensor, directions: Tensor, scale: Tensor | None = None) -> Tensor:
-    """‖J‖_F of each row, J the Jacobian of its logits with respect to its input, from K backward passes.
+    """Computes ‖J‖_F of each row from K backward passes, J the Jacobian of its logits with respect to its input.
 
     For orthonormal directions v_1 … v_K in the space of the logits, ‖J‖²_F is estimated by C/K · Σ_k ‖Jᵀv_k‖²:
     exact for K = C, and unbiased for directions that are random (Hutchinson's estimator with orthogonal vectors).
-    The root of the mean lies a little below the norm then.
+    The root of the mean then lies a little below the norm.
 
     Args:
         logits: (R, C), computed from `inputs` row by row.
-        inputs: (R, *shape), which require gradients.
+        inputs: (R, *shape), requiring gradients.
         directions: (R, K, C).
-        scale: by which derivatives are multiplied, broadcast against one input.
+        scale: a factor for the derivatives, broadcast against one input.
 
     Returns:
         (R,) float32.
@@ -48,25 +45,8 @@ def jacobian_norm(logits: Tensor, inputs: Tensor, directions: Tensor, scale: Ten
 
 
 def directions_of(num_classes: int, seed: int, first: int, count: int) -> Tensor:
-    """(B, K, C) float32 of B pairs from `first` on: the classes, or ten random orthonormal directions each."""
+    """Returns (B, K, C) float32 directions of B pairs from `first` on: the classes, or ten random ones."""
     if num_classes <= MAX_DIRECTIONS:
         return torch.eye(num_classes).expand(count, -1, -1)
     keys = ImageKeys(seed, first, "interpolation", 0, count, torch.device("cpu"))
     return torch.linalg.qr(keys.normal((num_classes, MAX_DIRECTIONS)).double()).Q.mT.float()
-
-
-@contextmanager
-def input_gradients(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, with gradients for the input and none for the weights; the model is put back as it was."""
-    training = model.training
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        model.train(training)

@@ -1,4 +1,4 @@
-"""Scores of how in-distribution (ID) an input is, higher meaning more: from logits, and from features."""
+"""OOD scores, higher for in-distribution (ID) input, computed from logits or from features."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ Scores = Mapping[str, np.ndarray]
 def ood_scores(
     logits: np.ndarray, features: ArrayLike | None = None, reference: "FeatureReference | None" = None
 ) -> dict[str, np.ndarray]:
-    """Every score that the input allows, by name, (N,) each, in float64.
+    """Computes every score that the input allows, by name, (N,) each, in float64.
 
     The scores from features are there where features and a reference are given. Energy and Dempster–Shafer are
     left out where the model gives log-probabilities, whose log-sum-exp is 0 for every input.
 
     Args:
         logits: (N, C).
-        features: (N, d), what the model's last layer takes.
-        reference: the same of the training set.
+        features: (N, d), the input of the model's last layer.
+        reference: the features of the training set.
 
     Raises:
-        ValueError: features come without a reference or the other way round, or do not fit it.
+        ValueError: only one of features and reference is given, or they do not fit each other.
     """
     parts = [logits[rows].astype(np.float64) for rows in row_chunks(logits)]
     scores = {
@@ -48,48 +48,48 @@ def ood_scores(
 
 
 def full_spectrum(inside: Scores, *shifted: Scores) -> dict[str, np.ndarray]:
-    """The ID scores of full-spectrum OOD detection (Yang et al. 2022, arXiv 2204.05306): clean and shifted.
+    """Joins the ID scores of full-spectrum OOD detection (Yang et al. 2022, arXiv 2204.05306): clean and shifted.
 
-    Only scores that all sets have are kept. The intervals take the examples for independent; those of a corrupted
-    copy of the clean set are not, and their intervals are too narrow.
+    Only scores that all sets have are kept. The intervals assume independent examples; those of a corrupted copy
+    of the clean set are not, so its intervals are too narrow.
     """
     sets = (inside, *shifted)
     return {name: np.concatenate([s[name] for s in sets]) for name in inside if all(name in s for s in sets)}
 
 
 def max_probability(logits: np.ndarray) -> np.ndarray:
-    """MSP (Hendrycks & Gimpel 2017, arXiv 1610.02136): the largest softmax probability, (N,) from (N, C)."""
+    """Computes MSP (Hendrycks & Gimpel 2017, arXiv 1610.02136): the largest softmax probability, (N,)."""
     return np.exp(logits.max(1) - _log_sum_exp(logits))
 
 
 def max_logit(logits: np.ndarray) -> np.ndarray:
-    """MLS (Hendrycks et al. 2022, arXiv 1911.11132): the largest logit, (N,) from (N, C)."""
+    """Computes MLS (Hendrycks et al. 2022, arXiv 1911.11132): the largest logit, (N,) from (N, C)."""
     return logits.max(1)
 
 
 def negative_energy(logits: np.ndarray) -> np.ndarray:
-    """−E at temperature 1 (Liu et al. 2020, arXiv 2010.03759): log-sum-exp of the logits, (N,) from (N, C)."""
+    """Computes −E at temperature 1 (Liu et al. 2020, arXiv 2010.03759): log-sum-exp of the logits, (N,)."""
     return _log_sum_exp(logits)
 
 
 def negative_entropy(logits: np.ndarray) -> np.ndarray:
-    """``sum_c p[c] log p[c]`` in nats, (N,) from (N, C)."""
+    """Computes ``sum_c p[c] log p[c]`` in nats, (N,) from (N, C) logits."""
     log_prob = logits - _log_sum_exp(logits)[:, None]
     return (np.exp(log_prob) * log_prob).sum(1)
 
 
 def dempster_shafer(logits: np.ndarray) -> np.ndarray:
-    """``−C / (C + sum_c exp(logits[c]))`` (Sensoy et al. 2018, arXiv 1806.01768), (N,) from (N, C).
+    """Computes ``−C / (C + sum_c exp(logits[c]))`` (Sensoy et al. 2018, arXiv 1806.01768), (N,) from (N, C).
 
-    RegMixup's paper reports it. It rises with the energy score, so that both rank alike.
+    RegMixup's paper reports it. It increases with the energy score, so that both rank alike.
     """
     return -1 / (1 + np.exp(np.minimum(_log_sum_exp(logits) - np.log(logits.shape[1]), 700)))
 
 
 def generalized_entropy(logits: np.ndarray, gamma: float = 0.1, top: int = 100) -> np.ndarray:
-    """GEN (Liu et al. 2023, CVPR): ``−sum p^gamma (1 − p)^gamma`` over the `top` largest probabilities, (N,).
+    """Computes GEN (Liu et al. 2023, CVPR): ``−sum p^gamma (1 − p)^gamma`` over the `top` largest, (N,).
 
-    ``1 − p`` of the largest is summed from the others: the power makes much of what rounding would lose.
+    ``1 − p`` of the largest is summed from the others, since the power magnifies rounding errors.
     """
     odds = np.sort(np.exp(logits - logits.max(1, keepdims=True)), axis=1)[:, ::-1]
     total = odds.sum(1, keepdims=True)

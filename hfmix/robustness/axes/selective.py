@@ -1,19 +1,37 @@
-"""Does confidence tell right from wrong? What is left to get wrong when the least confident input is declined."""
+"""The selective axis: the errors that remain when the least confident predictions are declined."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
 from hfmix.metrics.intervals import bootstrap_counts, interval_of_draws
 from hfmix.metrics.selective import covered, risks_of_groups, tied
+from hfmix.robustness.axes.base import Axis, ClaimedReport, Context, Measured, Request
 from hfmix.robustness.estimates import estimate
 
 COVERAGES = (80, 90, 95)  # per cent
 _CURVE_POINTS = 100
 
 
+@dataclass(frozen=True)
+class Selective(Axis):
+    """Risk over coverage, by the largest probability."""
+
+    @classmethod
+    def from_request(cls, request: Request) -> Self:
+        return cls()
+
+    def measure(self, context: Context) -> Measured:
+        return Measured(selective_axis(context.log_prob, context.test.labels, context.seed))
+
+    @classmethod
+    def repeat(cls, claim: ClaimedReport) -> Self:
+        return cls()
+
+
 def selective_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    """AURC, E-AURC and the risk at 80, 90 and 95 % coverage, with bootstrap intervals, and the curve.
+    """Computes AURC, E-AURC and the risk at 80, 90 and 95 % coverage, with bootstrap intervals, and the curve.
 
     The risk is the error rate, the confidence the largest probability; all in [0, 1]. See
     `hfmix.metrics.risk_coverage_curve`.
@@ -21,7 +39,7 @@ def selective_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[
     Args:
         log_prob: (N, C).
         labels: (N,) integers.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
     n = len(labels)
     group = tied(log_prob.max(1))
@@ -41,7 +59,7 @@ def selective_axis(log_prob: np.ndarray, labels: np.ndarray, seed: int) -> dict[
 
 
 def _risks(group: np.ndarray, wrong: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """(N,) risks of the resample that holds each example `drawn` times."""
+    """Returns the (N,) risks of the resample that holds each example `drawn` times."""
     return risks_of_groups(np.bincount(group, drawn).astype(int), np.bincount(group, drawn * wrong))
 
 

@@ -8,14 +8,14 @@ __all__ = ["QUIRKS", "SEVERITIES", "corrupt", "corruption_names", "frost_source"
 
 
 def corruption_names(modality: str = "image", extra: bool = False) -> list[str]:
-    """The corruptions that `corrupt` knows, in the literature's order.
+    """Lists the corruptions that `corrupt` knows, in the literature's order.
 
     Args:
         modality: "image" or "audio".
-        extra: also the four that ImageNet-C sets aside for choosing hyperparameters.
+        extra: include the four that ImageNet-C sets aside for choosing hyperparameters.
 
     Raises:
-        ValueError: there are none for this modality.
+        ValueError: an unknown modality.
     """
     if modality == "audio":
         from hfmix.robustness.corruptions.audio import AUDIO  # scipy.signal takes a while to import

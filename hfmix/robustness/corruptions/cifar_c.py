@@ -1,4 +1,4 @@
-"""Corrupted test sets in the layout of CIFAR-10-C: a NumPy file a corruption, severities one after another."""
+"""Corrupted test sets in CIFAR-10-C's layout: one NumPy file per corruption, its severities one after another."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,11 +21,11 @@ def save_cifar_c(
     seed: int = 0,
     mode: Literal["parity", "corrected"] = "parity",
 ) -> None:
-    """Writes ``NAME.npy``, (5 N, H, W, 3) uint8 with severity 1 first, a corruption, and ``labels.npy``, (5 N,).
+    """Writes ``NAME.npy``, (5 N, H, W, 3) uint8 with severity 1 first, per corruption, and ``labels.npy``, (5 N,).
 
     Args:
         data: N images of one size.
-        folder: receives the files; those that are there already are kept as they are.
+        folder: receives the files; existing ones are kept.
         corruptions, seed, mode: see `hfmix.corrupt`.
 
     Raises:
@@ -38,15 +38,15 @@ def save_cifar_c(
         file = folder / f"{name}.npy"
         if file.exists():
             continue
-        unfinished = folder / f".{name}.npy"  # so that one that is half written is not taken for whole
+        unfinished = (
+            folder / f".{name}.npy"
+        )  # renamed when complete, so that no partial file is taken for a whole one
         shape = (len(SEVERITIES) * n, height, width, 3)
         stack = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
         for start in range(0, n, _AT_ONCE):
             images = [data.example(i) for i in range(start, min(start + _AT_ONCE, n))]
             if other := next((image for image in images if image.size != (width, height)), None):
-                raise ValueError(
-                    f"images of one size are needed, and there are {(width, height)} and {other.size}"
-                )
+                raise ValueError(f"all images must have one size: there are {(width, height)} and {other.size}")
             levels = np.stack([np.asarray(image) for image in images])
             for j, severity in enumerate(SEVERITIES):
                 at = j * n + start
@@ -58,50 +58,50 @@ def save_cifar_c(
 
 
 class CifarC:
-    """A folder in that layout, such as the published CIFAR-10-C; files are read where they are asked for.
+    """A folder in CIFAR-10-C's layout, such as the published one; files are read on demand.
 
     Args:
-        folder: holds ``labels.npy`` and a file for each corruption.
+        folder: holds ``labels.npy`` and one file per corruption.
 
     Raises:
-        ValueError: a file is missing or not in the layout.
+        ValueError: ``labels.npy`` is missing or not in the layout.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         labels = self.folder / "labels.npy"
         if not labels.is_file():
-            raise ValueError(f"{labels} is not there: a folder in CIFAR-10-C's layout has one")
+            raise ValueError(f"{labels} is missing: a folder in CIFAR-10-C's layout has one")
         self.labels = np.load(labels, allow_pickle=False).astype(np.int64)
         if len(self.labels) % len(SEVERITIES):
             raise ValueError(
-                f"{labels} holds {len(self.labels)} labels, which {len(SEVERITIES)} severities don't share"
+                f"{labels} holds {len(self.labels)} labels: not a multiple of {len(SEVERITIES)} severities"
             )
 
     @property
     def names(self) -> list[str]:
-        """The corruptions that it holds."""
+        """Lists the corruptions in the folder."""
         return sorted(file.stem for file in self.folder.glob("*.npy") if file.stem != "labels")
 
     def __len__(self) -> int:
         return len(self.labels) // len(SEVERITIES)
 
     def images(self, name: str, severity: int, rows: np.ndarray) -> np.ndarray:
-        """(B, H, W, 3) uint8, these rows of the test set.
+        """Returns these rows of the test set under one corruption, (B, H, W, 3) uint8.
 
         Raises:
-            ValueError: there is no such corruption, or its file is not in the layout.
+            ValueError: the corruption's file is missing, or not in the layout.
         """
         file = self.folder / f"{name}.npy"
         if not file.is_file():
-            raise ValueError(f"{file} is not there; {self.folder} holds {', '.join(self.names)}")
+            raise ValueError(f"{file} is missing: {self.folder} holds {', '.join(self.names)}")
         stack = np.load(file, mmap_mode="r", allow_pickle=False)
         if stack.dtype != np.uint8 or stack.ndim != 4 or len(stack) != len(self.labels):
             raise ValueError(f"{file} holds {stack.dtype} {stack.shape}, not uint8 ({len(self.labels)}, H, W, 3)")
         return np.ascontiguousarray(stack[(severity - 1) * len(self) + rows])
 
     def check_labels(self, data: LabelledData) -> None:
-        """Raises a ValueError unless its labels are those of the test set, in order."""
+        """Raises a ValueError unless the folder's labels are those of the test set, in order."""
         expected = data.labels
         if data.rows.max() >= len(self) or (self.labels[: len(self)][data.rows] != expected).any():
             raise ValueError(

@@ -1,4 +1,4 @@
-"""`hfmix corrupt`: a folder of images or sound, corrupted."""
+"""Corrupted copies of a folder of images or sound, for `hfmix corrupt`."""
 
 from pathlib import Path
 
@@ -17,20 +17,20 @@ from hfmix.robustness.corruptions.image import corrupt
 
 
 def corrupt_folder(source: str | Path, out: str | Path, name: str, severity: int = 3, seed: int = 0) -> int:
-    """Writes a corrupted copy of each image, or of each clip, under the same relative path; PNG or WAV.
+    """Writes a corrupted copy of each image (as PNG) or clip (as WAV) under the same relative path.
 
-    Lossless files, so that nothing is added to the corruption. Files are numbered in the order of their paths.
+    Both formats are lossless here, so that nothing is added to the corruption. Files are numbered in path order.
 
     Args:
-        source: a folder; files of another kind are left out.
+        source: a folder; files of other kinds are skipped.
         out: another folder; existing files are not replaced.
         name, severity, seed: see `hfmix.corrupt` and `hfmix.robustness.corruptions.audio.corrupt_sound`.
 
     Returns:
-        How many were written.
+        The number of files written.
 
     Raises:
-        ValueError: an unknown corruption, no files of its kind, or a file that cannot be read.
+        ValueError: an unknown corruption, no files that it applies to, or an unreadable file.
         FileExistsError: a file would be replaced.
     """
     source, out = Path(source), Path(out)
@@ -39,20 +39,21 @@ def corrupt_folder(source: str | Path, out: str | Path, name: str, severity: int
         raise ValueError(f"unknown corruption {name!r}: there are {', '.join((*images, *AUDIO))}")
     if not source.is_dir():
         raise ValueError(f"no folder {str(source)!r}")
-    of_sound = name in AUDIO
-    suffixes = SOUND_SUFFIXES if of_sound else set(Image.registered_extensions())
+    is_audio = name in AUDIO
+    suffixes = SOUND_SUFFIXES if is_audio else set(Image.registered_extensions())
     files = [path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix.lower() in suffixes]
     if not files:
-        raise ValueError(f"no {'sound' if of_sound else 'images'} in {str(source)!r}, which {name} is for")
-    targets = [out / file.relative_to(source).with_suffix(".wav" if of_sound else ".png") for file in files]
+        kind = "sound" if is_audio else "image"
+        raise ValueError(f"no {kind} files in {str(source)!r}: {name} corrupts nothing else")
+    targets = [out / file.relative_to(source).with_suffix(".wav" if is_audio else ".png") for file in files]
     if taken := [target for target in targets if target.exists()]:
-        raise FileExistsError(f"{taken[0]} is there already: choose another folder")
+        raise FileExistsError(f"{taken[0]} already exists: choose another folder")
     if len(set(targets)) < len(targets):
         twice = next(target for i, target in enumerate(targets) if target in targets[:i])
         raise ValueError(f"two files of {str(source)!r} would become {twice}: rename one")
     for index, (file, target) in enumerate(tqdm(list(zip(files, targets, strict=True)), unit="file", desc=name)):
         target.parent.mkdir(parents=True, exist_ok=True)
-        if of_sound:
+        if is_audio:
             _corrupt_clip(file, target, name, severity, seed, index)
         else:
             corrupted = corrupt(np.array(read_image(file, str(file))), name, severity, seed, index)
@@ -61,7 +62,7 @@ def corrupt_folder(source: str | Path, out: str | Path, name: str, severity: int
 
 
 def save_as_cifar_c(source: str, out: str | Path, name: str | None = None, seed: int = 0) -> None:
-    """The test split of a data set in CIFAR-10-C's layout: one corruption, or all nineteen.
+    """Writes a data set's test split in CIFAR-10-C's layout: under one corruption, or all nineteen.
 
     Raises:
         ValueError: an unknown corruption, no such data set, or images of different sizes.
@@ -76,7 +77,7 @@ def _corrupt_clip(file: Path, target: Path, name: str, severity: int, seed: int,
     try:
         samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"{file} is not sound that can be read: {error}") from error
+        raise ValueError(f"{file} cannot be read as sound: {error}") from error
     channels = [
         corrupt_sound(channel, name, severity, sampling_rate=rate, seed=seed, first_index=index)
         for channel in np.ascontiguousarray(samples.T)

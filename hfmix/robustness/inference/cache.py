@@ -1,4 +1,4 @@
-"""Finished pieces of an evaluation, so that one that was stopped goes on where it was."""
+"""A cache of an evaluation's finished pieces, so that an interrupted one resumes where it stopped."""
 
 import hashlib
 import os
@@ -16,12 +16,12 @@ Arrays = dict[str, np.ndarray]
 
 
 class ResultCache:
-    """Arrays by name in a folder; nothing is kept where there is none.
+    """A folder of named arrays; without a folder nothing is kept.
 
     Args:
-        folder: where the pieces are; it is made.
-        model: whose outputs they are: pieces of other weights are not taken.
-        prepared: what the processor makes of one example: pieces of another processor are not taken either.
+        folder: holds the pieces; created when needed.
+        model: the evaluated model: pieces of other weights are ignored.
+        prepared: the processor's output for one example: pieces of another processor are ignored too.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class ResultCache:
         self._sampled: dict[int, bytes] = {}
 
     def of(self, name: str, data: LabelledData, compute: Callable[[], Arrays]) -> Arrays:
-        """The piece of that name, computed and kept if it is not there or cannot be read."""
+        """Returns the named piece, or computes and keeps it if it is missing or unreadable."""
         if self.folder is None:
             return compute()
         key = hashlib.sha256(f"{self._key} {name} {data.name}".encode())
@@ -44,32 +44,32 @@ class ResultCache:
                 return dict(stored)
         except (OSError, ValueError, EOFError):
             pass
-        found = compute()
+        arrays = compute()
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(f".{os.getpid()}")
         with unfinished.open("wb") as stream:
-            np.savez(stream, **found)
+            np.savez(stream, **arrays)
         unfinished.replace(file)
-        return found
+        return arrays
 
     def _sample(self, data: LabelledData) -> bytes:
-        """What some of the examples hold, so that another set of the same name and length is told apart."""
+        """Returns the content of a few examples, to tell sets of the same name and length apart."""
         if id(data) not in self._sampled:
             some = np.linspace(0, len(data) - 1, min(len(data), 8)).astype(int)
             self._sampled[id(data)] = b"".join(data.cells.content(data.example(int(i))) for i in some)
         return self._sampled[id(data)]
 
     def clear(self) -> None:
-        """Removes the pieces, once what they are for is written."""
+        """Removes the pieces, once the report is written."""
         if self.folder is not None and self.folder.is_dir():
             for file in self.folder.glob("*.npz"):
                 file.unlink(missing_ok=True)
-            with suppress(OSError):  # another process was first, or other files are in it
+            with suppress(OSError):  # another process removed it, or it holds other files
                 self.folder.rmdir()
 
 
 def _fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of named tensors."""
+    """Returns the SHA-256 of named tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())

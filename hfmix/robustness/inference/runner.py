@@ -1,37 +1,34 @@
-"""Forward passes over a data set: in batches, decoded ahead, shared among processes, kept piece by piece."""
+"""Forward passes over a data set: batched, decoded ahead, shared among processes, and cached piece by piece."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from hfmix.data.kinds.base import Preprocessor
 from hfmix.data.labelled import LabelledData
-from hfmix.robustness.axes.corruptions import corrupter, reader
-from hfmix.robustness.corruptions.cifar_c import CifarC
-from hfmix.robustness.corruptions.image.constants import SEVERITIES
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.sharding import gather_rows, own_batches
+from hfmix.utils.model_calls import call_model, evaluating
 
-# what is kept when an evaluation stops half way
+# an interrupted evaluation loses at most this many batches
 _BATCHES_A_PIECE = 16
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says of a data set.
+    """A model's outputs on a data set.
 
     Attributes:
-        logits: (N, C) float64.
-        features: (N, F) float32, what its last linear layer is given; None where they were not asked for.
-        fingerprint: SHA-256 of the decoded examples and their labels in order.
+        logits: the logits, (N, C) float64.
+        features: the last linear layer's inputs, (N, F) float32; None if not requested.
+        fingerprint: SHA-256 of the decoded examples and their labels, in order.
     """
 
     logits: np.ndarray
@@ -39,30 +36,15 @@ class Outputs:
     fingerprint: str
 
 
-@dataclass(frozen=True)
-class Corrupted:
-    """What a model says of a data set that was corrupted in every way.
-
-    Attributes:
-        correct: (corruptions, severities, N) booleans.
-        confidence: the same shape, float32, the largest probability.
-        nll: the same shape, float32, in nats.
-    """
-
-    correct: np.ndarray
-    confidence: np.ndarray
-    nll: np.ndarray
-
-
 class Runner:
-    """A model with what feeds it.
+    """A model with its preprocessor, batch size and cache.
 
     Args:
         model: gives logits, or an output with `.logits`; used on its own device, in evaluation mode.
-        preprocessor: makes its inputs.
-        batch_size: examples a forward pass.
-        pieces: where finished pieces are kept.
-        alone: take all batches, whatever other processes do.
+        preprocessor: makes the model's inputs.
+        batch_size: examples per forward pass.
+        cache: keeps finished parts.
+        alone: compute all batches here, without sharing them among processes.
     """
 
     def __init__(
@@ -70,21 +52,21 @@ class Runner:
         model: nn.Module,
         preprocessor: Preprocessor,
         batch_size: int,
-        pieces: ResultCache,
+        cache: ResultCache,
         alone: bool = False,
     ) -> None:
         self.model = model
         self.preprocessor = preprocessor
         self.batch_size = min(batch_size, preprocessor.max_batch_size or batch_size)
         self.device = next(model.parameters()).device
-        self.cache = pieces
+        self.cache = cache
         self.alone = alone
 
     def outputs(self, data: LabelledData, bar: tqdm, with_features: bool = False) -> Outputs:
-        """Logits of all examples on every process, each computed once.
+        """Computes the logits of all examples, each once, and returns them on every process.
 
         Raises:
-            ValueError: features are asked for, and the model ends in no linear layer of its number of classes.
+            ValueError: features are requested, and the model ends in no linear layer.
         """
 
         def batch(start: int, examples: Sequence[Any], inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -93,55 +75,14 @@ class Runner:
                 hashlib.sha256(label.tobytes() + data.cells.content(example)).digest()
                 for example, label in zip(examples, labels, strict=True)
             ]
-            logits, features = self._forward(inputs, with_features)
-            found = {"logits": logits, "digest": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)}
-            return found if features is None else {**found, "features": features}
+            logits, features = self.forward(inputs, with_features)
+            rows = {"logits": logits, "digest": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)}
+            return rows if features is None else {**rows, "features": features}
 
         name = "features" if with_features else "logits"
         rows = self.rows(data, name, lambda _, examples: self.preprocessor.inputs(examples), batch, bar)
         fingerprint = hashlib.sha256(rows["digest"].tobytes()).hexdigest()
         return Outputs(rows["logits"].astype(np.float64), rows.get("features"), fingerprint)
-
-    def under_corruption(
-        self,
-        data: LabelledData,
-        corruptions: Sequence[str],
-        seed: int,
-        mode: Literal["parity", "corrected"],
-        bar: tqdm,
-        stored: CifarC | None = None,
-    ) -> Corrupted:
-        """All corruptions at all severities; each batch is decoded once, and then corrupted in every way.
-
-        With `stored`, images that were corrupted before are read.
-        """
-
-        def prepare(start: int, examples: Sequence[Any]) -> Callable[[str, int], Mapping[str, Tensor]]:
-            if stored is not None:
-                return reader(self.preprocessor, stored, data.rows[start : start + len(examples)])
-            return corrupter(self.preprocessor, examples, seed, start, mode, self.device)
-
-        def batch(
-            start: int, examples: Sequence[Any], corrupted: Callable[[str, int], Mapping[str, Tensor]]
-        ) -> dict[str, np.ndarray]:
-            labels = torch.from_numpy(data.labels[start : start + len(examples)])[:, None]
-            cells = np.empty((len(examples), len(corruptions), len(SEVERITIES), 3), np.float32)
-            for i, name in enumerate(corruptions):
-                for j, severity in enumerate(SEVERITIES):
-                    logits, _ = self._forward(corrupted(name, severity))
-                    log_prob = torch.from_numpy(logits).double().log_softmax(1)
-                    top, predicted = log_prob.max(1, keepdim=True)
-                    cells[:, i, j, 0] = (predicted == labels)[:, 0]
-                    cells[:, i, j, 1] = top[:, 0].exp()
-                    cells[:, i, j, 2] = -log_prob.gather(1, labels)[:, 0]
-                    bar.update(len(examples))
-            return {"cells": cells}
-
-        mode = mode if stored is None else stored.folder.resolve()
-        setting = f"corruptions-{seed}-{mode}-{hashlib.sha256(' '.join(corruptions).encode()).hexdigest()[:8]}"
-        cells = self.rows(data, setting, prepare, batch, bar, count=False)["cells"]
-        correct, confidence, nll = cells.transpose(3, 1, 2, 0)
-        return Corrupted(correct.astype(bool), confidence, nll)
 
     def rows(
         self,
@@ -152,19 +93,20 @@ class Runner:
         bar: tqdm,
         count: bool = True,
     ) -> dict[str, np.ndarray]:
-        """Rows by name, of the whole set, from this process's pieces and the others'.
+        """Computes named rows for the whole data set, from the pieces of all processes.
 
         Args:
-            data: N examples.
-            name: of what is computed, with all settings that it depends on: pieces of another name are not taken.
-            prepare: of a batch, from the position of its first example and its examples, while the model works on
+            data: the N examples.
+            name: names the computation and all settings that it depends on: pieces of other names are ignored.
+            prepare: prepares a batch from its first example's position and its examples, while the model works on
                 the batch before.
-            batch: the batch's rows, from the same and what was prepared.
-            bar: goes on by an example each, or, without `count`, as `batch` says.
+            batch: computes the batch's rows from the same two and the prepared batch.
+            bar: progress bar, advanced once per example; with `count` False, by `batch` itself.
+            count: advance `bar` here.
         """
         starts = list(range(0, len(data), self.batch_size))
         mine = starts if self.alone else own_batches(starts)
-        found: list[dict[str, np.ndarray]] = []
+        pieces: list[dict[str, np.ndarray]] = []
         for first in range(0, len(mine), _BATCHES_A_PIECE):
             group = mine[first : first + _BATCHES_A_PIECE]
 
@@ -176,14 +118,14 @@ class Runner:
                         bar.update(len(examples))
                 return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
-            found.append(self.cache.of(f"{name}-{group[0]}-{len(group)}-{self.batch_size}", data, compute))
-        own = {key: np.concatenate([piece[key] for piece in found]) for key in found[0]} if found else {}
+            pieces.append(self.cache.of(f"{name}-{group[0]}-{len(group)}-{self.batch_size}", data, compute))
+        own = {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]} if pieces else {}
         return own if self.alone else gather_rows(own, len(data), self.batch_size)
 
     def _ahead(
         self, data: LabelledData, starts: Sequence[int], prepare: Callable[[int, Sequence[Any]], Any]
     ) -> Iterator[tuple[int, list[Any], Any]]:
-        """Batches; the next one is decoded and prepared while the model is at work on this one."""
+        """Yields batches; the next one is decoded and prepared while the model works on this one."""
 
         def load(start: int) -> tuple[int, list[Any], Any]:
             examples = [data.example(i) for i in range(start, min(start + self.batch_size, len(data)))]
@@ -196,42 +138,22 @@ class Runner:
                 yield ready.result()
             yield waiting.result()
 
-    def _forward(
+    def forward(
         self, inputs: Mapping[str, Tensor], with_features: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         inputs = {name: value.to(self.device) for name, value in inputs.items()}
-        with _evaluating(self.model), _features_of(self.model, with_features) as seen:
-            logits = logits_for(self.model, inputs).detach().float().cpu().numpy()
+        with evaluating(self.model), _features_of(self.model, with_features) as seen:
+            logits = call_model(self.model, inputs).detach().float().cpu().numpy()
         if not with_features:
             return logits, None
         if not seen:
-            raise ValueError("the model ends in no linear layer: its features cannot be told")
+            raise ValueError("the model ends in no linear layer, whose inputs would be its features")
         return logits, seen[-1].float().cpu().numpy()
-
-
-def logits_for(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-    """What a model gives for inputs on its device, in the mode that it is in."""
-    # a plain net names its input as it likes
-    output = model(*inputs.values()) if len(inputs) == 1 else model(**inputs)
-    return output.logits if hasattr(output, "logits") else output
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the model's mode is put back."""
-    training = model.training
-    model.eval()
-    try:
-        # not inference mode: what a model keeps from it, such as rotary positions, serves no gradient afterwards
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
 
 
 @contextmanager
 def _features_of(model: nn.Module, wanted: bool) -> Iterator[list[Tensor]]:
-    """What the model's last linear layer is given, within the block; nothing where it is not wanted."""
+    """Collects the inputs of the model's last linear layer within the block, if wanted."""
     seen: list[Tensor] = []
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not wanted or not linear:

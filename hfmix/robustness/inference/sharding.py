@@ -1,4 +1,4 @@
-"""An evaluation shared among processes: who takes which batches, and how the rows come together again."""
+"""Sharding of an evaluation among processes: each one's batches, and gathering their rows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,19 @@ from torch import distributed
 
 
 def own_batches(starts: Sequence[int]) -> Sequence[int]:
-    """This process's batches, by where they start: a run of them, each batch with one process alone."""
+    """Returns the starts of this process's batches: consecutive ones; each batch belongs to one process."""
     rank, world = _place()
     each = math.ceil(len(starts) / world)
     return starts[rank * each : (rank + 1) * each]
 
 
 def gather_rows(own: Mapping[str, np.ndarray], total: int, batch_size: int) -> dict[str, np.ndarray]:
-    """The rows of all processes in the set's order, on every process.
+    """Gathers the rows of all processes, in the data set's order, on every process.
 
     Args:
-        own: name to the rows of this process's batches; empty where it has none.
-        total: N, rows of the set.
-        batch_size: rows of a batch.
+        own: the rows of this process's batches by name; empty if it has none.
+        total: number of rows of the data set, N.
+        batch_size: rows per batch.
     """
     rank, world = _place()
     if world == 1:
@@ -44,7 +44,7 @@ def gather_rows(own: Mapping[str, np.ndarray], total: int, batch_size: int) -> d
 
 
 def num_processes() -> int:
-    """How many share an evaluation."""
+    """Returns the number of processes that share an evaluation."""
     return _place()[1]
 
 
@@ -55,14 +55,14 @@ def _place() -> tuple[int, int]:
 
 
 def _names(own: Mapping[str, np.ndarray]) -> list[str]:
-    """The names that the first process has rows for, which has some if anybody has."""
+    """Returns the names that the first process has rows for; it has some if any process has."""
     names = [sorted(own)]
     distributed.broadcast_object_list(names)
     return names[0]
 
 
 def _layout(rows: np.ndarray | None) -> tuple[tuple[int, ...], torch.dtype]:
-    """The shape of a row and its kind, as the first process has them."""
+    """Returns a row's shape and dtype, as on the first process."""
     layout = [None if rows is None else (rows.shape[1:], str(rows.dtype))]
     distributed.broadcast_object_list(layout)
     shape, dtype = layout[0]

@@ -1,73 +1,153 @@
-"""What each name in a report stands for, in words."""
+"""The view of an axis: everything that is shown of it, from the report's plain JSON alone."""
 
-# name to unit ("%" for what lies in [0, 1]) and convention
-CONVENTIONS: dict[str, tuple[str, str]] = {
-    "accuracy": ("%", "share of the examples whose largest logit is the label's; Wilson's interval"),
-    "top5_accuracy": (
-        "%",
-        "share of the examples whose label is among the five largest logits; Wilson's interval",
-    ),
-    "mean_average_precision": ("%", "mean over the classes of the average precision of finding their examples"),
-    "nll": ("", "mean negative log-likelihood of the label, in nats"),
-    "ece_15": ("%", "expected calibration error of the largest probability, 15 equal-width bins (lo, hi]"),
-    "adaptive_ece_15": ("%", "the same with 15 bins of equal mass"),
-    "classwise_ece_15": ("%", "the mean over the classes of the calibration error of their probability, 15 bins"),
-    "brier": ("", "squared distance of the probabilities to the label's, summed over the classes, from 0 to 2"),
-    "mean_confidence": ("%", "mean of the largest probability"),
-    "aurc": ("%", "area under the risk–coverage curve: the error rate, averaged over all coverages"),
-    "e_aurc": ("%", "what AURC exceeds that of a perfect ranking with as many errors by"),
-    "risk_at_coverage_80": ("%", "error rate among the 80 % most confident examples"),
-    "risk_at_coverage_90": ("%", "error rate among the 90 % most confident examples"),
-    "risk_at_coverage_95": ("%", "error rate among the 95 % most confident examples"),
-    "mean_accuracy": ("%", "accuracy, the mean over all corruptions and severities; examples resampled whole"),
-    "mean_ece_15": ("%", "calibration error of each corruption and severity, averaged"),
-    "mean_nll": ("", "negative log-likelihood in nats, the mean over all corruptions and severities"),
-    "mean_accuracy_by_severity": ("%", "accuracy, the mean over all corruptions"),
-    "mce_alexnet": ("%", "mean corruption error: errors over AlexNet's, by corruption, averaged"),
-    "relative_mce_alexnet": ("%", "the same for what corruption adds to the clean error"),
-    "auroc": ("%", "probability that a test example scores higher than an OOD one, ties counted half"),
-    "aupr_in": ("%", "average precision of finding the test set by high scores"),
-    "aupr_out": ("%", "average precision of finding OOD input by low scores"),
-    "fpr95_ood_positive": ("%", "share of the test set that is flagged when 95 % of the OOD input is"),
-    "fpr95_id_positive": ("%", "share of the OOD input that is accepted when 95 % of the test set is"),
-    "miss_rate": (
-        "%",
-        "share of the mixtures λx + (1−λ)x' of two examples that are predicted as neither's class, the mean over "
-        "pairs and the λ between 0 and 1; pairs resampled",
-    ),
-    "miss_rate_at_half": ("%", "the same at λ = 1/2; Wilson's interval"),
-    "miss_rate_of_different_classes": ("%", "miss rate of the pairs of two classes"),
-    "miss_rate_of_same_class": ("%", "miss rate of the pairs of one class"),
-    "gradient_norm": (
-        "",
-        "Frobenius norm of the Jacobian of the logits with respect to the input, at the same mixtures",
-    ),
-    "gradient_norm_at_half": ("", "the same at λ = 1/2"),
-    "entropy_between": ("", "entropy of the probabilities in nats, at the same mixtures"),
-    "entropy_at_half": ("", "the same at λ = 1/2"),
-    "cross_entropy_between": ("", "cross-entropy to the mixed label λy + (1−λ)y' in nats, at the same mixtures"),
-    "cross_entropy_at_half": ("", "the same at λ = 1/2"),
-    "robust_accuracy": (
-        "%",
-        "share of the examples that are right and stay so under this attack within this radius, a weaker attack "
-        "or a smaller radius; Wilson's interval",
-    ),
-    "snr_db": ("dB", "how far below the clip the perturbation lies: mean over the clips attacked so"),
-    "train_error_true_labels": ("%", "error on the training examples whose label is true; Wilson's interval"),
-    "train_error_wrong_labels": (
-        "%",
-        "error against the label trained on, of the training examples whose label is wrong: low where they were "
-        "learnt by heart",
-    ),
-    "train_error_wrong_labels_against_truth": ("%", "error of the same examples against their true class"),
-    "best_test_error": (
-        "%",
-        "lowest test error of all epochs: selected on the test set, no estimate of generalisation",
-    ),
-    "last_test_error": ("%", "test error at the end of training; Wilson's interval"),
-}
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hfmix.robustness.estimates import Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Panel
+    from matplotlib.figure import Figure
+
+Content = Mapping[str, Any]
+"""What a report holds of one axis."""
+Axes = Mapping[str, Content]
+"""What a report holds of each axis: `RobustnessReport.axes`."""
+Runs = Mapping[str, Axes]
+"""The axes of several runs, by name."""
+DrawPanel = Callable[["Panel", Runs], None]
+"""Draws one panel of a comparison of several runs."""
+Predictions = Mapping[str, np.ndarray]
+Statistic = Callable[..., np.ndarray]
+"""The statistic of D resamples, from how often each example is drawn: (D, N), for AUROC (D, N) and (D, M)."""
+Statistics = Iterator[tuple[str, Statistic, tuple[int, ...]]]
+"""Paths in a report, each with its statistic of resamples, and with the number of examples of each sample."""
 
 
-def convention_of(path: str) -> str | None:
-    """The name in `CONVENTIONS` that a path of `RobustnessReport.estimates` ends in, or falls under."""
-    return next((part for part in reversed(path.split("/")) if part in CONVENTIONS), None)
+class Headline(NamedTuple):
+    """A headline estimate's title and form.
+
+    Attributes:
+        title: with the unit, and an arrow that says which way is better.
+        path: of the estimate, as in `RobustnessReport.estimates`.
+        factor, digits: the factor and the number of decimals for the estimate as text.
+    """
+
+    title: str
+    path: str
+    factor: float
+    digits: int
+
+
+class Note(NamedTuple):
+    """A paragraph above an axis' pictures and tables on the page, and a list of definitions below it."""
+
+    text: str
+    definitions: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class View:
+    """The presentation of one axis; as it stands, of an axis with nothing but tables on the page.
+
+    Attributes:
+        title: the title of the axis' section on the page.
+        beside: views of the further sections that the axis adds to a report, by their keys.
+        conventions: unit ("%" for what lies in [0, 1]) and convention of each estimate, by its name.
+        figures: caption on the card of each picture, by its file stem.
+        fixed_headlines: the headline estimates whose paths do not depend on the content.
+        rows: name of the predictions that identify the examples of `statistics`; None for the whole test set.
+    """
+
+    title: str = ""
+    beside: Mapping[str, "View"] = field(default_factory=dict)
+    conventions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    figures: Mapping[str, str] = field(default_factory=dict)
+    fixed_headlines: tuple[Headline, ...] = ()
+    rows: str | None = None
+
+    def headlines(self, content: Content) -> Iterator[tuple[Headline, Estimate]]:
+        """Yields the few estimates that sum up the axis."""
+        for headline in self.fixed_headlines:
+            key = headline.path.partition("/")[2]
+            if key in content:
+                yield headline, content[key]
+
+    def is_headline(self, path: str) -> bool:
+        """Returns whether an estimate is always one of the headlines, as far as its path tells."""
+        return any(path == headline.path for headline in self.fixed_headlines)
+
+    def sentences(self, axes: Axes, escape: Callable[[str], str]) -> Iterable[str]:
+        """Yields plain sentences on what the estimates mean; `escape` makes names fit for Markdown, say."""
+        return ()
+
+    def draw(self, axes: Axes) -> Mapping[str, "Figure"]:
+        """Draws the axis' pictures, by the stems of `figures`."""
+        return {}
+
+    def panels(self, runs: Runs) -> Iterable[DrawPanel]:
+        """Yields a function that draws each panel of a comparison; none where no run has anything to show."""
+        return ()
+
+    def basis(self, content: Content, seed: int) -> Mapping[str, Any]:
+        """Returns what has to be the same in two runs that are compared, by the words for it."""
+        return {}
+
+    def listed(self, path: Sequence[str]) -> tuple[str, str] | None:
+        """Returns config and metric of an estimate in the card's model-index, from the parts of its path below the
+        axis; None for one that is left out, since the index would grow too long with all of them.
+        """
+        return None
+
+    def statistics(self, predictions: Predictions) -> Statistics:
+        """Yields the statistics whose paired differences are taken."""
+        yield from ()
+
+    def notes(self, content: Content) -> Iterable[Note]:
+        """Yields what the page says on how the axis was measured."""
+        return ()
+
+    def terms(self, content: Content) -> Mapping[str, str]:
+        """Returns explanations of further names on the page, beside the conventions."""
+        return {}
+
+    def fingerprints(self, content: Content) -> Mapping[str, str]:
+        """Returns the fingerprints of the axis' own data sets, by the words for each."""
+        return {}
+
+    def left_out(self, content: Content) -> Mapping[str, str]:
+        """Returns what the axis could not measure, and why."""
+        return {}
+
+    def definition(self, content: Content, escape: Callable[[str], str]) -> str:
+        """Returns how the axis' headlines are defined, as a part of a sentence on the card."""
+        return ""
+
+
+def show(estimate: Estimate, factor: float = 1, digits: int = 3) -> str:
+    """Returns an estimate with its 95 % interval as text."""
+    low, high = estimate["ci95"]
+    return f"{factor * estimate['value']:.{digits}f} [{factor * low:.{digits}f}, {factor * high:.{digits}f}]"
+
+
+def show_difference(estimate: Estimate, factor: float, digits: int) -> str:
+    """Returns a difference as text, with its sign and its 95 % interval, and a * where that excludes 0."""
+    low, high = estimate["ci95"]
+    # + 0.0 makes -0.0 a 0
+    value, low, high = (round(factor * number, digits) + 0.0 for number in (estimate["value"], low, high))
+    mark = " *" if estimate["ci95"][0] > 0 or estimate["ci95"][1] < 0 else ""
+    return f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]{mark}"
+
+
+def words(name: str) -> str:
+    """Returns a name of a report as it is read."""
+    return name.replace("_", " ")
+
+
+def mean_of(values: np.ndarray) -> Statistic:
+    """Returns the statistic that takes the mean of (N,) values."""
+    return lambda counts: counts @ values.astype(np.float64) / counts.sum(1)

@@ -1,23 +1,40 @@
-"""The figure of the shift axis."""
+"""The view of the shift axis: accuracy on further labelled sets."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
+from hfmix.robustness.presentation.base import Axes, Content, View, words
+from hfmix.robustness.presentation.style import COLOURS, GREY, WIDTH, new_figure, short, with_error
 
-from hfmix.robustness.presentation.style import COLOURS, GREY, WIDTH, short
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def _draw_shift(axes: dict[str, Any]) -> Figure:
-    """Accuracy on the test set and on each shifted one."""
-    rows = {short(name): found["accuracy"] for name, found in axes["shift"].items()}
+class ShiftView(View):
+    """Accuracy on shifted sets as it is shown."""
+
+    def draw(self, axes: Axes) -> dict[str, "Figure"]:
+        return {"shift": draw_shift(axes)}
+
+    def fingerprints(self, content: Content) -> dict[str, str]:
+        return {f"shifted set {words(name)}": of_set["fingerprint_sha256"] for name, of_set in content.items()}
+
+
+VIEW = ShiftView(
+    title="Shifted input",
+    figures={"shift": "Accuracy on shifted data"},
+)
+
+
+def draw_shift(axes: Axes) -> "Figure":
+    """Draws accuracy on the test set and on each shifted one."""
+    rows = {short(name): of_set["accuracy"] for name, of_set in axes["shift"].items()}
     if "clean" in axes:
         rows = {"test set": axes["clean"]["accuracy"], **rows}
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.42 * len(rows)), layout="constrained")
+    figure = new_figure(WIDTH, 1.1 + 0.42 * len(rows))
     ax = figure.subplots()
-    for i, (name, found) in enumerate(rows.items()):
-        value, (low, high) = 100 * found["value"], (100 * bound for bound in found["ci95"])
+    for i, (name, estimate) in enumerate(rows.items()):
+        value, high, error = with_error(estimate)
         colour = GREY if name == "test set" else COLOURS[0]
-        error = [[max(value - low, 0)], [max(high - value, 0)]]
         ax.barh(i, value, 0.72, color=colour, alpha=0.85, xerr=error, error_kw={"ecolor": "#444444"})
         ax.annotate(f"{value:.1f}", (max(value, high), i), (4, 0), textcoords="offset points", va="center")
     ax.set_yticks(range(len(rows)), list(rows))

@@ -122,7 +122,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(cache, caplog):
     cache.write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
         assert levels(run(data_of([png(1), png(2)]))[0]) == [1, 2]
-    assert "not kept for the next run" in caplog.text
+    assert "not cached for the next run" in caplog.text
 
 
 def test_images_of_two_sizes_are_refused_with_their_rows():

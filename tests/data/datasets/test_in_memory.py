@@ -194,11 +194,11 @@ class Mute:
 @pytest.mark.parametrize(
     ("processor", "settings", "message"),
     [
-        (None, {"train_crop": "resized"}, "train_crop resized cuts each image anew"),
-        (None, {"augmentation": "randaugment"}, "augmentation randaugment turns .* take randaugment_levels"),
+        (None, {"train_crop": "resized"}, "train_crop resized needs the original image"),
+        (None, {"augmentation": "randaugment"}, "augmentation randaugment rotates .* set randaugment_levels"),
         (None, {"augmentation": "specaugment"}, "augmentation specaugment is for sound"),
         (Squared(), None, "Squared does more than resize, crop and normalise"),
-        (Mute(), None, "Mute does not tell its mean"),
+        (Mute(), None, "Mute does not state its mean"),
     ],
     ids=["resized", "randaugment", "sound", "more", "mute"],
 )
@@ -210,9 +210,7 @@ def test_what_goes_image_by_image_is_refused(digits, processor, settings, messag
 
 def test_other_kinds_of_data_are_refused():
     iris = load_splits(DataArguments("iris"), 0)["train"]
-    with pytest.raises(
-        ValueError, match="data_in_memory is for images, and these are rows of a table: leave it out"
-    ):
+    with pytest.raises(ValueError, match="data_in_memory is for images, not for rows: leave it out"):
         InMemoryExamples(iris, None)
     with pytest.raises(ValueError, match="streaming stores nothing and data_in_memory everything"):
         DataArguments("digits", streaming=True, data_in_memory=True)

@@ -195,7 +195,7 @@ def of_files(tmp_path, suffix="parquet", **settings):
         (no_class, "train shard 0 row 0 has no class"),
         (too_many_workers, "worker 3 of 3 finds no rows in the train set: lower dataloader_num_workers"),
         (strings, "column 'label' of the train set is Value('string'), and a stream's classes have to be known"),
-        (of_files, "no split 'test', only train: a stream cannot be held out from, set test_split or test_file"),
+        (of_files, "no split 'test', only train: a stream has no held-out part, set test_split or test_file"),
         (lambda p: of_files(p, "csv"), "train.csv is a table, which is read as a whole: leave streaming out"),
         (
             lambda p: as_streamed(
@@ -203,9 +203,9 @@ def of_files(tmp_path, suffix="parquet", **settings):
             ),
             "the train set is a table, which is read as a whole",
         ),
-        (lambda p: of_files(p, label_noise=0.2), "label_noise needs the rows of the whole set"),
-        (lambda p: of_files(p, max_train_samples=2), "max_train_samples needs the rows of the whole set"),
-        (lambda p: of_files(p, validation_fraction=0.2), "validation_fraction needs the rows of the whole set"),
+        (lambda p: of_files(p, label_noise=0.2), "label_noise needs all rows of the data set"),
+        (lambda p: of_files(p, max_train_samples=2), "max_train_samples needs all rows of the data set"),
+        (lambda p: of_files(p, validation_fraction=0.2), "validation_fraction needs all rows of the data set"),
         (lambda p: of_files(p, shuffle_buffer=0), "shuffle_buffer is a whole number from 1, not 0"),
     ],
 )

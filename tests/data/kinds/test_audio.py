@@ -98,7 +98,7 @@ def test_a_folder_of_clips_is_a_data_set(tmp_path, above):
 def test_a_clip_without_a_class_is_named(tmp_path):
     (tmp_path / "train").mkdir()
     soundfile.write(tmp_path / "train" / "a.wav", tone(440, 0.1), 16_000)
-    with pytest.raises(ValueError, match=r"a\.wav is in no subfolder of its class"):
+    with pytest.raises(ValueError, match=r"a\.wav is not in a subfolder of its class"):
         open_dataset(str(tmp_path))
 
 
@@ -260,9 +260,9 @@ def test_a_clip_is_changed_by_its_key_alone():
             lambda: ToPixels(None, DataArguments("digits", augmentation="time_shift")),
             "time_shift is for sound; for images: none, crop_flip, randaugment",
         ),
-        (lambda: DataArguments("digits", spec_mask_share=1.5), "spec_mask_share a share below 1"),
-        (lambda: DataArguments("digits", time_shift_ms=-1), "time_shift_ms is a number of milliseconds"),
-        (lambda: DataArguments("digits", max_length_seconds=0), "max_length_seconds is a number of seconds"),
+        (lambda: DataArguments("digits", spec_mask_share=1.5), "spec_mask_share at least 0 and below 1"),
+        (lambda: DataArguments("digits", time_shift_ms=-1), "time_shift_ms must be 0 or more"),
+        (lambda: DataArguments("digits", max_length_seconds=0), "max_length_seconds must be above 0"),
     ],
 )
 def test_an_augmentation_that_does_not_fit_is_named(transform, message):

@@ -208,9 +208,9 @@ def fitted(tmp_path):
         ),
         (
             lambda p: TableProcessor.fit(table("w,x,y\n" + "".join(f"w{i},1,a\n" for i in range(101)), p)),
-            "column 'w' of the train set has 101 different words, at most 100 are categories",
+            "column 'w' of the train set has 101 different words, more than the 100 that",
         ),
-        (lambda p: TableProcessor()({"x": 1.0}), "knows no columns yet"),
+        (lambda p: TableProcessor()({"x": 1.0}), "is not fitted yet"),
         (lambda p: fitted(p)({"sex": "M"}), "a row has no column 'length': the model takes length, sex"),
         (
             lambda p: fitted(p)({"sex": "X", "length": 1.0}),
@@ -228,7 +228,7 @@ def fitted(tmp_path):
         (lambda p: load_backbone("mlp_table", ["a", "b"], pretrained=False), 'needs model_args {"in_chans": F}'),
         (
             lambda p: load_backbone("mlp_table", ["a", "b"], pretrained=False, sampling_rate=8000),
-            "sampling_rate are of sound: mlp_table takes tables",
+            "only models of sound take sampling_rate: mlp_table takes tables",
         ),
         (lambda p: Columns(image="a", features=["b"]), "a model takes one of them"),
     ],

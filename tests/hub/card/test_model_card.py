@@ -48,7 +48,7 @@ def test_the_text_says_what_was_found_and_leaves_nothing_open(finished_run, card
         "confident",
         "To notice 95 % of photographs",
         "arxiv.org/abs/2206.14502",
-        "that it is most confident of it errs",
+        "that it is most confident of, it errs",
         "grey levels, glass blur, zoom blur, snow, frost, elastic transform) the code is followed",
         "the frost is drawn (`procedural`)" if frost_source() == "procedural" else "the frost is photographed",
     ):

@@ -68,7 +68,7 @@ def test_trainers_of_ones_own_push_whole_models(hub, tmp_path):
     common = {"eval_strategy": "steps", "eval_steps": 2, "mix": "mixup", "ema_decay": 0.9, "hub_always_push": True}
     asked = [{**common, "hub_strategy": name, "hub_model_id": name} for name in ("end", "every_save")]
     done = subprocess.run(
-        [sys.executable, "-c", TRAINERS, str(ROOT / "tests"), str(tmp_path)],
+        [sys.executable, "-c", TRAINERS, str(ROOT / "tests" / "helpers"), str(tmp_path)],
         input=json.dumps(asked),
         env=environment(hub.endpoint, tmp_path / "home", HF_TOKEN=WRITER),
         capture_output=True,

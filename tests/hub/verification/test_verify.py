@@ -82,7 +82,7 @@ def test_without_its_data_nothing_is_passed(run):
 
 
 def test_another_frost_is_not_checked_and_the_other_corruptions_are(run, monkeypatch):
-    monkeypatch.setattr("hfmix.hub.verification.verify.frost_source", lambda: "made of sugar")
+    monkeypatch.setattr("hfmix.robustness.axes.corruptions.frost_source", lambda: "made of sugar")
     found = check(run, "digits")
     assert found["failed"] == []
     of_corruption = {

@@ -126,7 +126,10 @@ def test_its_weights_are_drawn_as_the_nets_own(monkeypatch):
     ("arguments", "message"),
     [
         ({"name": "vgg11_audio"}, "has no pretrained weights and no image_size"),
-        ({"name": "resnet18", "pretrained": False, "sampling_rate": 8000}, "sampling_rate set hfmix's"),
+        (
+            {"name": "resnet18", "pretrained": False, "sampling_rate": 8000},
+            "lenet_audio take sampling_rate",
+        ),
     ],
 )
 def test_settings_of_another_kind_of_net_are_refused(arguments, message):

@@ -222,9 +222,9 @@ def steep(x):
 
 ERRORS = [
     ({"y": torch.rand(16, 5)}, TypeError, r"labels of torch.float32, shape \(16, 5\): attacks need hard labels"),
-    ({"y": torch.zeros(16, 5, dtype=torch.long)}, ValueError, r"one class an example, \(16,\)"),
-    ({"y": torch.full((16,), 5)}, ValueError, "label 5 is no class of the model"),
-    ({"y": torch.full((16,), -100)}, ValueError, "label -100 is no class of the model"),
+    ({"y": torch.zeros(16, 5, dtype=torch.long)}, ValueError, r"one class each, \(16,\)"),
+    ({"y": torch.full((16,), 5)}, ValueError, "label 5 is not a class of the model"),
+    ({"y": torch.full((16,), -100)}, ValueError, "label -100 is not a class of the model"),
     ({"model": without_gradient}, ValueError, "no gradient in the input, as with a quantised"),
     ({"model": not_a_number}, ValueError, "logits that are not finite, first for example 3"),
     ({"model": steep}, ValueError, "gradient is not a number, first for example 0"),
@@ -237,7 +237,7 @@ ERRORS = [
     ({"steps": 0}, ValueError, "steps=0"),
     ({"step_size": -1.0}, ValueError, "step_size=-1"),
     ({"restarts": 0}, ValueError, "restarts=0"),
-    ({"restarts": 2, "random_start": False}, ValueError, "would all be the same"),
+    ({"restarts": 2, "random_start": False}, ValueError, "would all give the same"),
     ({"random_start": torch.zeros(2)}, ValueError, r"random_start has shape \(2,\)"),
     ({"x": torch.full((16, 3, 8, 8), 1.5)}, ValueError, "inputs between 1.5 and 1.5, outside the bounds 0 to 1"),
     ({"x": torch.full((16, 3, 8, 8), math.nan)}, ValueError, "outside the bounds"),

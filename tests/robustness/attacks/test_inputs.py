@@ -1,4 +1,4 @@
-"""A model under attack says of its inputs what the model says of the processor's, and lets gradients through."""
+"""An attacked model gives the same logits as the model with its processor, and lets gradients through."""
 
 import numpy as np
 import pytest
@@ -167,7 +167,7 @@ class Louder(Wav2Vec2FeatureExtractor):
     ("preprocessor", "message"),
     [
         (TablePreprocessor(None), "rows of a table cannot be attacked"),
-        (ImagePreprocessor(plain), "the processor, plain, does not tell the mean and standard deviation"),
+        (ImagePreprocessor(plain), "the processor, plain, does not state the mean and standard deviation"),
         (SoundPreprocessor(ASTFeatureExtractor()), "ASTFeatureExtractor, is not known to be differentiable"),
         (SoundPreprocessor(WhisperFeatureExtractor()), "WhisperFeatureExtractor, is not known"),
         (SoundPreprocessor(Louder()), "Louder, is not known"),

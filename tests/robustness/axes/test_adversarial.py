@@ -23,8 +23,8 @@ from hfmix.robustness.axes.adversarial import adversarial_axis
 from hfmix.robustness.inference import sharding as shards
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
+from hfmix.robustness.presentation import convention_of
 from hfmix.robustness.presentation.adversarial import draw_adversarial
-from hfmix.robustness.presentation.base import convention_of
 from hfmix.robustness.report import RobustnessReport
 
 N = 24
@@ -173,7 +173,7 @@ def test_a_stopped_axis_goes_on(trained, found, tmp_path, monkeypatch):
     """Its pieces are taken again, and those of other threats are not."""
     monkeypatch.setattr("hfmix.robustness.inference.runner._BATCHES_A_PIECE", 1)
     assert measure(trained, [LINF, L2], folder=tmp_path)[0] == found[0]
-    monkeypatch.setattr("hfmix.robustness.axes.adversarial.fgsm", None)  # nothing is computed again
+    monkeypatch.setattr("hfmix.robustness.attacks.perturb.fgsm", None)  # nothing is computed again
     assert measure(trained, [LINF, L2], folder=tmp_path, all_of_it=False)[0] == found[0]
     with pytest.raises(TypeError):
         measure(trained, [LINF], folder=tmp_path)

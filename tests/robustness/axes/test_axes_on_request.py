@@ -19,8 +19,7 @@ from hfmix.robustness.comparison import compare
 from hfmix.robustness.inference.cache import ResultCache
 from hfmix.robustness.inference.runner import Runner
 from hfmix.robustness.paired import paired_differences
-from hfmix.robustness.presentation.findings import findings
-from hfmix.robustness.presentation.headlines import headlines
+from hfmix.robustness.presentation import headlines, sentences
 from hfmix.robustness.report import RobustnessReport
 
 MORE = ("adversarial", "interpolation", "memorization")
@@ -85,7 +84,7 @@ def test_what_cannot_be_measured_says_why(model, sets):
 
     report = evaluate_robustness(net, plain, sets[0], MORE, pairs=4, progress=False)
     left_out = report.content["left_out"]
-    assert "does not tell the mean and standard deviation" in left_out["adversarial"]
+    assert "does not state the mean and standard deviation" in left_out["adversarial"]
     assert left_out["memorization"] == "no training data given (reference=)"
     assert "clean" in left_out and set(report.axes) == {"interpolation"}
     assert report.axes["interpolation"]["data"] == "test"
@@ -122,10 +121,10 @@ def test_a_report_with_all_axes_is_saved_read_and_shown(report, tmp_path):
         assert text in page, text
     for axis in MORE:
         assert (tmp_path / "figures" / f"{axis}.png").stat().st_size > 10_000
-    found = headlines(report)
+    found = headlines(report.axes)
     assert {"PGD L∞ 4/255 accuracy, % ↑", "PGD L2 0.5 accuracy, % ↑", "last test error, % ↓"} <= set(found)
     assert found["last test error, % ↓"].startswith("73.3 [")
-    said = " ".join(findings(report))
+    said = " ".join(sentences(report.axes))
     assert "PGD within L∞ 4/255 leaves" in said and "the class of neither" in said and "by heart" in said
     listed = {(result.dataset_config, result.metric_name) for result in eval_results(report, "x", "image")}
     assert ("attacked by pgd, linf 4/255", "robust accuracy") in listed
@@ -154,7 +153,7 @@ def test_other_pairs_or_other_attacks_do_not_compare(model, report, sets, tmp_pa
     report.save(tmp_path / "a")
     for name, settings in (("pairs", {"pairs": 11}), ("attacks", {"attack_samples": 19})):
         measure(model, sets, **settings).save(tmp_path / name)
-        with pytest.raises(ValueError, match=f"measured on different {name}"):
+        with pytest.raises(ValueError, match=f"not measured on the same {name}"):
             compare([tmp_path / "a", tmp_path / name])
 
 

@@ -1,4 +1,4 @@
-"""Corrupted sets are written and read in the layout of CIFAR-10-C, and measured as those made on the way."""
+"""Corrupted sets are written and read in CIFAR-10-C's layout, and measured as those corrupted on the fly."""
 
 import numpy as np
 import pytest
@@ -44,11 +44,11 @@ def test_what_is_read_is_measured_as_what_is_made(tmp_path):
 
 
 def test_a_folder_that_does_not_fit_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"labels\.npy is not there"):
+    with pytest.raises(ValueError, match=r"labels\.npy is missing"):
         CifarC(tmp_path)
     save_cifar_c(as_labelled(pictures(6)), tmp_path, TWO)
     stored = CifarC(tmp_path)
-    with pytest.raises(ValueError, match=r"fog\.npy is not there; .* holds contrast, gaussian_noise"):
+    with pytest.raises(ValueError, match=r"fog\.npy is missing: .* holds contrast, gaussian_noise"):
         stored.images("fog", 1, np.arange(2))
     with pytest.raises(ValueError, match="does not hold the labels of the test set"):
         stored.check_labels(as_labelled(pictures(6, seed=8), name="test"))
@@ -64,6 +64,6 @@ def test_images_of_two_sizes_are_refused(tmp_path, image_folder):
     from hfmix.data.sources.open import open_dataset
 
     Image.new("RGB", (9, 9)).save(image_folder / "red" / "z.png")
-    with pytest.raises(ValueError, match="images of one size are needed"):
+    with pytest.raises(ValueError, match="all images must have one size"):
         save_cifar_c(as_labelled(open_dataset(str(image_folder))["train"]), tmp_path / "out", TWO)
     assert not (tmp_path / "out" / "gaussian_noise.npy").exists()

@@ -40,7 +40,7 @@ def test_a_folder_of_sound_keeps_its_channels(tmp_path):
     ("options", "status", "message"),
     [
         (["--name", "fogg"], 1, "unknown corruption 'fogg'"),
-        (["--name", "white_noise"], 1, "no sound in"),
+        (["--name", "white_noise"], 1, "no sound files in"),
         ([], 2, "no corruption: set --name"),
         (["--name", "fog", "--severity", "6"], 2, "invalid choice"),
     ],
@@ -52,7 +52,7 @@ def test_what_cannot_be_corrupted_is_one_line(options, status, message, image_fo
 
 def test_nothing_is_replaced(image_folder, one_line):
     assert main(["corrupt", str(image_folder), str(image_folder), "--name", "contrast"]) == 1
-    assert "is there already" in one_line()
+    assert "already exists" in one_line()
 
 
 def test_the_layout_of_cifar_c_is_read_by_evaluate(finished_run, tmp_path):

@@ -1,6 +1,7 @@
-"""An evaluation in pieces and in several processes gives what one that is never stopped gives, in one."""
+"""An evaluation that is interrupted, or shared among processes, gives the same as one in a single go."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from datasets import concatenate_datasets
 from launching import launch
 from pictures import NAMES, pictures
+from torch import nn
 
 from hfmix import evaluate_robustness, load_backbone
 from hfmix.data.kinds.image import ImagePreprocessor
@@ -45,7 +47,7 @@ def test_a_stopped_evaluation_goes_on_from_its_last_piece(backbone, tmp_path, mo
     model, processor = backbone
     monkeypatch.setattr("hfmix.robustness.inference.runner._BATCHES_A_PIECE", 2)
     whole = evaluate_robustness(model, processor, pictures(), **settings())
-    forward, seen = Runner._forward, []
+    forward, seen = Runner.forward, []
 
     def counted(self, inputs, *rest):
         seen.append(len(next(iter(inputs.values()))))
@@ -53,7 +55,7 @@ def test_a_stopped_evaluation_goes_on_from_its_last_piece(backbone, tmp_path, mo
             raise StoppedError
         return forward(self, inputs, *rest)
 
-    monkeypatch.setattr(Runner, "_forward", counted)
+    monkeypatch.setattr(Runner, "forward", counted)
     stop_after = 60
     with pytest.raises(StoppedError):
         evaluate_robustness(model, processor, pictures(), **settings(keep=tmp_path / "pieces"))
@@ -193,6 +195,36 @@ def test_features_are_what_the_last_layer_is_given(backbone):
     head = model.timm_model.get_classifier()
     expected = outputs.features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
     np.testing.assert_allclose(outputs.logits, expected, atol=1e-5)
+
+
+class Fails(nn.Module):
+    def forward(self, x):
+        raise StoppedError
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_evaluation_puts_each_module_back_into_its_own_mode(backbone, fails):
+    """A normalisation that is frozen in training, which is fine-tuning as usual, stays frozen."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.BatchNorm2d(4),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    )
+    if fails:
+        net.append(Fails())
+    net.train()
+    net[1].eval()
+    net[0].requires_grad_(False)
+    modes = [module.training for module in net.modules()]
+    learnt = [parameter.requires_grad for parameter in net.parameters()]
+    for axes in (["clean"], ["interpolation"]):
+        with pytest.raises(StoppedError) if fails else nullcontext():
+            evaluate_robustness(net, backbone[1], pictures(6), axes=axes, pairs=4, progress=False)
+        assert [module.training for module in net.modules()] == modes, axes
+        assert [parameter.requires_grad for parameter in net.parameters()] == learnt, axes
 
 
 def test_shifted_sets_temperature_groups_and_features_are_measured(backbone):

@@ -41,7 +41,7 @@ def reports():
 
 def drawn(reports):
     with matplotlib.rc_context(STYLE):
-        found = comparison_figure(reports)
+        found = comparison_figure({name: found.axes for name, found in reports.items()})
         check_layout(found)
         return {ax.get_title(loc="left"): ax for ax in found.axes}
 

@@ -5,7 +5,7 @@ import pytest
 from predictions import softmax_and_labels
 
 from hfmix.robustness.axes.ood import ood_axis
-from hfmix.robustness.axes.ood_scores import ood_scores
+from hfmix.robustness.axes.ood_scores import SCORES, Score, max_logit, ood_scores
 from hfmix.robustness.axes.selective import selective_axis
 from hfmix.robustness.presentation.ood import draw_roc
 from hfmix.robustness.presentation.selective import draw_risk_coverage
@@ -43,3 +43,22 @@ def test_roc_curves_have_their_auroc_in_the_legend():
     label = f"{100 * axis['energy']['auroc']['value']:.1f}  energy"
     roc = axis["energy"]["roc"]
     assert lines(figure.axes[0])[label] == pytest.approx(100 * np.column_stack([roc["fpr"], roc["tpr"]]))
+
+
+@pytest.fixture
+def equal_scores(monkeypatch):
+    """An OOD set with the same curve for every score of the table, an eighth one that is drawn included."""
+    monkeypatch.setitem(SCORES, "another", Score(max_logit, "another score", "another"))
+    roc = {"fpr": [0.0, 0.5, 1.0], "tpr": [0.0, 0.5, 1.0]}
+    return {name: {"auroc": {"value": 0.5}, "roc": roc} for name in sorted(SCORES)}
+
+
+def test_scores_that_rank_alike_are_in_the_order_of_the_table(equal_scores):
+    """Not in that of a set, which differs between processes: equal reports are equal files."""
+    labels = [text.get_text() for text in draw_roc({"far": equal_scores}).axes[0].get_legend().get_texts()]
+    assert labels == [f"50.0  {score.label}" for score in SCORES.values() if score.label is not None]
+
+
+def test_more_scores_than_colours_are_drawn(equal_scores):
+    curves = draw_roc({"far": equal_scores}).axes[0].get_lines()[1:]  # the first line is chance
+    assert len(curves) == 8 and curves[7].get_color() == curves[0].get_color()

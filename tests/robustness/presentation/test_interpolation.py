@@ -11,7 +11,7 @@ from layout import check_layout
 from matplotlib.figure import Figure
 
 from hfmix import RobustnessReport
-from hfmix.robustness.presentation.base import CONVENTIONS
+from hfmix.robustness.presentation import CONVENTIONS
 from hfmix.robustness.presentation.interpolation import compare_interpolation, draw_interpolation
 from hfmix.robustness.presentation.style import COLOURS, STYLE
 
@@ -54,15 +54,11 @@ def test_the_figure_shows_the_curves(axes):
 
 
 def test_models_are_compared_by_their_misses(axes):
-    reports = {"a": axes[0], "without": None, "b": axes[1]}
-    reports = {
-        name: RobustnessReport({"axes": {} if axis is None else {"interpolation": axis}})
-        for name, axis in reports.items()
-    }
+    runs = {"a": {"interpolation": axes[0]}, "without": {}, "b": {"interpolation": axes[1]}}
     with matplotlib.rc_context(STYLE):
         figure = Figure(layout="constrained")
         ax = figure.subplots()
-        compare_interpolation(ax, reports)
+        compare_interpolation(ax, runs)
         check_layout(figure)
     assert [line.get_color() for line in ax.lines] == [COLOURS[0], COLOURS[2]]
     for line, axis in zip(ax.lines, axes, strict=True):

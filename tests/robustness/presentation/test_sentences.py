@@ -1,14 +1,13 @@
 """The sentences say what the figures are."""
 
-from hfmix import RobustnessReport
-from hfmix.robustness.presentation.findings import findings
+from hfmix.robustness.presentation import sentences
 
 
 def figure(value):
     return {"value": value, "ci95": [value, value], "n": 10}
 
 
-def test_findings_follow_the_figures():
+def test_sentences_follow_the_estimates():
     axes = {
         "clean": {"accuracy": figure(0.9)},
         "calibration": {
@@ -20,16 +19,17 @@ def test_findings_follow_the_figures():
         "corruptions": {"accuracy": {"fog": {"5": figure(0.7)}, "snow_x": {"5": figure(0.2)}}},
         "ood": {"svhn": {"msp": {"fpr95_ood_positive": figure(0.4)}}},
     }
-    assert findings(RobustnessReport({"axes": axes}), str.upper) == [
+    assert sentences(axes, str.upper) == [
         "Snow x hurts it most: accuracy 20.0 [20.0, 20.0] % at severity 5.",
         "On clean input it is over-confident: its mean confidence lies 5.0 points above its accuracy.",
         "Temperature scaling (logits divided by 1.25, fitted on validation data) "
         "takes its ECE from 8.0 [8.0, 8.0] % to 2.0 [2.0, 2.0] %.",
-        "On the 80 % of the input that it is most confident of it errs 3.0 [3.0, 3.0] % of the time, "
-        "on all of it 10.0 %.",
-        "To notice 95 % of SVHN by low confidence, it would flag 40.0 [40.0, 40.0] % of the proper input too.",
+        "On the 80 % of the input that it is most confident of, it errs 3.0 [3.0, 3.0] % of the time; "
+        "on all of it, 10.0 %.",
+        "To notice 95 % of SVHN by low confidence, "
+        "it would also flag 40.0 [40.0, 40.0] % of in-distribution input.",
     ]
 
 
 def test_what_was_not_measured_has_no_sentence():
-    assert findings(RobustnessReport({"axes": {"clean": {"accuracy": figure(0.9)}}})) == []
+    assert sentences({"clean": {"accuracy": figure(0.9)}}) == []

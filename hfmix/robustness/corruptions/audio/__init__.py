@@ -1,4 +1,4 @@
-"""Corruptions of sound at five severities, reproducible clip by clip: for audio what ImageNet-C is for images."""
+"""Corruptions of sound at five severities, reproducible clip by clip: ImageNet-C's counterpart for audio."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -36,12 +36,12 @@ _SOUND: dict[str, Callable[[np.ndarray, float | tuple, int, SoundKey], np.ndarra
     "speed": speed,
 }
 
-# every name, in the order of reports: noise, the way to the microphone, level, codecs, time
+# all names in the order of reports: noise, channel, level, codecs, time
 AUDIO = tuple(_SOUND)
 
-# telephone, low_pass and mp3_compression are defined in hertz; below this they would leave a clip as it is
+# telephone, low_pass and mp3_compression are defined in hertz; below this rate they would change nothing
 _LOWEST_RATE = 8000
-# what decoders and resamplers overshoot is well below; 16-bit integers cast to floating point are well above
+# the overshoot of decoders and resamplers is well below; 16-bit integers cast to floating point are well above
 _HIGHEST_PEAK = 4.0
 
 
@@ -54,37 +54,36 @@ def corrupt_sound(
     seed: int = 0,
     first_index: int = 0,
 ) -> Samples:
-    """Corrupts mono clips; the draw of a clip depends on (seed, its index, corruption, severity) alone.
+    """Corrupts mono clips; a clip's random draws depend only on (seed, index, corruption, severity).
 
-    Every corruption keeps the length: what grows is trimmed, what shrinks is padded with zeros. The result is cut
-    at full scale, ±1, as a recorder would; the SNR of noise holds before that cut. A silent clip has no SNR and
-    stays silent. The arithmetic is float64 on the CPU; what encoders give may differ with libsndfile's version.
+    Every corruption keeps the length: longer results are trimmed, shorter ones padded with zeros. The result is
+    clipped at full scale, ±1, as by a recorder; a noise's SNR holds before clipping. A silent clip has no SNR and
+    stays silent. The arithmetic is float64 on the CPU; codecs may differ with libsndfile's version.
 
     Args:
         samples: one clip (L,), clips of one length (B, L), or a sequence of clips (L,) of any lengths; floating
-            point in [-1, 1], NumPy or torch; what overshoots, up to 4, is taken and cut. Give clips of different
-            lengths as a sequence: in a padded batch the padding is sound like any other, counted in powers and
-            filled with noise.
+            point in [-1, 1], NumPy or torch; overshoots, up to 4, are clipped. Give clips of different
+            lengths as a sequence: a batch's padding counts as sound, towards powers too, and is filled with noise.
         name: one of `AUDIO`.
-        severity: 1 to 5; what it stands for is in `CONSTANTS`.
-        sampling_rate: in Hz, 8000 at least.
-        seed: of the noise.
-        first_index: the index of the first clip; the others follow.
+        severity: 1 to 5; `CONSTANTS` holds what each stands for.
+        sampling_rate: in Hz, at least 8000.
+        seed: seed of all random draws.
+        first_index: index of the first clip; the others count up from it.
 
     Returns:
-        The same kind, shapes and dtypes; for a sequence, a list.
+        The corrupted clips: NumPy or torch as given, of the same shapes and dtypes; a list for a sequence.
 
     Raises:
         ValueError: an unknown name or severity, a rate below 8000 Hz, more than one channel, or a clip that is
             empty, not finite or not in [-1, 1].
-        TypeError: a clip is no floating-point array.
+        TypeError: a clip is not a floating-point array.
     """
     if name not in _SOUND:
         raise ValueError(f"unknown corruption of sound {name!r}: there are {', '.join(AUDIO)}")
     if severity not in SEVERITIES:
         raise ValueError(f"severity is 1 to 5, not {severity!r}")
     if not isinstance(sampling_rate, int | np.integer) or sampling_rate < _LOWEST_RATE:
-        raise ValueError(f"sampling_rate is a whole number of Hz from {_LOWEST_RATE} up, not {sampling_rate!r}")
+        raise ValueError(f"sampling_rate is a whole number of Hz, at least {_LOWEST_RATE}, not {sampling_rate!r}")
     constant = CONSTANTS[name][SEVERITIES.index(severity)]
     corrupted = []
     for i, clip in enumerate(_clips(samples), start=first_index):
@@ -111,7 +110,7 @@ def _clips(samples: Samples) -> Sequence[np.ndarray] | Sequence[Tensor]:
 
 
 def _checked(clip: np.ndarray | Tensor, index: int) -> np.ndarray:
-    """The clip in float64, or the error that says what is wrong with it."""
+    """Returns the clip in float64, or raises the error that says what is wrong with it."""
     if not isinstance(clip, np.ndarray | Tensor):
         raise TypeError(f"clip {index} is a {type(clip).__name__}: a NumPy or torch array (L,) is expected")
     floating = clip.is_floating_point() if isinstance(clip, Tensor) else np.issubdtype(clip.dtype, np.floating)

@@ -1,4 +1,4 @@
-"""The way from the mouth to the model: a room, a muffling obstacle, a telephone, a careless change of rate.
+"""Corruptions of the channel from mouth to model: reverberation, low-pass filter, telephone, naive resampling.
 
 Each takes a clip (L,) float64, the severity's constant, the sampling rate in Hz and the clip's key, and returns
 (L,).
@@ -20,21 +20,21 @@ _MU = 255
 
 
 def reverberation(clip: np.ndarray, rt60: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """A room whose sound takes `rt60` seconds to fall by 60 dB; the clip's power and timing are kept."""
+    """Adds the echo of a room where sound takes `rt60` seconds to fall by 60 dB; keeps power and timing."""
     response = impulse_response(min(math.ceil(rt60 * sampling_rate), len(clip)), rt60, sampling_rate, key)
     return with_power_of(clip, fftconvolve(clip, response)[: len(clip)])
 
 
 def impulse_response(taps: int, rt60: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """The direct sound, 1 at once, then Gaussian noise that decays exponentially (Polack 1988). (taps,)
+    """Draws a room's impulse response, (taps,): direct sound of 1, then decaying noise (Polack 1988).
 
-    Direct and reverberant sound have the ratio of a room of 200 m³ at 1.5 m, by Sabine's theory of the diffuse
-    field: equal at the distance 0.057 √(volume / RT60) (Kuttruff, Room Acoustics). That is 0.6 dB at an RT60 of
-    0.25 s and −7.4 dB at 1.6 s.
+    The noise is Gaussian and decays exponentially. The ratio of direct to reverberant sound is that of a room of
+    200 m³ at 1.5 m, by Sabine's theory of the diffuse field: equal at the distance 0.057 √(volume / RT60)
+    (Kuttruff, Room Acoustics). That is 0.6 dB at an RT60 of 0.25 s and −7.4 dB at 1.6 s.
     """
     time = np.arange(taps) / sampling_rate
     reverberant = _DISTANCE**2 * rt60 / (0.057**2 * _ROOM)  # energy; the direct sound's is 1
-    decay = 3 * math.log(10) / rt60  # of the amplitude; 2 decay / rate of the energy falls on the first tap
+    decay = 3 * math.log(10) / rt60  # of the amplitude; the first tap has 2 decay / rate of the energy
     start = math.sqrt(reverberant * 2 * decay / sampling_rate)
     response = start * np.exp(-decay * time) * key.normal(taps)
     response[0] = 1.0
@@ -42,19 +42,20 @@ def impulse_response(taps: int, rt60: float, sampling_rate: int, key: SoundKey) 
 
 
 def low_pass(clip: np.ndarray, cutoff: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """An eighth-order Butterworth filter, −3 dB at `cutoff` Hz: speech through a mask, a pocket or a door.
+    """Applies an eighth-order Butterworth filter, −3 dB at `cutoff` Hz: speech through a mask, a pocket or a door.
 
-    Hertz, and not a share of the sampling rate, because that is what a mask does; even the highest cut-off is
-    below 4 kHz, so that no clip passes unchanged.
+    The cut-off is in hertz and not a share of the sampling rate, as for a real mask; even the highest is below
+    4 kHz, so that no clip passes unchanged.
     """
     return sosfilt(butter(8, cutoff, "low", fs=sampling_rate, output="sos"), clip)
 
 
 def telephone(clip: np.ndarray, band_and_bits: tuple, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """A telephone line: at 8 kHz, a band-pass in Hz, −3 dB at both ends, and µ-law of so many bits; then back.
+    """Simulates a telephone line: at 8 kHz, a band-pass in Hz, −3 dB at both ends, and µ-law of the given bits.
 
-    A clip that is at 8 kHz already is not resampled; the band and the µ-law change it all the same. The line sets
-    the peak to full scale before it quantises, so that quiet clips have as many levels as loud ones.
+    The result is back at the clip's own rate. A clip at 8 kHz is not resampled; the band-pass and µ-law change it
+    all the same. The peak is scaled to full scale before quantising, so that quiet clips have as many levels as
+    loud ones.
     """
     low, high, bits = band_and_bits
     line = change_rate(clip, sampling_rate, _TELEPHONE_RATE)
@@ -63,10 +64,10 @@ def telephone(clip: np.ndarray, band_and_bits: tuple, sampling_rate: int, key: S
 
 
 def resampling(clip: np.ndarray, fraction: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """Linearly interpolated down to a fraction of the sampling rate and up again, without a filter.
+    """Interpolates linearly down to a fraction of the sampling rate and up again, without a filter.
 
-    What lies above half the lower rate folds back (aliasing), as in a pipeline that resamples with `interp`; the
-    sound's counterpart to pixelated images. The fraction is of the clip's own rate: 0.5 leaves 8 of 16 kHz.
+    Frequencies above half the lower rate fold back (aliasing), as in a pipeline that resamples with `interp`: the
+    counterpart of pixelated images. The fraction is of the clip's own rate: 0.5 leaves 8 of 16 kHz.
     """
     kept = max(round(len(clip) * fraction), 1)
     few = np.interp(np.arange(kept) / fraction, np.arange(len(clip)), clip)
@@ -74,7 +75,7 @@ def resampling(clip: np.ndarray, fraction: float, sampling_rate: int, key: Sound
 
 
 def _mu_law(clip: np.ndarray, bits: int) -> np.ndarray:
-    """Companded with µ = 255 as in ITU-T G.711, rounded to 2^bits − 1 levels, one of them zero, and expanded."""
+    """Compands with µ = 255 as in ITU-T G.711, rounds to 2^bits − 1 levels, one of them zero, and expands."""
     peak = np.abs(clip).max()
     levels = 2 ** (bits - 1) - 1
     companded = np.log1p(_MU * np.abs(clip) / peak) / math.log1p(_MU)
@@ -82,11 +83,11 @@ def _mu_law(clip: np.ndarray, bits: int) -> np.ndarray:
 
 
 def change_rate(clip: np.ndarray, source: int, target: int) -> np.ndarray:
-    """(L,) at `source` Hz to (⌈L · target / source⌉,) at `target` Hz, by a polyphase filter against aliasing."""
+    """Resamples (L,) at `source` Hz to (⌈L · target / source⌉,) at `target` Hz; polyphase, anti-aliased."""
     ratio = Fraction(target, source)
     return clip if ratio == 1 else resample_poly(clip, ratio.numerator, ratio.denominator)
 
 
 def fit(clip: np.ndarray, length: int) -> np.ndarray:
-    """The first `length` samples, padded with zeros at the end where there are fewer."""
+    """Cuts the clip to `length` samples, or pads it with zeros at the end."""
     return np.pad(clip[:length], (0, max(length - len(clip), 0)))

@@ -1,9 +1,8 @@
-"""What severities 1 to 5 stand for, and speech's average spectrum.
+"""Constants of severities 1 to 5, and the average spectrum of speech.
 
-There is no published set for sound as there is for images. Each row starts where people hear the change and ends
-where words are hard to follow, or at the codec's floor; the tests measure on real speech, at 8 and at 16 kHz, that
-every step changes it more. Speech Robust Bench (Shah et al. 2024, arXiv 2403.07937) gives the range where it has
-the corruption.
+Unlike for images, there is no published set. Each row starts where people hear the change and ends where words
+are hard to follow, or at the codec's floor; the tests measure on real speech, at 8 and at 16 kHz, that every step
+changes it more. Speech Robust Bench (Shah et al. 2024, arXiv 2403.07937) gives the range if it has the corruption.
 """
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -18,11 +17,11 @@ CONSTANTS: dict[str, tuple] = {
     # cut-off in Hz: speech below 1.9 kHz and above it are understood equally well (French & Steinberg 1947);
     # Speech Robust Bench 4000 to 500
     "low_pass": (3000, 2000, 1500, 1000, 500),
-    # band in Hz and bits of µ-law: ITU-T G.712 and G.711 first, then ever worse lines
+    # band in Hz and bits of µ-law: ITU-T G.712 and G.711 first, then worse and worse lines
     "telephone": ((300, 3400, 8), (350, 3100, 6), (400, 2800, 5), (450, 2500, 4), (500, 2200, 3)),
     # share of the sampling rate: Speech Robust Bench's, with one step more
     "resampling": (0.75, 0.5, 0.375, 0.25, 0.125),
-    # share of the samples that are cut: the range of audiomentations' ClippingDistortion, 0 to 0.4
+    # share of the samples that are clipped: the range of audiomentations' ClippingDistortion, 0 to 0.4
     "clipping": (0.02, 0.05, 0.1, 0.2, 0.4),
     # dB; Speech Robust Bench 10 to 40
     "gain": (6, 12, 18, 24, 30),
@@ -34,7 +33,7 @@ CONSTANTS: dict[str, tuple] = {
     "opus_compression": (24, 16, 12, 8, 6),
     # share of the clip's length
     "time_shift": (0.05, 0.1, 0.2, 0.3, 0.4),
-    # factor, up or down: 1.1 is the usual augmentation (Ko et al. 2015); Speech Robust Bench 1.25 to 2
+    # factor, faster or slower: 1.1 is the usual augmentation (Ko et al. 2015); Speech Robust Bench 1.25 to 2
     "speed": (1.1, 1.2, 1.3, 1.5, 1.75),
 }
 

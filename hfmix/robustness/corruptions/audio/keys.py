@@ -1,4 +1,4 @@
-"""What fixes a clip's randomness."""
+"""The key from which all of a clip's random draws follow."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ class SoundKey:
     """The key of one clip under one corruption.
 
     Args:
-        seed: of the whole evaluation.
-        index: of the clip.
-        name: of the corruption.
+        seed: seed of the whole evaluation.
+        index: index of the clip.
+        name: name of the corruption.
         severity: 1 to 5.
     """
 
@@ -25,11 +25,11 @@ class SoundKey:
     severity: int
 
     def normal(self, *shape: int, part: str = "noise") -> np.ndarray:
-        """Standard normal float64 of `shape`; another `part` is an independent draw."""
+        """Draws standard normal float64 of `shape`, independently for each `part`."""
         return self._keys(part).normal(shape)[0].double().numpy()
 
     def coin(self) -> bool:
-        """True for one clip in two."""
+        """Flips a fair coin: True for one clip in two."""
         return bool(self._keys("coin").uniform((1,)) < 0.5)
 
     def _keys(self, part: str) -> ImageKeys:

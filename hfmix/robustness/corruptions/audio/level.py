@@ -1,4 +1,4 @@
-"""Too loud for the recorder.
+"""Recordings that are too loud: clipping and gain.
 
 Each takes a clip (L,) float64, the severity's constant, the sampling rate in Hz and the clip's key, and returns
 (L,).
@@ -10,9 +10,9 @@ from hfmix.robustness.corruptions.audio.keys import SoundKey
 
 
 def clipping(clip: np.ndarray, share: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """The loudest `share` of the samples cut to one level, then amplified to the power that the clip had.
+    """Clips the loudest `share` of the samples to one level, then restores the clip's power.
 
-    Exact zeros are no sound and don't count. The power is kept so that clipping distorts and does nothing else;
+    Exact zeros are silence and do not count. The power is kept so that clipping distorts and does nothing else;
     the peak stays at or below the clip's.
     """
     threshold = np.quantile(np.abs(clip[clip != 0]), 1 - share)
@@ -20,10 +20,10 @@ def clipping(clip: np.ndarray, share: float, sampling_rate: int, key: SoundKey) 
 
 
 def gain(clip: np.ndarray, decibels: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """Amplified by so many dB and cut at full scale, ±1: a quiet clip is only louder, a loud one is distorted."""
+    """Amplifies in dB and clips at full scale, ±1: a quiet clip is only louder, a loud one is distorted."""
     return (clip * 10 ** (decibels / 20)).clip(-1, 1)
 
 
 def with_power_of(clip: np.ndarray, changed: np.ndarray) -> np.ndarray:
-    """`changed`, scaled to the mean square of `clip`."""
+    """Scales `changed` to the mean square of `clip`."""
     return changed * np.sqrt(np.mean(clip**2) / np.mean(changed**2))

@@ -1,7 +1,7 @@
 """Additive noise at a signal-to-noise ratio.
 
 Each takes a clip (L,) float64, the ratio in dB, the sampling rate in Hz and the clip's key, and returns (L,). The
-ratio is that of the mean squares over the whole clip, pauses included.
+ratio is between mean squares over the whole clip, pauses included.
 """
 
 import math
@@ -15,17 +15,17 @@ from hfmix.robustness.corruptions.audio.keys import SoundKey
 
 _LOWEST_AUDIBLE = 20.0  # Hz
 _TALKERS = 6
-_SYLLABLES = (1.0, 8.0)  # Hz, around the 3 to 4 at which speech varies most (Houtgast & Steeneken 1985)
+_SYLLABLES = (1.0, 8.0)  # Hz, around the 3 to 4 Hz at which speech varies most (Houtgast & Steeneken 1985)
 _DEPTH = 8.0  # dB, the standard deviation of one talker's level
 
 
 def white_noise(clip: np.ndarray, snr: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """Gaussian noise with the same power at every frequency: the hiss of a sensor."""
+    """Adds Gaussian noise with the same power at every frequency: the hiss of a sensor."""
     return _add(clip, key.normal(len(clip)), snr)
 
 
 def pink_noise(clip: np.ndarray, snr: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """Gaussian noise with power 1/f, −3 dB an octave, flat below 20 Hz: as much in every octave."""
+    """Adds Gaussian noise of power 1/f, −3 dB per octave, flat below 20 Hz: equal power in every octave."""
 
     def amplitude(frequency: np.ndarray) -> np.ndarray:
         return np.maximum(frequency, _LOWEST_AUDIBLE) ** -0.5
@@ -35,13 +35,13 @@ def pink_noise(clip: np.ndarray, snr: float, sampling_rate: int, key: SoundKey) 
 
 
 def synthetic_babble(clip: np.ndarray, snr: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """Six talkers made of noise: speech's spectrum and its rhythm, but no words and no pitch.
+    """Adds six talkers made of noise: the spectrum and rhythm of speech, but no words and no pitch.
 
-    The idea is that of the ICRA noises (Dreschler et al. 2001). Each talker is Gaussian noise with the long-term
+    The idea is from the ICRA noises (Dreschler et al. 2001). Each talker is Gaussian noise with the long-term
     average spectrum of speech (Byrne et al. 1994), its level in dB a Gaussian process between 1 and 8 Hz with a
     standard deviation of 8 dB. Recorded babble masks more, since it also has pitch and pieces of words.
     """
-    size = fft.next_fast_len(max(len(clip), sampling_rate), real=True)  # a second holds some syllables
+    size = fft.next_fast_len(max(len(clip), sampling_rate), real=True)  # a second holds several syllables
     voices = _shaped(key.normal(_TALKERS, size), _speech_amplitude, sampling_rate)
     loudness = np.exp(_DEPTH * math.log(10) / 20 * _rhythm(size, sampling_rate, key))
     return _add(clip, np.einsum("ts,ts->s", voices, loudness)[: len(clip)], snr)
@@ -53,21 +53,23 @@ def _add(clip: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
 
 
 def _shaped(white: np.ndarray, amplitude: Callable[[np.ndarray], np.ndarray], sampling_rate: int) -> np.ndarray:
-    """White noise (..., n) with the spectrum `amplitude(Hz)`."""
+    """Shapes white noise (..., n) to the spectrum `amplitude(Hz)`."""
     size = white.shape[-1]
     return fft.irfft(fft.rfft(white) * amplitude(fft.rfftfreq(size, 1 / sampling_rate)), size)
 
 
 def _speech_amplitude(frequency: np.ndarray) -> np.ndarray:
-    """The long-term average speech spectrum; nothing below its first band."""
+    """Returns the amplitudes of the long-term average speech spectrum; 0 below its first band."""
     centres, levels = np.array(LTASS).T
-    density = levels - 10 * np.log10(centres)  # a third-octave band is as wide as its centre frequency is high
+    density = levels - 10 * np.log10(
+        centres
+    )  # a third-octave band's width is proportional to its centre frequency
     audible = np.maximum(frequency, centres[0])
     return 10 ** (np.interp(np.log(audible), np.log(centres), density) / 20) * (frequency >= centres[0])
 
 
 def _rhythm(size: int, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """(talkers, size), standard normal, band-limited to the rates of syllables."""
+    """Draws standard normal levels, (talkers, size), band-limited to the rates of syllables."""
     frequency = fft.rfftfreq(size, 1 / sampling_rate)
     band = (frequency >= _SYLLABLES[0]) & (frequency <= _SYLLABLES[1])
     real, imaginary = key.normal(2, _TALKERS, int(band.sum()), part="rhythm")

@@ -1,4 +1,4 @@
-"""Speech that comes too early, too late, too fast or too slowly.
+"""Changes of timing: speech that comes too early, too late, too fast or too slowly.
 
 Each takes a clip (L,) float64, the severity's constant, the sampling rate in Hz and the clip's key, and returns
 (L,).
@@ -13,7 +13,7 @@ from hfmix.robustness.corruptions.audio.keys import SoundKey
 
 
 def time_shift(clip: np.ndarray, share: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """Moved by this share of its length, earlier or later at random; what leaves is lost, zeros come in."""
+    """Shifts by a share of the clip's length, earlier or later at random; fills up with zeros."""
     distance = round(share * len(clip))
     shifted = np.zeros_like(clip)
     if key.coin():
@@ -24,9 +24,9 @@ def time_shift(clip: np.ndarray, share: float, sampling_rate: int, key: SoundKey
 
 
 def speed(clip: np.ndarray, factor: float, sampling_rate: int, key: SoundKey) -> np.ndarray:
-    """Played `factor` times as fast or as slowly, at random: tempo and pitch change together.
+    """Plays `factor` times as fast or as slowly, at random: tempo and pitch change together.
 
-    The middle stays in the middle: a faster clip has zeros on both sides, a slower one loses both ends.
+    The clip's middle stays in place: a faster clip has zeros on both sides, a slower one loses both ends.
     """
     ratio = Fraction(str(factor))
     if key.coin():

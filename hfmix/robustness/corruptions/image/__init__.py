@@ -1,4 +1,4 @@
-"""Corruptions of images."""
+"""Corruptions of images: the table of all of them, and `corrupt`."""
 
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
@@ -31,7 +31,7 @@ CORRUPTIONS: dict[str, Callable[[Tensor, Any, ImageKeys, bool], Tensor]] = {
     "pixelate": digital.pixelate,
     "jpeg_compression": digital.jpeg_compression,
 }
-# what ImageNet-C sets aside for choosing hyperparameters; no part of the benchmark's means
+# ImageNet-C sets these aside for choosing hyperparameters; the benchmark's means leave them out
 EXTRA_CORRUPTIONS: dict[str, Callable[[Tensor, Any, ImageKeys, bool], Tensor]] = {
     "speckle_noise": noise.speckle_noise,
     "gaussian_blur": blur.gaussian_blur,
@@ -41,7 +41,7 @@ EXTRA_CORRUPTIONS: dict[str, Callable[[Tensor, Any, ImageKeys, bool], Tensor]] =
 _ALL = CORRUPTIONS | EXTRA_CORRUPTIONS
 # these add colour: a grey image goes through them as three equal channels
 _COLOURED = ("frost", "spatter", "saturate")
-# so many elements a thread keep a processor's caches warm; the large ones gain more from having many images
+# elements per thread and chunk: small enough for the caches; a few corruptions gain more from larger batches
 _CHUNK, _LARGE_CHUNK = 1 << 18, 1 << 20
 _LARGE = ("defocus_blur", "glass_blur", "zoom_blur", "fog", "pixelate", "jpeg_compression", "spatter")
 
@@ -57,24 +57,24 @@ def corrupt(
 ) -> Images:
     """Corrupts images as ImageNet-C and CIFAR-10-C do (Hendrycks & Dietterich 2019, arXiv 1903.12261).
 
-    The draw of an image depends on (seed, its index, corruption, severity) alone: the size of the batch, the order
-    and the device don't matter.
+    An image's random draws depend only on (seed, index, corruption, severity): batch size, order and device do not
+    matter.
 
     Args:
         images: uint8 (B, H, W, C) or (H, W, C), C 1 or 3, NumPy or torch.
         name: one of `corruption_names(extra=True)`.
         severity: 1 to 5.
-        seed: of the noise.
-        first_index: the index of the first image; the others follow.
-        mode: "parity" has the original code's slips, "corrected" is without them; `QUIRKS` lists them.
-        constants: the parameter set, 32, 64, 224 or 299; None takes the one for the images' shorter side.
+        seed: seed of all random draws.
+        first_index: index of the first image; the others count up from it.
+        mode: "parity" keeps the original code's slips, "corrected" fixes them; `QUIRKS` lists them.
+        constants: the parameter set, 32, 64, 224 or 299; None chooses by the images' shorter side.
 
     Returns:
-        The same kind, shape and dtype.
+        The corrupted images: NumPy or torch as given, of the same shape and dtype.
 
     Raises:
-        ValueError: an unknown name, severity, mode or set, or another shape.
-        TypeError: not uint8.
+        ValueError: an unknown name, severity, mode or parameter set, or a wrong shape.
+        TypeError: the images are not uint8.
     """
     if name not in _ALL:
         raise ValueError(f"unknown corruption {name!r}: there are {', '.join(_ALL)}")

@@ -1,4 +1,4 @@
-"""The published severities 1 to 5 of each corruption, one set for each image size.
+"""The published severities 1 to 5 of each corruption, one set per image size.
 
 Sources: Hendrycks & Dietterich 2019 (arXiv 1903.12261) and their code, ImageNet-C/create_c: make_cifar_c.py
 (32 pixels), make_tinyimagenet_c.py (64), make_imagenet_c.py (224) and make_imagenet_c_inception.py (299).
@@ -13,7 +13,7 @@ def _times(size: int, fractions: tuple[tuple[float, ...], ...]) -> tuple[tuple[f
     return tuple(tuple(size * fraction for fraction in row) for row in fractions)
 
 
-# what each means stands with the corruption; ranges are (start, stop, step)
+# each corruption's function names its constants; ranges are (start, stop, step)
 CONSTANTS: dict[int, dict[str, tuple]] = {
     32: {
         "gaussian_noise": (0.04, 0.06, 0.08, 0.09, 0.1),
@@ -156,7 +156,7 @@ CONSTANTS: dict[int, dict[str, tuple]] = {
         "saturate": ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
     },
 }
-# where the published ones are a slip, for mode="corrected"
+# replaces published constants that are a slip, for mode="corrected"
 _CORRECTED = {
     (224, "elastic_transform"): tuple(
         tuple(c * 224 / 244 for c in row) for row in CONSTANTS[224]["elastic_transform"]
@@ -165,13 +165,13 @@ _CORRECTED = {
 
 
 def constant(parameter_set: int, name: str, severity: int, corrected: bool = False) -> Any:
-    """The constant of a corruption at a severity, 1 to 5."""
+    """Returns the constant of a corruption at a severity, 1 to 5."""
     published = CONSTANTS[parameter_set][name]
     return (_CORRECTED.get((parameter_set, name), published) if corrected else published)[severity - 1]
 
 
 def constants_for(height: int, width: int) -> int:
-    """The parameter set that fits an image of this size: its shorter side below 48, 144 or 262, or above."""
+    """Returns the parameter set for images whose shorter side is below 48, 144 or 262, or above."""
     shorter = min(height, width)
     return 32 if shorter < 48 else 64 if shorter < 144 else 224 if shorter < 262 else 299
 

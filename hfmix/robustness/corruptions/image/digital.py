@@ -1,4 +1,4 @@
-"""The digital ones: contrast, elastic transform, pixelate, JPEG and saturate."""
+"""Digital corruptions of images: contrast, elastic transform, pixelate, JPEG and saturate."""
 
 import io
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from hfmix.utils.keyed_noise import ImageKeys
 
 
 def contrast(images: Tensor, factor: float, keys: ImageKeys, corrected: bool) -> Tensor:
-    """(x − mean) · factor + mean, the mean taken over each channel of each image."""
+    """Computes (x − mean) · factor + mean, with the mean of each channel of each image."""
     levels = images.float()
     mean = levels.mean(dim=(1, 2), keepdim=True)
     return levels.mul_(factor).add_(mean * (1 - factor))
@@ -24,7 +24,7 @@ def contrast(images: Tensor, factor: float, keys: ImageKeys, corrected: bool) ->
 def elastic_transform(
     images: Tensor, alpha_sigma_affine: tuple[float, float, float], keys: ImageKeys, corrected: bool
 ) -> Tensor:
-    """A random affine map, then each pixel displaced by smoothed noise."""
+    """Applies a random affine map, then displaces each pixel by smoothed noise."""
     alpha, sigma, affine = alpha_sigma_affine
     height, width = images.shape[1:3]
     moved = keys.uniform((3, 2)).mul_(2).sub_(1).mul_(affine)
@@ -36,17 +36,17 @@ def elastic_transform(
 
 
 def affine_warped(planes: Tensor, moved: Tensor, grid: int | None) -> Tensor:
-    """The affine map that moves three points about the centre of (B, C, H, W) by `moved`, (B, 3, 2) as (x, y).
+    """Warps (B, C, H, W) affinely so that three points about the centre move by `moved`, (B, 3, 2) as (x, y).
 
     Bilinear, mirrored about the edge pixel. OpenCV's warpAffine, which the original uses, reads the image at
-    coordinates rounded to 1 / `grid` of a pixel; None doesn't round.
+    coordinates rounded to 1 / `grid` of a pixel; with None they are not rounded.
     """
     height, width = planes.shape[2:]
     x, y, s = width // 2, height // 2, min(height, width) // 3
     points = torch.tensor([[x + s, y + s], [x + s, y - s], [x - s, y - s]], dtype=torch.float64)
     points = points.to(planes.device)
     target = points + moved
-    # the way back, from where the points went: (u, v) = origin + a·(x − x₁) + b·(y − y₁)
+    # the inverse map, from the moved points: (u, v) = origin + a·(x − x₁) + b·(y − y₁)
     (ux, uy), (vx, vy) = ((target[:, i] - target[:, 1]).unbind(-1) for i in (0, 2))
     to_first, to_third = points[0] - points[1], points[2] - points[1]
     determinant = (ux * vy - uy * vx)[:, None]
@@ -67,7 +67,7 @@ def affine_warped(planes: Tensor, moved: Tensor, grid: int | None) -> Tensor:
 
 
 def displaced(planes: Tensor, displacement: Tensor) -> Tensor:
-    """(B, C, H, W) read at each place plus its displacement, (B, 2, H, W) as (x, y); mirrored at the edge."""
+    """Reads (B, C, H, W) at each pixel plus its displacement, (B, 2, H, W) as (x, y); mirrored at the edge."""
     height, width = planes.shape[2:]
     rows, columns = (torch.arange(size, device=planes.device) for size in (height, width))
     x = (displacement[:, 0] + columns + 0.5) * (2 / width) - 1
@@ -77,7 +77,7 @@ def displaced(planes: Tensor, displacement: Tensor) -> Tensor:
 
 
 def pixelate(images: Tensor, factor: float, keys: ImageKeys, corrected: bool) -> Tensor:
-    """Shrunk by `factor` and back with Pillow's box filter."""
+    """Shrinks by `factor` and enlarges again with Pillow's box filter."""
     height, width = images.shape[1:3]
     small = (max(int(width * factor), 1), max(int(height * factor), 1))
 
@@ -88,7 +88,7 @@ def pixelate(images: Tensor, factor: float, keys: ImageKeys, corrected: bool) ->
 
 
 def jpeg_compression(images: Tensor, quality: int, keys: ImageKeys, corrected: bool) -> Tensor:
-    """Encoded as JPEG by Pillow and decoded."""
+    """Encodes as JPEG with Pillow and decodes."""
 
     def encode(image: Image.Image) -> Image.Image:
         buffer = io.BytesIO()
@@ -99,7 +99,7 @@ def jpeg_compression(images: Tensor, quality: int, keys: ImageKeys, corrected: b
 
 
 def saturate(images: Tensor, factor_and_shift: tuple[float, float], keys: ImageKeys, corrected: bool) -> Tensor:
-    """HSV's saturation S · factor + shift, between 0 and 1; grey has the hue of red."""
+    """Sets HSV's saturation to S · factor + shift, between 0 and 1; grey has the hue of red."""
     factor, shift = factor_and_shift
     levels = images.float()
     value = levels.amax(dim=-1, keepdim=True)
@@ -121,7 +121,7 @@ def _with_pillow(images: Tensor, change: Callable[[Image.Image], Image.Image]) -
     if threads == 1:
         changed = [change_array(array) for array in arrays]
     else:
-        # Pillow lets other threads run meanwhile; each gets a share of the images, since a task costs as one does
+        # Pillow releases the GIL; each thread gets one task, since starting a task costs as much as an image
         shares = np.array_split(arrays, threads)
         with ThreadPoolExecutor(threads) as pool:
             parts = pool.map(lambda share: [change_array(array) for array in share], shares)

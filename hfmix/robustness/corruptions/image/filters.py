@@ -1,6 +1,6 @@
-"""What several corruptions share: Gaussian smoothing, zooming into the centre, and ImageMagick's motion blur.
+"""Filters that several corruptions share: Gaussian smoothing, zooming into the centre, ImageMagick's motion blur.
 
-Everything here works on planes, (..., H, W) float32.
+All of them work on planes, (..., H, W) float32.
 """
 
 import math
@@ -16,38 +16,38 @@ Border = Literal["nearest", "reflect"]
 
 
 def as_planes(images: Tensor) -> Tensor:
-    """(B, H, W, C) of any dtype as (B, C, H, W) float32."""
+    """Turns (B, H, W, C) of any dtype into (B, C, H, W) float32."""
     return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def as_pixels(planes: Tensor) -> Tensor:
-    """(B, C, H, W) as a (B, H, W, C) view."""
+    """Views (B, C, H, W) as (B, H, W, C)."""
     return planes.permute(0, 2, 3, 1)
 
 
 def smoothed(planes: Tensor, sigma: float, border: Border = "nearest", truncate: float = 4.0) -> Tensor:
-    """The Gaussian filter of scipy.ndimage and scikit-image (whose defaults these are), as two matrix products.
+    """Applies the Gaussian filter of scipy.ndimage and scikit-image, with their defaults, as two matrix products.
 
     A border wider than the image costs nothing: it is folded into the matrices.
     """
     height, width = planes.shape[-2:]
-    # TensorFloat-32, which a training may have allowed for products on a GPU, is too coarse for a grey level
+    # TensorFloat-32, which the training may have allowed on a GPU, is too coarse for a grey level
     dtype = torch.float64 if planes.is_cuda else torch.float32
     stack = planes.reshape(-1, height, width).to(dtype)
     rows = gaussian_matrix(height, sigma, border, truncate).to(stack)
     columns = gaussian_matrix(width, sigma, border, truncate).to(stack).T
-    # a product for each plane, so that the size of the batch doesn't change the order of the sums
+    # one product per plane, so that the batch size does not change the order of the sums
     across = torch.bmm(stack, columns.expand(len(stack), width, width))
     return torch.bmm(rows.expand(len(stack), height, height), across).to(planes.dtype).reshape(planes.shape)
 
 
 @lru_cache(maxsize=64)
 def gaussian_matrix(size: int, sigma: float, border: Border, truncate: float) -> Tensor:
-    """(size, size) float64: row i holds what each place gives to place i, borders included; sums to 1."""
+    """Builds the filter's (size, size) float64 matrix: row i weighs the inputs of output i, and sums to 1."""
     radius = int(truncate * sigma + 0.5)
     offset = np.arange(-radius, radius + 1)
     tap = np.exp(-(offset**2) / (2 * max(sigma, 1e-12) ** 2))
-    # denormal products are slow, and change no grey level
+    # denormal products are slow and change no grey level
     tap[tap < 1e-12] = 0
     source = np.arange(size)[:, None] + offset
     if border == "nearest":
@@ -61,11 +61,11 @@ def gaussian_matrix(size: int, sigma: float, border: Border, truncate: float) ->
 
 
 def clipped_zoom(planes: Tensor, factor: float, corrected: bool = False) -> Tensor:
-    """The centre of (N, K, H, W), `factor` ≥ 1 times larger, in the same size; bilinear.
+    """Zooms into the centre of (N, K, H, W) by `factor` ≥ 1 and keeps the size; bilinear.
 
-    The original crops ceil(size / factor) places, lets scipy.ndimage.zoom stretch them corner to corner to
-    round(crop · factor) and trims what is too much: a crop that is up to half a place off the centre, and a zoom
-    that is not quite `factor`. Corrected, both are exact.
+    The original crops ceil(size / factor) pixels, stretches them corner to corner to round(crop · factor) with
+    scipy.ndimage.zoom and trims the excess: its crop is up to half a pixel off the centre, and its zoom is not
+    quite `factor`. With `corrected`, both are exact.
     """
     if corrected:
         y, x = (torch.linspace(-1, 1, side, device=planes.device) / factor for side in planes.shape[-2:])
@@ -82,10 +82,11 @@ def clipped_zoom(planes: Tensor, factor: float, corrected: bool = False) -> Tens
 
 
 def motion_blurred(planes: Tensor, radius: float, sigma: float, degrees: Tensor) -> Tensor:
-    """ImageMagick's MotionBlurImage (MagickCore/effect.c): (B, C, H, W), an angle an image, the edge repeated.
+    """Blurs (B, C, H, W) as ImageMagick's MotionBlurImage (MagickCore/effect.c) does; one angle per image.
 
-    The kernel is half a Gaussian, of 2·⌈radius⌉ + 1 taps from its peak on. Tap i reads the pixel ⌈i cos θ − ½⌉ to
-    the right and ⌈i sin θ − ½⌉ below. ImageMagick works in 16 bits and writes 8, rounded: so round the result.
+    The kernel is half a Gaussian: 2·⌈radius⌉ + 1 taps from its peak on. Tap i reads the pixel ⌈i cos θ − ½⌉ to
+    the right and ⌈i sin θ − ½⌉ below; the edge is repeated. ImageMagick works in 16 bits and rounds to 8, so
+    round the result.
     """
     width = 2 * math.ceil(radius) + 1
     taps = np.exp(-(np.arange(width) ** 2) / (2 * sigma**2))
@@ -110,7 +111,7 @@ def motion_blurred(planes: Tensor, radius: float, sigma: float, degrees: Tensor)
 
 
 def mirrored(planes: Tensor, axis: int, reach: int) -> Tensor:
-    """Extends `axis` by `reach` on both sides, mirrored about the edge pixel, also where `reach` is the longer."""
+    """Extends `axis` by `reach` on both sides, mirrored about the edge pixel; `reach` may exceed the axis."""
     size = planes.shape[axis]
     index = torch.arange(-reach, size + reach, device=planes.device)
     period = max(2 * (size - 1), 1)
@@ -119,10 +120,10 @@ def mirrored(planes: Tensor, axis: int, reach: int) -> Tensor:
 
 
 def whole_levels(levels: Tensor, corrected: bool) -> Tensor:
-    """uint8: rounded where `corrected`, otherwise cut off as the original code does.
+    """Converts to uint8: rounds if `corrected`, otherwise truncates as the original code does.
 
-    The original works in float64, where a whole level stays whole; in float32 it may end a little below and would
-    lose a level to the cut: 2⁻¹⁰ is more than any such error.
+    In the original's float64 a whole level stays whole; in float32 it may end a little below and would lose a
+    level to truncation. Adding 2⁻¹⁰ outweighs any such error.
     """
     levels = levels.clamp(0, 255)
     return (levels.round() if corrected else levels + 2**-10).to(torch.uint8)

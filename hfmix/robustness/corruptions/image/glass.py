@@ -1,7 +1,7 @@
-"""Where pixels end up when frosted glass shuffles an image: many small exchanges, each depending on the last.
+"""The shuffle of glass blur: many small exchanges of pixels, each depending on the one before.
 
 The original visits the pixels from the last row to the first and from right to left, and exchanges each with one
-nearby. Done pixel by pixel that is the slowest corruption by far; here it is an index map for the whole batch.
+nearby. Pixel by pixel that is by far the slowest corruption; here it is one index map for the whole batch.
 """
 
 import torch
@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 def glass_sources(down: Tensor, right: Tensor, delta: int, swap: bool) -> Tensor:
-    """Where each pixel comes from after one pass.
+    """Computes where each pixel comes from after one pass.
 
-    Without `swap` it is what the original does: NumPy's rows are views, so that its exchange copies the nearby
-    pixel and gives nothing back. Rows and columns delta + 1 to size - delta take part, as in its loops (with
+    Without `swap` it does what the original does: NumPy's rows are views, so its exchange copies the nearby pixel
+    and gives nothing back. Rows and columns delta + 1 to size - delta take part, as in its loops (with
     `swap`, delta to size - delta - 1: as wide a margin on each side).
 
     Args:
-        down, right: (B, H, W) int32, how far away the partner of each pixel lies: -delta to delta, and without
-            `swap` to delta - 1.
+        down, right: (B, H, W) int32, the offset of each pixel's partner: -delta to delta, without `swap` to
+            delta - 1.
         delta: the margin.
-        swap: a real exchange.
+        swap: exchange the two pixels instead of copying one way.
 
     Returns:
         (B, H * W) int64, indices into the pixels.
@@ -28,10 +28,10 @@ def glass_sources(down: Tensor, right: Tensor, delta: int, swap: bool) -> Tensor
 
 
 def _by_doubling(down: Tensor, right: Tensor, delta: int) -> Tensor:
-    """One-way copies: each pixel is written once, so it holds what a chain of partners visited before leads to.
+    """Resolves one-way copies: a pixel is written once, so its source is the end of a chain of earlier partners.
 
-    Node i < B·n is a pixel after the pass, node B·n + i the same before it. Following two links at a time finds
-    the end of every chain in a few steps.
+    Node i < B·n is a pixel after the pass, node B·n + i the same pixel before it. Pointer doubling finds the end
+    of every chain in a few steps.
     """
     b, height, width = down.shape
     n, device = height * width, down.device
@@ -52,7 +52,7 @@ def _by_doubling(down: Tensor, right: Tensor, delta: int) -> Tensor:
 
 
 def _by_wavefront(down: Tensor, right: Tensor, delta: int) -> Tensor:
-    """True exchanges. Two of them touch only within 2·delta, so that those on a slanted front are independent."""
+    """Resolves true exchanges; two interact only within 2·delta, so those on a slanted front are independent."""
     b, height, width = down.shape
     n = height * width
     source = torch.arange(n, device=down.device).repeat(b, 1)
@@ -68,6 +68,6 @@ def _by_wavefront(down: Tensor, right: Tensor, delta: int) -> Tensor:
         if here.shape[1] == 0:
             continue
         there = partner.gather(1, here)
-        ours, theirs = source.gather(1, here), source.gather(1, there)
-        source.scatter_(1, here, theirs).scatter_(1, there, ours)
+        from_here, from_there = source.gather(1, here), source.gather(1, there)
+        source.scatter_(1, here, from_there).scatter_(1, there, from_here)
     return source

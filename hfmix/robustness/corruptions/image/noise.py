@@ -1,8 +1,8 @@
-"""The noises: Gaussian, shot, impulse and speckle.
+"""Noises on images: Gaussian, shot, impulse and speckle.
 
-As in every file of this family, a corruption takes (B, H, W, C) uint8, its severity's constant, the images' keys
-and whether its quirks are corrected, and returns grey levels: floating point, which `corrupt` clips and cuts to
-uint8, or uint8 where there are whole levels already.
+As in every file of this folder, a corruption takes (B, H, W, C) uint8, its severity's constant, the images' keys
+and whether to correct its quirks, and returns grey levels: floating point, which `corrupt` clips and converts to
+uint8, or uint8 if they are whole levels already.
 """
 
 import math
@@ -16,40 +16,40 @@ from hfmix.utils.keyed_noise import ImageKeys
 
 
 def gaussian_noise(images: Tensor, scale: float, keys: ImageKeys, corrected: bool) -> Tensor:
-    """x + N(0, scale) on [0, 1], each element on its own."""
+    """Computes x + N(0, scale) on [0, 1], independently for each element."""
     return keys.normal(images.shape[1:]).mul_(scale * 255).add_(images)
 
 
 def shot_noise(images: Tensor, photons: int, keys: ImageKeys, corrected: bool) -> Tensor:
-    """Poisson(x · photons) / photons on [0, 1], each element on its own."""
+    """Computes Poisson(x · photons) / photons on [0, 1], independently for each element."""
     return poisson_counts(images, photons, keys.bits(images.shape[1:])).float().mul_(255 / photons)
 
 
 def impulse_noise(images: Tensor, amount: float, keys: ImageKeys, corrected: bool) -> Tensor:
-    """Salt or pepper, half each, in a share `amount` of the elements (channels on their own)."""
+    """Sets a share `amount` of the elements to salt or pepper, half each (each channel on its own)."""
     bits = keys.bits(images.shape[1:])
     salt, pepper = (round(share * 2**32) - 2**31 for share in (amount / 2, amount))
     return images.masked_fill(bits < pepper, 0).masked_fill_(bits < salt, 255)
 
 
 def speckle_noise(images: Tensor, scale: float, keys: ImageKeys, corrected: bool) -> Tensor:
-    """x + x · N(0, scale), each element on its own."""
+    """Computes x + x · N(0, scale), independently for each element."""
     return keys.normal(images.shape[1:]).mul_(scale).add_(1).mul_(images)
 
 
 def poisson_counts(images: Tensor, photons: int, bits: Tensor) -> Tensor:
-    """Poisson draws of mean `photons` · image / 255, cut off at `photons`, which is white already.
+    """Draws Poisson counts of mean `photons` · image / 255, cut off at `photons`, which is white already.
 
     A uint8 image has only 256 means, so each has an alias table (Walker 1977): the low bits choose a column, the
-    others between the column and its alias.
+    other bits decide between the column and its alias.
 
     Args:
         images: uint8, any shape.
-        photons: the mean of white.
-        bits: int32 of that shape, uniform.
+        photons: mean count of a white pixel.
+        bits: uniform int32 of the same shape.
 
     Returns:
-        int32 of that shape, 0 to `photons`.
+        The counts, int32 of the same shape, 0 to `photons`.
     """
     keep, alias = (table.to(images.device) for table in _alias_tables(photons))
     columns = keep.shape[1].bit_length() - 1
@@ -62,9 +62,9 @@ def poisson_counts(images: Tensor, photons: int, bits: Tensor) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _alias_tables(photons: int) -> tuple[Tensor, Tensor]:
-    """For each grey level, in how many of its draws a column stands for itself, and for what it stands otherwise.
+    """Builds the alias tables, two (256, K) int32 for 256 grey levels, K the power of two above `photons`.
 
-    Two (256, K) int32 tables, K the power of two above `photons`; "in how many" is out of 2³² / K.
+    The first holds how many of 2³² / K draws a column keeps for itself, the second what it stands for otherwise.
     """
     size = max(4, 1 << photons.bit_length())
     mean = torch.arange(256, dtype=torch.float64)[:, None] * (photons / 255)
@@ -75,7 +75,7 @@ def _alias_tables(photons: int) -> tuple[Tensor, Tensor]:
     share *= size / share.sum(1, keepdims=True)
     keep, alias = np.ones((256, size)), np.tile(np.arange(size), (256, 1))
     rows, left = np.arange(256), share.copy()
-    # a round fills the poorest column up from the richest, and is done with it: as -inf it is never the richest
+    # each round fills up the poorest column from the richest and settles it: as -inf it is never the richest
     # again, as +inf never the poorest
     for _ in range(size):
         poor, rich = left.argmin(1), share.argmax(1)

@@ -1,4 +1,4 @@
-"""The textures of frost: the original's photographs where they are installed, drawn crystals elsewhere."""
+"""Textures of frost: the original's photographs if installed, drawn crystals otherwise."""
 
 import importlib.util
 from functools import lru_cache
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from hfmix.robustness.corruptions.image.constants import constants_for
 
-# the original's sixth is drawn in "corrected" mode only
+# the sixth is used in "corrected" mode only
 _FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg", "frost6.jpg")
 _SIZE = (330, 500)
-# the photographs' mean colour and contrast (standard deviation), so that drawn frost hides about as much
+# the photographs' mean colour and contrast (standard deviation), so that drawn frost hides about as much as they
 _LOOKS = (
     ((78, 149, 166), 19),
     ((201, 205, 214), 22),
@@ -24,18 +24,18 @@ _LOOKS = (
     ((112, 123, 135), 43),
     ((71, 95, 105), 40),
 )
-# how much the original's scripts shrink the textures for small images
+# factor by which the original's scripts shrink the textures for small images
 _SHRINK = {32: 0.2, 64: 0.3, 224: 1.0, 299: 1.0}
 
 
 def frost_source() -> Literal["imagecorruptions", "procedural"]:
-    """Where frost comes from: photographs in the package `imagecorruptions` (``hfmix[frost]``), or drawings."""
+    """Tells the source of frost: photographs in the package `imagecorruptions` (``hfmix[frost]``), or drawings."""
     return "procedural" if _photographs() is None else "imagecorruptions"
 
 
 @lru_cache(maxsize=8)
 def frost_textures(height: int, width: int) -> tuple[Tensor, ...]:
-    """Six (h, w, 3) uint8 textures, larger than (height, width), at the scale that suits such images."""
+    """Returns six (h, w, 3) uint8 textures, larger than (height, width) and scaled for such images."""
     photographs = _photographs()
     full = drawn_frost() if photographs is None else tuple(_read(photographs / name) for name in _FILES)
     textures = []
@@ -48,7 +48,7 @@ def frost_textures(height: int, width: int) -> tuple[Tensor, ...]:
 
 @lru_cache(maxsize=1)
 def drawn_frost() -> tuple[np.ndarray, ...]:
-    """Six textures of fern-like ice crystals in the photographs' colours and contrasts; always the same ones."""
+    """Draws six textures of fern-like ice crystals in the photographs' colours and contrasts; deterministic."""
     textures = []
     for number, (colour, contrast) in enumerate(_LOOKS):
         rng = np.random.default_rng(number)
@@ -69,7 +69,7 @@ def drawn_frost() -> tuple[np.ndarray, ...]:
 def _grow(
     pen: ImageDraw.ImageDraw, rng: np.random.Generator, start: np.ndarray, angle: float, length: float, depth: int
 ) -> None:
-    """A stem with side branches at 60°, shorter towards its tip, each of them with its own."""
+    """Draws a stem with side branches at 60°, shorter towards its tip, recursively."""
     direction = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
     end = start + length * direction
     pen.line([*start, *end], fill=int(rng.uniform(90, 150) + 45 * depth), width=1 + depth)
@@ -83,13 +83,13 @@ def _grow(
 
 
 def _soft_noise(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """Smooth noise of unit scale with about `cells` hills across."""
+    """Draws smooth noise of unit scale with about `cells` hills across."""
     coarse = rng.normal(size=(cells, 3 * cells // 2)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize(_SIZE[::-1], Image.Resampling.BICUBIC), dtype=np.float64)
 
 
 def _photographs() -> Path | None:
-    """Their folder. The package itself is not imported: it does not run on the present NumPy, its files do."""
+    """Finds the photographs' folder; without importing the package, which does not run on current NumPy."""
     spec = importlib.util.find_spec("imagecorruptions")
     folders = [Path(place) / "frost" for place in spec.submodule_search_locations or ()] if spec else []
     return next((folder for folder in folders if all((folder / name).is_file() for name in _FILES)), None)
@@ -101,7 +101,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _resized(texture: np.ndarray, factor: float) -> np.ndarray:
-    """Bilinear without anti-aliasing, as OpenCV resizes by a factor."""
+    """Resizes by bilinear interpolation without anti-aliasing, as OpenCV does by a factor."""
     levels = texture.astype(np.float64)
     for axis in (0, 1):
         size = texture.shape[axis]

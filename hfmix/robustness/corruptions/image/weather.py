@@ -1,4 +1,4 @@
-"""The weather: snow, frost, fog and brightness."""
+"""Weather in images: snow, frost, fog and brightness."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def snow(images: Tensor, constants: tuple[float, ...], keys: ImageKeys, corrected: bool) -> Tensor:
-    """Flakes from thresholded noise, enlarged and blown along −135° to −45°, over a paler image."""
+    """Adds flakes, thresholded noise enlarged and motion-blurred at −135° to −45°, to a paler image."""
     loc, scale, zoom, threshold, radius, sigma, kept = constants
     layer = keys.normal(images.shape[1:3]).mul_(scale).add_(loc).unsqueeze(1)
     degrees = keys.uniform((), stream=1).mul_(90).sub_(135)
@@ -27,18 +27,18 @@ def snow(images: Tensor, constants: tuple[float, ...], keys: ImageKeys, correcte
 def snow_flakes(
     layer: Tensor, zoom: float, threshold: float, radius: float, sigma: float, degrees: Tensor, corrected: bool
 ) -> Tensor:
-    """Whole grey levels, (B, 1, H, W) float32, from a layer of noise of that shape on [0, 1]."""
+    """Draws flakes, (B, 1, H, W) float32 in whole grey levels, from a layer of noise of that shape on [0, 1]."""
     layer = clipped_zoom(layer, zoom, corrected)
     flakes = whole_levels(torch.where(layer < threshold, 0, layer) * 255, corrected)
     return motion_blurred(flakes.float(), radius, sigma, degrees).round_()
 
 
 def frost(images: Tensor, constants: tuple[float, float], keys: ImageKeys, corrected: bool) -> Tensor:
-    """A crop of one of the frost textures added to a dimmed image."""
+    """Adds a crop of one of the frost textures to a dimmed image."""
     kept, added = constants
     height, width = images.shape[1:3]
     textures = frost_textures(height, width)
-    # the original draws from five of its six, and never the last row or column
+    # the original draws from five of its six textures, and never their last row or column
     count, last = (len(textures), 1) if corrected else (5, 0)
     crops = []
     for which, down, right in keys.uniform((3,)).tolist():
@@ -51,7 +51,7 @@ def frost(images: Tensor, constants: tuple[float, float], keys: ImageKeys, corre
 
 
 def fog(images: Tensor, constants: tuple[float, float], keys: ImageKeys, corrected: bool) -> Tensor:
-    """A plasma fractal added, and the sum scaled back to the image's own maximum."""
+    """Adds a plasma fractal, and scales the sum back to the image's own maximum."""
     thickness, decay = constants
     height, width = images.shape[1:3]
     doublings = (max(height, width, 2) - 1).bit_length()
@@ -62,7 +62,7 @@ def fog(images: Tensor, constants: tuple[float, float], keys: ImageKeys, correct
 
 
 def brightness(images: Tensor, shift: float, keys: ImageKeys, corrected: bool) -> Tensor:
-    """HSV's value raised by `shift`: colours scale by V'/V, black becomes grey."""
+    """Raises the value of HSV by `shift`: colours scale by V'/V, black becomes grey."""
     levels = images.float()
     value = levels.amax(dim=-1, keepdim=True)
     raised = (value + shift * 255).clamp(max=255)
@@ -70,7 +70,7 @@ def brightness(images: Tensor, shift: float, keys: ImageKeys, corrected: bool) -
 
 
 def luma(levels: Tensor) -> Tensor:
-    """(..., 1): the grey of (..., 3) by ITU-R BT.601; of (..., 1) itself."""
+    """Converts (..., 3) to grey, (..., 1), by ITU-R BT.601; returns (..., 1) as it is."""
     if levels.shape[-1] == 1:
         return levels
     red, green, blue = (part * weight for part, weight in zip(levels.unbind(-1), LUMA, strict=True))
@@ -78,15 +78,16 @@ def luma(levels: Tensor) -> Tensor:
 
 
 def plasma_fractal(draws: Sequence[Tensor], decay: float) -> Tensor:
-    """Clouds on [0, 1] by the diamond-square algorithm on a torus; each doubling's noise is `decay`² times weaker.
+    """Draws clouds on [0, 1] by the diamond-square algorithm on a torus.
 
     Args:
-        draws: for each doubling i, (B, 3, 2ⁱ, 2ⁱ) uniform on [-1, 1]: for the squares' centres, then for what lies
-            to the right of a corner, then for what lies below one.
-        decay: the original scales a uniform draw on ±w by w, whence the square.
+        draws: for each doubling i, (B, 3, 2ⁱ, 2ⁱ) uniform on [-1, 1]: for the squares' centres, the points to the
+            right of a corner, and those below one.
+        decay: each doubling's noise is `decay`² times weaker; squared, because the original scales a uniform draw
+            on ±w by w.
 
     Returns:
-        (B, S, S) float32, S = 2 to the number of doublings.
+        The clouds, (B, S, S) float32, S = 2 to the number of doublings.
     """
     corner = torch.zeros_like(draws[0][:, 0])
     for i, noise in enumerate(draws):

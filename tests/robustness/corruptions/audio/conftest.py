@@ -1,4 +1,4 @@
-"""Clips to corrupt: a made voice at any rate, and real words."""
+"""Clips to corrupt: a synthetic voice at any rate, and real words."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What every corruption of sound keeps to: its key, its kind, its length, silence, and clear errors."""
+"""Properties of every corruption of sound: key, array type, length, silence, and clear errors."""
 
 import numpy as np
 import pytest
@@ -97,7 +97,7 @@ CLIP = np.zeros(100, np.float32)
     [
         ({"name": "hiss"}, ValueError, "unknown corruption of sound 'hiss': there are white_noise"),
         ({"severity": 0}, ValueError, "severity is 1 to 5, not 0"),
-        ({"sampling_rate": 4000}, ValueError, "from 8000 up, not 4000"),
+        ({"sampling_rate": 4000}, ValueError, "at least 8000, not 4000"),
         ({"sampling_rate": 16000.5}, ValueError, "whole number of Hz"),
         ({"sampling_rate": None}, ValueError, "not None"),
         (

@@ -1,4 +1,4 @@
-"""What holds for every corruption: keys, batches, shapes, modes, and errors."""
+"""Properties of every corruption of images: keys, batches, shapes, modes, and errors."""
 
 import json
 import warnings
