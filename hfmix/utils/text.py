@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-# characters that can begin emphasis, code, a link, HTML, a cell, a heading, an entity or a formula
+# what can begin emphasis, code, a link, HTML, a cell, a heading, an entity or a formula
 _ACTIVE = re.compile(r"([\\`*\[\]<>|#~&$]|(?<![^\W_])_|_(?![^\W_]))")
 
 
