@@ -1,6 +1,6 @@
 """`hfmix evaluate`: a model's robustness, measured in one process or in several."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,26 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="a run's folder or a Hub id")
     add_test_set(parser)
+    _add_axes(parser)
+    _add_attacks(parser.add_argument_group("adversarial input (--axes adversarial)"))
+    between = parser.add_argument_group("in between examples (--axes interpolation)")
+    between.add_argument("--pairs", type=count, metavar="N", default=500, help="number of pairs of examples [500]")
+    wrong = parser.add_argument_group("wrong labels (--axes memorization)")
+    wrong.add_argument(
+        "--label_noise",
+        type=float,
+        metavar="SHARE",
+        help="label_noise of the run's recipe: it tells which labels of --reference were wrong in training",
+    )
+    wrong.add_argument(
+        "--label_noise_seed", type=int, metavar="N", default=0, help="label_noise_seed of the run's recipe [0]"
+    )
+    _add_extent(parser)
+    parser.set_defaults(command=_run)
+
+
+def _add_axes(parser: ArgumentParser) -> None:
+    """Adds the axes, and the data and settings of those that are measured by default."""
     parser.add_argument(
         "--axes",
         nargs="+",
@@ -74,7 +94,10 @@ def add(commands: Commands) -> None:
         metavar="FOLDER",
         help="measure on the corrupted images in this folder, in the layout of CIFAR-10-C",
     )
-    attacks = parser.add_argument_group("adversarial input (--axes adversarial)")
+
+
+def _add_attacks(attacks: _ArgumentGroup) -> None:
+    """Adds the attacks with their norms, radii and steps."""
     attacks.add_argument(
         "--attacks",
         nargs="+",
@@ -103,21 +126,13 @@ def add(commands: Commands) -> None:
     )
     attacks.add_argument("--restarts", type=count, metavar="N", default=1, help="random restarts of pgd [1]")
     attacks.add_argument("--attack_samples", type=count, metavar="N", help="test examples to attack [all]")
-    between = parser.add_argument_group("in between examples (--axes interpolation)")
-    between.add_argument("--pairs", type=count, metavar="N", default=500, help="number of pairs of examples [500]")
-    wrong = parser.add_argument_group("wrong labels (--axes memorization)")
-    wrong.add_argument(
-        "--label_noise",
-        type=float,
-        metavar="SHARE",
-        help="label_noise of the run's recipe: it tells which labels of --reference were wrong in training",
-    )
-    wrong.add_argument(
-        "--label_noise_seed", type=int, metavar="N", default=0, help="label_noise_seed of the run's recipe [0]"
-    )
+
+
+def _add_extent(parser: ArgumentParser) -> None:
+    """Adds how many examples are measured, and by how many processes."""
     parser.add_argument("--max_samples", type=count, metavar="N", help="test examples to measure on [all]")
     parser.add_argument("--corruption_samples", type=count, metavar="N", help="test examples to corrupt [all]")
-    parser.add_argument("--batch_size", type=count, metavar="N", default=128, help="examples a forward pass [128]")
+    parser.add_argument("--batch_size", type=count, metavar="N", default=128, help="examples per pass [128]")
     parser.add_argument(
         "--seed", type=int, metavar="N", default=0, help="seed of samples, corruptions and other random draws [0]"
     )
@@ -130,7 +145,6 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--out", metavar="FOLDER", help="folder for the report; an evaluation that was interrupted resumes from it"
     )
-    parser.set_defaults(command=_run)
 
 
 def _run(arguments: Namespace) -> None:
@@ -198,7 +212,7 @@ def _evaluate(arguments: Namespace, threats: Sequence["Threat"], state: "Partial
 
 
 def _threats(arguments: Namespace) -> list["Threat"]:
-    """Returns one threat a norm.
+    """Returns one threat per norm.
 
     Raises:
         UsageError: a radius is not a number.

@@ -55,7 +55,7 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="number of test examples to measure on, of OOD sets in proportion [as many as the report]",
     )
-    parser.add_argument("--batch_size", type=count, metavar="N", help="examples a forward pass [the report's]")
+    parser.add_argument("--batch_size", type=count, metavar="N", help="examples per forward pass [the report's]")
     parser.add_argument(
         "--all",
         action="store_true",

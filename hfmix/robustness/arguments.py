@@ -8,26 +8,24 @@ from hfmix.utils.arguments import check_positive
 
 @dataclass
 class EvaluationArguments:
-    """How much is measured when the training is over."""
+    """The axes of the report and the number of examples for the costly ones."""
 
     corruption_samples: int | None = field(
         default=None,
-        metadata={"help": "Corrupt so many test images for the report, the same ones whatever the --seed. [all]"},
+        metadata={"help": "Number of test examples to corrupt; the same subset for every --seed. [all]"},
     )
     axes: list[str] | None = field(
         default=None,
         metadata={
-            "help": f"What the report measures, of {', '.join(AXES)}. [{', '.join(DEFAULT_AXES)}; "
-            "with label noise memorization too]"
+            "help": f"Axes that the report measures, of {', '.join(AXES)}. [{', '.join(DEFAULT_AXES)}; "
+            "with label noise also memorization]"
         },
     )
     attack_samples: int | None = field(
         default=None,
-        metadata={"help": "Attack so many test examples for the axis adversarial, the same ones. [all]"},
+        metadata={"help": "Number of test examples to attack; the same subset for every --seed. [all]"},
     )
-    pairs: int = field(
-        default=500, metadata={"help": "Measure in between so many pairs of examples for the axis interpolation."}
-    )
+    pairs: int = field(default=500, metadata={"help": "Number of pairs of examples for the interpolation axis."})
     _argument_group_name = "evaluation"
 
     def __post_init__(self) -> None:

@@ -178,7 +178,7 @@ def measure_axes(
         test: the test set.
         axes: the records of the axes by name, in the order of the report.
         left_out: why other axes are not measured.
-        num_skipped: how many examples of a set could not be read; None where nobody asked.
+        num_skipped: number of examples of each set that could not be read; None if all had to be.
 
     Raises:
         ValueError: settings that do not go with the model, logits that cannot be used.

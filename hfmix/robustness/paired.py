@@ -62,7 +62,7 @@ def pooled_differences(
 
 
 def _differences(first: Predictions, other: Predictions) -> dict[str, tuple[Statistic, Examples]]:
-    """Returns, by path, the statistic of a difference and the examples that it is of."""
+    """Returns, by path, the statistic of a difference and the examples behind it."""
     others = {path: (statistic, sizes) for path, statistic, sizes in _statistics(other)}
     differences = {}
     for path, statistic, sizes in _statistics(first):

@@ -155,7 +155,11 @@ def test_runs_on_different_data_do_not_compare(finished_run, tmp_path, one_line)
         (["evaluate", "x", "--dataset", "digits", "--ood", "photos"], 2, "'photos' is not NAME=SOURCE"),
         (["evaluate", "x", "--dataset", "digits", "--axes", "clear"], 2, "invalid choice: 'clear'"),
         (["evaluate", "x", "--dataset", "digits", "--batch_size", "0"], 2, "'0' is not a whole number from 1"),
-        (["evaluate", "x", "--dataset", "digits", "--eps", "8/0"], 2, "eps '8/0' is no number: give one such as"),
+        (
+            ["evaluate", "x", "--dataset", "digits", "--eps", "8/0"],
+            2,
+            "eps '8/0' is not a number: give one such as",
+        ),
         (["push", "x"], 2, "--repo-id"),
         (["compare", "nowhere"], 1, "no robustness.json in 'nowhere'"),
         (["evaluate", "a/b/c", "--dataset", "digits"], 1, "no folder 'a/b/c'"),

@@ -25,7 +25,7 @@ def attacked_model(model: nn.Module, preprocessor: Preprocessor) -> "AttackedMod
 
     Args:
         model: gives logits, or an output with `.logits`; it is not changed.
-        preprocessor: makes the model's inputs, from `hfmix.data.kinds.base.preprocessor_for`.
+        preprocessor: makes the model's inputs, from `hfmix.data.kinds.preprocessor_for`.
 
     Raises:
         ValueError: no gradient can reach the input through this processor; the message says why.

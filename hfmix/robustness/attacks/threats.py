@@ -1,4 +1,4 @@
-"""Threats: a norm, radii and attacks, as the adversarial axis takes them."""
+"""Threats: a norm with radii and attacks, as the adversarial axis takes them."""
 
 import math
 import re
@@ -11,28 +11,28 @@ from hfmix.robustness.names import ATTACK_NAMES, eps_name
 
 # from the weakest to the strongest
 ATTACKS = tuple(ATTACK_NAMES)
-# the usual ones for images
+# the usual radii for images
 DEFAULT_EPS = {"linf": (2 / 255, 8 / 255), "l2": (0.25, 0.5)}
-# of AutoAttack with its standard budgets and nine targets, see `hfmix.robustness.attacks.auto.forward_passes`
+# AutoAttack with its standard budgets and nine targets: `hfmix.robustness.attacks.auto.forward_passes`
 _AUTOATTACK_PASSES = 3_900
 
 
 @dataclass(frozen=True)
 class Threat:
-    """What is done to each example.
+    """The attacks on each example within balls of one norm.
 
     Args:
         norm: "linf" or "l2".
-        eps: radii, numbers or such text as "8/255", in the input's own range: [0, 1] of images, [-1, 1] of sound;
-            None takes `DEFAULT_EPS`.
-        attacks: names of `ATTACKS`.
-        steps: of I-FGSM and PGD.
-        step_size: theirs; None takes eps / steps for I-FGSM and 2.5 eps / steps for PGD, which is 2/255 for ten
-            steps within 8/255.
-        restarts: of PGD.
+        eps: radii, as numbers or text such as "8/255", in the input's own range: [0, 1] for images, [-1, 1] for
+            sound; None takes `DEFAULT_EPS`.
+        attacks: names in `ATTACKS`.
+        steps: number of steps of I-FGSM and PGD.
+        step_size: length of these steps; None takes eps / steps for I-FGSM and 2.5 eps / steps for PGD, which is
+            2/255 for ten steps within 8/255.
+        restarts: number of restarts of PGD.
 
     Raises:
-        ValueError: an unknown norm or attack, no or unreadable radii, fewer than one step or restart.
+        ValueError: an unknown norm or attack, missing or unreadable radii, or fewer than one step or restart.
     """
 
     norm: str = "linf"
@@ -58,14 +58,15 @@ class Threat:
             raise ValueError(f"step_size={self.step_size:g}: a length above 0 is needed")
         eps = tuple(sorted({parse_eps(value) for value in self.eps}))
         if len({eps_name(value) for value in eps}) < len(eps):
-            raise ValueError(f"eps {', '.join(map(repr, eps))}: some are the same to six digits, leave one out")
+            raise ValueError(f"eps {', '.join(map(repr, eps))}: some are equal to six digits: leave one out")
         object.__setattr__(self, "eps", eps)
         object.__setattr__(self, "attacks", tuple(name for name in ATTACKS if name in self.attacks))
 
     @property
     def passes(self) -> int:
-        """Passes forward and back that an example costs at most; a forward pass to look counts as one."""
-        pgd = self.restarts * (self.steps + (self.restarts > 1))  # of several ends the losses are compared
+        """The largest number of passes forward and back per example; a forward pass to check counts as one."""
+        # with restarts, one extra forward pass compares final losses
+        pgd = self.restarts * (self.steps + (self.restarts > 1))
         each = {
             "fgsm": 1,
             "ifgsm": self.steps,
@@ -76,7 +77,7 @@ class Threat:
         return radii * sum(each[name] + 1 for name in self.attacks)
 
     def step_of(self, attack: str, eps: float) -> float:
-        """Length of a step of I-FGSM or PGD within a radius."""
+        """Returns the length of a step of I-FGSM or PGD within a radius."""
         if self.step_size is not None:
             return self.step_size
         return (2.5 if attack == "pgd" else 1.0) * eps / self.steps
@@ -85,7 +86,7 @@ class Threat:
         """Returns the threat as plain JSON, for a report; step sizes by radius.
 
         Args:
-            num_classes: of the model, on which AutoAttack's parts depend.
+            num_classes: the model's number of classes, on which AutoAttack's parts depend.
         """
         stepping = [attack for attack in self.attacks if attack in ("ifgsm", "pgd")]
         settings: dict[str, Any] = {"eps": {eps_name(eps): eps for eps in self.eps}, "attacks": list(self.attacks)}
@@ -118,13 +119,13 @@ class Threat:
 
 
 def passes(threats: Sequence[Threat]) -> int:
-    """Passes forward and back that an example costs at most, the one without attack among them."""
+    """Returns the largest number of passes forward and back per example, the one without attack included."""
     return 1 + sum(threat.passes for threat in threats)
 
 
 def check_threats(threats: Sequence[Threat], bounds: tuple[float, float] | None = None) -> None:
-    """Raises a ValueError for no threat, two in one norm, or a radius beyond the whole range `bounds`, and a
-    RuntimeError where AutoAttack's library is missing.
+    """Raises a ValueError for no threat, two of one norm, or a radius beyond the range `bounds`; and a
+    RuntimeError if AutoAttack's library is missing.
     """
     if not threats:
         raise ValueError("no threat is given: the adversarial axis needs one or more")
@@ -143,17 +144,17 @@ def check_threats(threats: Sequence[Threat], bounds: tuple[float, float] | None 
 
 
 def parse_eps(value: float | str) -> float:
-    """A radius from a number, or from such text as "8/255" or "0.5".
+    """Reads a radius from a number, or from text such as "8/255" or "0.5".
 
     Raises:
         ValueError: it is neither, or below 0.
     """
     if isinstance(value, str):
         number = r"\s*(\d+\.?\d*(?:e-?\d+)?|\.\d+)\s*"
-        found = re.fullmatch(f"{number}(?:/{number})?", value)
-        if not found or (found[2] is not None and float(found[2]) == 0):
-            raise ValueError(f"eps {value!r} is no number: give one such as 0.03 or 8/255")
-        value = float(found[1]) / float(found[2] or 1)
+        match = re.fullmatch(f"{number}(?:/{number})?", value)
+        if not match or (match[2] is not None and float(match[2]) == 0):
+            raise ValueError(f"eps {value!r} is not a number: give one such as 0.03 or 8/255")
+        value = float(match[1]) / float(match[2] or 1)
     if not 0 <= value < math.inf:
         raise ValueError(f"eps {value!r}: a radius is 0 or more")
     return float(value)
