@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
         "--steps", type=count, metavar="N", default=10, help="gradient steps of pgd and ifgsm [10]"
     )
     parser.add_argument("--max_samples", type=count, metavar="N", help="test examples to measure on [all]")
-    parser.add_argument("--batch_size", type=count, metavar="N", default=128, help="examples a forward pass [128]")
+    parser.add_argument("--batch_size", type=count, metavar="N", default=128, help="examples per pass [128]")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="seed of samples and random starts [0]")
     parser.add_argument(
         "--num_processes", type=count, metavar="N", default=1, help="number of processes that share the work [1]"

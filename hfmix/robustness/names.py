@@ -9,7 +9,7 @@ NORM_NAMES = {"linf": "L∞", "l2": "L2"}
 
 
 def eps_name(eps: float) -> str:
-    """Returns a radius as a key: "0.3", or "8_of_255" for (half) levels of 8 bits that no short decimal is."""
+    """Returns a radius as a key: "0.3", or "8_of_255" for whole and half 8-bit levels without a short decimal."""
     halves = 510 * eps
     if float(f"{eps:g}") != eps and abs(halves - round(halves)) < 1e-9:
         return f"{round(halves) / 2:g}_of_255"
