@@ -24,6 +24,7 @@ from hfmix.robustness.names import AXES, DEFAULT_AXES
 from hfmix.robustness.report import SCHEMA_VERSION, RobustnessReport
 from hfmix.robustness.timing import say_how_long
 from hfmix.utils.environment import versions
+from hfmix.utils.model_calls import evaluating
 
 Data = Dataset | LabelledData
 
@@ -199,7 +200,8 @@ def measure_axes(
     if progress:
         say_how_long(list(axes.values()), Context(runner, test, seed, tqdm(disable=True)))
     passes = len(test) + sum(axis.passes(context) for axis in axes.values())
-    with tqdm(total=passes // num_processes(), unit="pass", desc="robustness", disable=not progress) as bar:
+    bar = tqdm(total=passes // num_processes(), unit="pass", desc="robustness", disable=not progress)
+    with bar, evaluating(model):  # once for all passes: to change the mode takes as long as a small batch
         context = Context(runner, test, seed, bar, with_features)
         clean = context.outputs(test)
         _check_head(clean.logits, test)

@@ -74,6 +74,9 @@ def input_gradients(model: Callable[..., Any]) -> Iterator[None]:
 @contextmanager
 def _evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Puts the model into evaluation mode, and then each module back into its own: some may be frozen."""
+    if not any(module.training for module in model.modules()):  # as within another block: nothing to put back
+        yield
+        return
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.eval()

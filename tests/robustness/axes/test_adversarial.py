@@ -150,16 +150,16 @@ def test_batches_seeds_and_processes(trained, found, monkeypatch, tmp_path):
 
 
 def test_starts_follow_the_seed(trained, monkeypatch):
-    from hfmix.robustness.axes import adversarial
+    from hfmix.robustness.attacks import perturb
 
     seen = []
-    kept = adversarial.pgd
+    kept = perturb.pgd
 
     def spy(*args, random_start, **others):
         seen.append(random_start)
         return kept(*args, random_start=random_start, **others)
 
-    monkeypatch.setattr(adversarial, "pgd", spy)
+    monkeypatch.setattr(perturb, "pgd", spy)
     threat = Threat(eps=(0.001,), attacks=("pgd",), steps=1, restarts=2)
     for seed in (0, 0, 1):
         measure(trained, [threat], batch_size=N, seed=seed)

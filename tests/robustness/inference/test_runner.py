@@ -279,4 +279,4 @@ def test_the_time_is_said_before_it_starts(backbone, capsys, monkeypatch):
     many = concatenate_datasets([pictures()] * 2)
     evaluate_robustness(*backbone, many, axes=["clean"], batch_size=16)
     said = capsys.readouterr().err
-    assert "robustness: this takes about 31 minutes" in said  # 1,000 s for 32 examples, 60 of them
+    assert "robustness: this takes about 31 min" in said  # 1,000 s for 32 examples, 60 of them
