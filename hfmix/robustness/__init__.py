@@ -1,4 +1,4 @@
-"""How a trained classifier holds up: the axes of its report, measured and shown."""
+"""The robustness of a trained classifier: the axes of its report, measured and shown."""
 
 from importlib import import_module
 from typing import Any

@@ -188,7 +188,7 @@ class _Transfer:
 
 
 def _settings(threat: Threat) -> dict[str, Any]:
-    """As plain JSON."""
+    """Returns the attack as plain JSON."""
     ((attack,), (eps,)) = threat.attacks, threat.eps
     return {
         "name": attack,

@@ -58,7 +58,7 @@ class Axis(ABC):
 
     @property
     def needs_features(self) -> bool:
-        """Whether `Context.outputs` has to hold features too."""
+        """Returns whether `Context.outputs` has to hold features too."""
         return False
 
     def passes(self, context: "Context") -> int:
@@ -138,7 +138,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What all axes measure with.
+    """The model, the test set and the seed that all axes measure with.
 
     Attributes:
         runner: the model and its preprocessor.
@@ -250,7 +250,7 @@ class ClaimedReport(Protocol):
 
     @property
     def axes(self) -> dict[str, Any]:
-        """What the report claims, by axis."""
+        """The claims of the report, by axis."""
 
     def ood(self) -> dict[str, LabelledData]:
         """Returns the report's OOD sets that are there; notes the others in `unknown`."""

@@ -26,18 +26,18 @@ def corrupter(
     mode: Literal["parity", "corrected"],
     device: torch.device,
 ) -> Callable[[str, int], Mapping[str, Tensor]]:
-    """What turns a corruption and a severity into the model's inputs for these examples.
+    """Returns the function from a corruption and a severity to the model's inputs for these examples.
 
-    Images are corrupted after resize and crop and before normalisation, or before the processor where it cannot be
-    taken apart; clips at their own sampling rate, before all else.
+    Images are corrupted after resize and crop and before normalisation, or before the processor if it cannot be
+    taken apart; clips at their own sampling rate, before anything else.
 
     Args:
-        preprocessor: the model's.
-        examples: of one batch.
-        seed: of the corruptions.
+        preprocessor: makes the model's inputs.
+        examples: the examples of one batch.
+        seed: seed of the corruptions.
         first: the index of the first example; the others follow.
         mode: see `hfmix.corrupt`.
-        device: where images are corrupted.
+        device: the device to corrupt images on.
     """
     if isinstance(preprocessor, SoundPreprocessor):
         return lambda name, severity: preprocessor.inputs(_sounds(examples, name, severity, seed, first))
@@ -59,7 +59,13 @@ def corrupter(
 def reader(
     preprocessor: Preprocessor, stored: CifarC, rows: np.ndarray
 ) -> Callable[[str, int], Mapping[str, Tensor]]:
-    """The same from images that were corrupted before, for these rows of the test set."""
+    """Returns the function that `corrupter` returns, for corrupted images that are read instead.
+
+    Args:
+        preprocessor: makes the model's inputs.
+        stored: the corrupted images.
+        rows: the rows of the test set to read.
+    """
 
     def read(name: str, severity: int) -> Mapping[str, Tensor]:
         return preprocessor.inputs([Image.fromarray(image) for image in stored.images(name, severity, rows)])
@@ -68,7 +74,7 @@ def reader(
 
 
 def check_names(names: Sequence[str] | None, kind: str) -> list[str]:
-    """The corruptions of `names`, or the usual ones for a kind of data.
+    """Returns the corruptions in `names`, or by default those of the literature for a kind of input.
 
     Raises:
         ValueError: there is none of that name.
@@ -88,18 +94,18 @@ def how_applied(
     mode: Literal["parity", "corrected"],
     stored: CifarC | None = None,
 ) -> dict[str, Any]:
-    """What a report says of where and how corruption came in."""
+    """Returns what the report says about where and how corruption was applied."""
     if stored is not None:
         return {"applied": f"before the processor, read from {stored.folder.name}"}
     if isinstance(preprocessor, SoundPreprocessor):
         return {"applied": "to the clip, at its own sampling rate"}
     separable = isinstance(preprocessor, ImagePreprocessor) and preprocessor.separable
-    said = {
+    applied = {
         "applied": "after resize and crop, before normalisation" if separable else "before the processor",
         "mode": mode,
         "quirks": {name: QUIRKS[name] for name in ("all", *names) if name in QUIRKS},
     }
-    return {**said, "frost": frost_source()} if "frost" in names else said
+    return {**applied, "frost": frost_source()} if "frost" in names else applied
 
 
 def _sounds(clips: Sequence[Sound], name: str, severity: int, seed: int, first: int) -> list[Sound]:
