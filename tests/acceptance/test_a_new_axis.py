@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 from project import ROOT
 
 AXIS = '''
@@ -75,6 +76,7 @@ sys.exit(main(["verify", "run", "--all"]))
 """
 
 
+@pytest.mark.timeout(600)  # a copied package is compiled anew, then trains, measures and verifies
 def test_everything_finds_an_axis_by_its_name(tmp_path):
     shutil.copytree(ROOT / "hfmix", tmp_path / "hfmix", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
@@ -84,7 +86,7 @@ def test_everything_finds_an_axis_by_its_name(tmp_path):
     names.write_text(names.read_text(encoding="utf-8").replace('"memorization")', '"memorization", "mirror")'))
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     run = subprocess.run(
-        [sys.executable, "-c", USE], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", USE], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     report = json.loads((tmp_path / "run/robustness.json").read_text())
