@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_one_line(models, tmp_path, one_line):
         assert main(["transfer", *given, *FEW, *options]) == 1
         assert message in one_line()
     assert main(["transfer", *models, *FEW, "--eps", "8/0"]) == 2
-    assert "eps '8/0' is no number" in one_line()
+    assert "eps '8/0' is not a number" in one_line()
     assert main(["transfer", *models, *FEW, "--attack", "cw"]) == 2
     assert "invalid choice: 'cw'" in one_line()
 
