@@ -52,11 +52,13 @@ class Resolved:
         kind: "image", "audio" or "table".
         inputs: the column of images or sound, or a table's list of columns.
         label: the column of classes; None for a split that is read without classes.
+        notes: what was guessed about the columns, in one sentence each.
     """
 
     kind: str
     inputs: str | list[str]
     label: str | None
+    notes: tuple[str, ...] = ()
 
 
 def resolve(dataset: Dataset | IterableDataset, columns: Columns, name: str, labelled: bool = True) -> Resolved:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from hfmix.data.columns import Resolved
 from hfmix.data.kinds.base import Cells
+from hfmix.data.sources.opened import LeftOut
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +22,10 @@ class LabelledData:
         class_names: the class names, in the order of the indices.
         name: the split's name in messages.
         true_labels: (N,) class indices before label noise; None without label noise.
+        columns: the columns that were read; None for data that were not read from columns.
+        origin: where the split came from, in words; empty if it is the source's own.
+        left_out: what its source holds that is in no split, on the split that was read first.
+        notes: what was guessed, skipped or changed in reading it, in one sentence each.
     """
 
     cells: Cells
@@ -28,6 +34,10 @@ class LabelledData:
     class_names: list[str]
     name: str
     true_labels: np.ndarray | None = None
+    columns: Resolved | None = None
+    origin: str = ""
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)

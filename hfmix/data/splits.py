@@ -1,6 +1,7 @@
 """Labelled splits for training and evaluation, from any source that `open_dataset` takes."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hfmix.data.arguments import DataArguments
 from hfmix.data.columns import USUAL, Columns, Resolved, read_cells, read_labels, resolve
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split, open_dataset, open_files
+from hfmix.data.sources.opened import Opened
 
 
 def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
@@ -34,23 +36,23 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
         )
     columns = columns_of(args)
     resolved = resolve(opened["train"], columns, "train")
-    train = read_split(opened["train"], resolved, "train")
+    train = _of_source(opened, "train", read_split(opened["train"], resolved, "train"), is_first=True)
     if resolved.kind == "table":  # the other splits take the same columns, even if their order differs
         columns = Columns(label=resolved.label, features=resolved.inputs)
     names: dict[Split, str] = {"test": args.test_split}
     if args.test_split != "validation":
         names["validation"] = "validation"
     splits: dict[Split, LabelledData] = {
-        split: as_labelled(opened[name], columns, train.class_names, name)
+        split: _of_source(opened, name, as_labelled(opened[name], columns, train.class_names, name))
         for split, name in names.items()
         if name in opened
     }
     if "test" not in splits:
-        train, splits["test"] = _hold_out(train, args.test_fraction, args.split_seed)
+        train, splits["test"] = _hold_out(train, "test", args.test_fraction, args.split_seed)
     if args.validation_fraction:
         if "validation" in splits:
             raise ValueError("the data has its own validation set: leave validation_fraction out")
-        train, splits["validation"] = _hold_out(train, args.validation_fraction, args.split_seed)
+        train, splits["validation"] = _hold_out(train, "validation", args.validation_fraction, args.split_seed)
     if args.label_noise:
         train = train.with_label_noise(args.label_noise, args.label_noise_seed)
     splits["train"] = train.sample(args.max_train_samples, seed)
@@ -130,7 +132,9 @@ def read_split(
     """Reads a split whose columns are found already; see `as_labelled`."""
     cells = read_cells(dataset, columns, name)
     labels, own_names = read_labels(dataset, columns, name)
-    data = LabelledData(cells, np.arange(len(cells)), labels, own_names, name)
+    data = LabelledData(
+        cells, np.arange(len(cells)), labels, own_names, name, columns=columns, notes=columns.notes
+    )
     return data if class_names is None else data.with_classes(class_names)
 
 
@@ -140,8 +144,10 @@ def as_unlabelled(dataset: Dataset, columns: Columns = USUAL, name: str = "data"
     Raises:
         ValueError: the data set is empty, or the column is missing or of another kind.
     """
-    cells = read_cells(dataset, resolve(dataset, columns, name, labelled=False), name)
-    return LabelledData(cells, np.arange(len(cells)), np.full(len(cells), -1), [], name)
+    resolved = resolve(dataset, columns, name, labelled=False)
+    cells = read_cells(dataset, resolved, name)
+    labels = np.full(len(cells), -1)
+    return LabelledData(cells, np.arange(len(cells)), labels, [], name, columns=resolved, notes=resolved.notes)
 
 
 def load_test(
@@ -160,10 +166,11 @@ def load_test(
     """
     splits = open_dataset(source)
     if split in splits:
-        return as_labelled(splits[split], columns, name=split)
+        return _of_source(splits, split, as_labelled(splits[split], columns, name=split), is_first=True)
     if split != "test" or "train" not in splits:
         raise ValueError(f"{source} has no split {split!r}, only {', '.join(splits)}: set --split")
-    return _hold_out(as_labelled(splits["train"], columns, name="train"), test_fraction, split_seed)[1]
+    train = _of_source(splits, "train", as_labelled(splits["train"], columns, name="train"), is_first=True)
+    return _hold_out(train, "test", test_fraction, split_seed)[1]
 
 
 def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData:
@@ -175,20 +182,37 @@ def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData
     splits = open_dataset(source)
     if split not in splits and len(splits) > 1:
         raise ValueError(f"{source} has no split {split!r}, only {', '.join(splits)}")
-    return as_labelled(splits.get(split, next(iter(splits.values()))), columns, name=split)
+    name = split if split in splits else next(iter(splits))
+    return _of_source(splits, name, as_labelled(splits[name], columns, name=split), is_first=True)
 
 
-def _hold_out(data: LabelledData, fraction: float, seed: int) -> tuple[LabelledData, LabelledData]:
-    """Splits at random, stratified by class if every example has one class and every class enough examples."""
-    if data.is_multi_label:
-        return _parts(data, fraction, None, seed)
-    counts = np.bincount(data.labels)
-    enough = counts[counts > 0].min() > 1 and len(data) * min(fraction, 1 - fraction) >= len(counts)
-    return _parts(data, fraction, data.labels if enough else None, seed)
+def _of_source(opened: Opened, split: str, data: LabelledData, is_first: bool = False) -> LabelledData:
+    """Adds what the source tells of a split; what it tells of all of them goes to the one that is read first."""
+    source_notes, left_out = (opened.notes, opened.left_out) if is_first else ((), ())
+    return replace(
+        data, origin=opened.origins.get(split, ""), left_out=left_out, notes=(*source_notes, *data.notes)
+    )
 
 
-def _parts(
-    data: LabelledData, fraction: float, stratify: np.ndarray | None, seed: int
-) -> tuple[LabelledData, LabelledData]:
-    parts = train_test_split(np.arange(len(data)), test_size=fraction, stratify=stratify, random_state=seed)
-    return data.select(np.sort(parts[0])), data.select(np.sort(parts[1]))
+def _hold_out(data: LabelledData, split: Split, fraction: float, seed: int) -> tuple[LabelledData, LabelledData]:
+    """Splits at random, stratified by class if every example has one class and every class enough examples.
+
+    Returns:
+        What remains of the data, and the part `split` of about this fraction.
+    """
+    counts = None if data.is_multi_label else np.bincount(data.labels)
+    is_stratified = (
+        counts is not None
+        and counts[counts > 0].min() > 1
+        and len(data) * min(fraction, 1 - fraction) >= len(counts)
+    )
+    kept, held_out = train_test_split(
+        np.arange(len(data)),
+        test_size=fraction,
+        stratify=data.labels if is_stratified else None,
+        random_state=seed,
+    )
+    how = "stratified by class" if is_stratified else "not stratified"
+    origin = f"{fraction:g} of the {data.name} set, drawn by split_seed {seed}, {how}"
+    rest, part = (data.select(np.sort(rows)) for rows in (kept, held_out))
+    return rest, replace(part, origin=origin, left_out=(), notes=())

@@ -26,6 +26,7 @@ from pyarrow.parquet import read_metadata
 from hfmix.data.arguments import DataArguments
 from hfmix.data.sources.csv_files import read_csv
 from hfmix.data.sources.embedded import EMBEDDED
+from hfmix.data.sources.opened import Opened
 from hfmix.utils.hub_connection import hub_error, hub_reachable, no_connection
 
 Split = Literal["train", "validation", "test"]
@@ -34,9 +35,7 @@ SOUND_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
-def open_dataset(
-    source: str, config: str | None = None, streaming: bool = False
-) -> DatasetDict | IterableDatasetDict:
+def open_dataset(source: str, config: str | None = None, streaming: bool = False) -> Opened:
     """Opens all splits of `source`: an embedded data set's name, a folder, a Parquet or CSV file, or a Hub id.
 
     With `streaming`, the splits are read while they are iterated, and nothing is stored.
@@ -48,11 +47,11 @@ def open_dataset(
     path = Path(source)
     if source in EMBEDDED:
         splits = EMBEDDED[source]()
-        return _as_streams(splits) if streaming else splits
+        return Opened(_as_streams(splits) if streaming else splits)
     if path.is_dir():
-        return _folder(path, streaming)
+        return Opened(_folder(path, streaming))
     if path.is_file():
-        return _files({"test": [source]}, streaming)
+        return Opened(_files({"test": [source]}, streaming))
     near = get_close_matches(source, EMBEDDED, n=1)
     if near or not _HUB_ID.fullmatch(source):
         hint = f"did you mean {near[0]!r}?" if near else "there is no such file or folder"
@@ -61,7 +60,7 @@ def open_dataset(
     if not hub_reachable() and not constants.HF_HUB_OFFLINE:  # offline on purpose: the cache may hold it
         raise no_connection(what)
     try:
-        return _load(source, config, streaming)
+        return Opened(_load(source, config, streaming))
     except (OSError, ValueError) as error:
         raise hub_error(error, what) from error
 
@@ -78,10 +77,10 @@ def _load(source: str, config: str | None, streaming: bool) -> DatasetDict | Ite
     return load_dataset(source, config, revision="refs/convert/parquet", streaming=streaming)
 
 
-def open_files(args: DataArguments, streaming: bool = False) -> DatasetDict | IterableDatasetDict:
+def open_files(args: DataArguments, streaming: bool = False) -> Opened:
     """Opens the splits of `train_file`, `validation_file` and `test_file`."""
     files = {"train": args.train_file, "validation": args.validation_file, "test": args.test_file}
-    return _files({split: names for split, names in files.items() if names}, streaming)
+    return Opened(_files({split: names for split, names in files.items() if names}, streaming))
 
 
 def _folder(path: Path, streaming: bool) -> DatasetDict | IterableDatasetDict:
