@@ -104,6 +104,19 @@ another `mix` overrides one, the overridden policy's strength and settings are
 dropped with it. `--resume_from_checkpoint true` resumes a run that was
 interrupted, `--overwrite` replaces one.
 """
+_INSPECT_USAGE = "hfmix inspect SOURCE [--any_data_option value ...]"
+_INSPECT = """\
+Show what hfmix understands of data, without training: kind, splits, classes,
+columns, sizes, what is left out and why, and every example that cannot be read.
+SOURCE is a Hub id, a folder, a file of rows, or a recipe whose data to inspect.
+"""
+_INSPECT_EPILOG = """examples:
+  hfmix inspect my_images/
+  hfmix inspect table.csv --label_column_name species
+  hfmix inspect recipes/digits/erm.yaml
+
+The exit status is 1 if an example cannot be read, or if the data cannot be used.
+"""
 _GROUPS = (ModelArguments, DataArguments, EvaluationArguments, RunArguments, MixTrainingArguments)
 # they concern one start, not the recipe; and a token belongs in no file
 _NOT_KEPT = {"baseline", "overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
@@ -199,6 +212,29 @@ def parse(argv: Sequence[str]) -> Recipe:
     return Recipe(model, data, evaluation, run, training, resolved, resume)
 
 
+def parse_data(argv: Sequence[str]) -> DataArguments:
+    """Reads the options for the data: a source or a recipe's path first, then options, which take precedence.
+
+    Raises:
+        UsageError: an option is unknown, or a value is invalid.
+    """
+    parser = _Parser((DataArguments,), "hfmix inspect", _INSPECT_USAGE, _INSPECT, _INSPECT_EPILOG)
+    source, options = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
+    given: dict[str, Any] = {}
+    if source is not None and Path(source).suffix in (".yaml", ".yml"):
+        of_recipe = _with_bases(Path(source), _Parser(_GROUPS).keys())
+        given = {key: value for key, value in of_recipe.items() if key in parser.keys()}  # noqa: SIM118
+    elif source is not None:
+        given = {"train_file": [source]} if Path(source).is_file() else {"dataset_name": source}
+    values, unknown = parser.parse_known_args([*as_options(given), *options])
+    if unknown:
+        raise UsageError(_unknown_key(unknown[0].split("=")[0].lstrip("-"), parser.keys(), "option --"))
+    try:
+        return parser.parse_dict(vars(values))[0]
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
+
+
 class _Help(RawDescriptionHelpFormatter):
     """A formatter with one spelling an option, and its default if it has one, to keep 150 options readable."""
 
@@ -219,13 +255,20 @@ class _Help(RawDescriptionHelpFormatter):
 class _Parser(HfArgumentParser):
     """transformers' parser with errors of one line, in which options cannot be abbreviated."""
 
-    def __init__(self, groups: Sequence[type]) -> None:
+    def __init__(
+        self,
+        groups: Sequence[type],
+        prog: str = "hfmix train",
+        usage: str = "hfmix train RECIPE [--num_processes N] [--any_argument value ...]",
+        description: str = "Train with a mixing policy, measure how robust the result is, and leave a run.",
+        epilog: str = EPILOG,
+    ) -> None:
         super().__init__(
             groups,
-            prog="hfmix train",
-            usage="hfmix train RECIPE [--num_processes N] [--any_argument value ...]",
-            description="Train with a mixing policy, measure how robust the result is, and leave a run.",
-            epilog=EPILOG,
+            prog=prog,
+            usage=usage,
+            description=description,
+            epilog=epilog,
             formatter_class=_Help,
             allow_abbrev=False,
         )

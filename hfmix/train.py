@@ -21,11 +21,13 @@ from transformers.utils import logging
 
 from hfmix.data.datasets.for_trainer import TrainerDatasets, datasets_for_trainer
 from hfmix.data.datasets.in_memory import InMemoryExamples
-from hfmix.data.datasets.streamed import StreamedData, load_streams
+from hfmix.data.datasets.streamed import StreamedData
+from hfmix.data.inspection import Inspection, inspect_data
 from hfmix.data.kind_words import words_for
+from hfmix.data.kinds.audio import shortest_clip
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split
-from hfmix.data.splits import load_splits, open_ood
+from hfmix.data.splits import open_ood
 from hfmix.hub.card.baseline import write_baseline
 from hfmix.hub.card.model_card import is_hub_dataset, write_card
 from hfmix.hub.upload.dataset_card import licence_of, write_eval_results
@@ -76,10 +78,13 @@ def train(recipe: Recipe) -> None:
             check_free(run, recipe.resume, recipe.run.overwrite)
             if recipe.run.baseline:
                 RobustnessReport.load(recipe.run.baseline)  # now, so that a wrong path is found before training
-        splits = load_streams(recipe.data) if recipe.data.streaming else load_splits(recipe.data, args.seed)
+        inspection = inspect_data(recipe.data, args.seed, progress=args.process_index == 0)
+        say(args, inspection.summary.text())
         ood = open_ood(recipe.data.ood or {})  # now, for the same reason
     set_seed(args.seed)  # for a new head, or for all weights if they start at random
-    model, processor = load_model(recipe, splits)
+    model, processor = load_model(recipe, inspection.splits)
+    inspection = inspection.with_shortest(shortest_clip(model, processor))
+    splits = inspection.usable(recipe.data.skip_unreadable, partial(say, args))
     if recipe.model.freeze_feature_encoder:
         freeze_feature_encoder(model)
     kind = splits["train"].kind
@@ -111,7 +116,7 @@ def train(recipe: Recipe) -> None:
         _leave_group(trainer)
     if not trainer.is_world_process_zero():
         return  # the main process alone measures
-    finish(recipe, trainer, processor, splits, ood, result.metrics, energy.used())
+    finish(recipe, trainer, processor, inspection, ood, result.metrics, energy.used())
 
 
 def _feed(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData], processor: Any) -> TrainerDatasets:
@@ -185,7 +190,7 @@ def finish(
     recipe: Recipe,
     trainer: MixTrainer,
     processor: Any,
-    splits: Mapping[Split, LabelledData | StreamedData],
+    inspection: Inspection,
     ood: Mapping[str, LabelledData],
     metrics: Mapping[str, float],
     energy: Mapping[str, Any] | None = None,
@@ -195,7 +200,8 @@ def finish(
     `energy` is the result of `EnergyMeter.used`.
     """
     args, model = recipe.training, _as_it_will_be_loaded(trainer)
-    run, train = Path(args.output_dir), splits["train"]
+    run, train, test = Path(args.output_dir), inspection.readable("train"), inspection.splits["test"]
+    validation = inspection.readable("validation") if "validation" in inspection.splits else None
     results = {
         "policy": trainer.policy.to_dict(),
         "num_train_samples": len(trainer.train_dataset) if has_length(trainer.train_dataset) else None,
@@ -211,16 +217,17 @@ def finish(
             report = evaluate_robustness(
                 model,
                 processor,
-                splits["test"],
+                test,
                 axes=_axes(recipe),
                 ood=ood,
-                validation=splits.get("validation"),
+                validation=validation,
                 reference=train if isinstance(train, LabelledData) else None,
                 corruption_samples=recipe.evaluation.corruption_samples,
                 attack_samples=recipe.evaluation.attack_samples,
                 pairs=recipe.evaluation.pairs,
-                learning_curve=LearningCurve.from_log(trainer.state.log_history, len(splits["test"])),
+                learning_curve=LearningCurve.from_log(trainer.state.log_history, len(inspection.readable("test"))),
                 batch_size=args.per_device_eval_batch_size,
+                skip_unreadable=recipe.data.skip_unreadable,
                 name=run.resolve().name,
             )
         except Exception as error:
@@ -232,7 +239,8 @@ def finish(
         if recipe.run.baseline:
             _write_baseline(recipe, report, stage)
         _write_json(stage / "train_results.json", results)
-        _write_json(stage / "environment.json", environment(args.seed, args.world_size))
+        facts = {**environment(args.seed, args.world_size), "data": inspection.summary.to_dict()}
+        _write_json(stage / "environment.json", facts)
         (stage / "recipe.yaml").write_text(yaml.safe_dump(recipe.resolved, sort_keys=True, allow_unicode=True))
         write_card(stage, title=run.resolve().name)
     say(args, f"{run}: {headline(report.axes)}")

@@ -5,13 +5,26 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from hfmix import __version__
-from hfmix.cli import compare, corrupt, evaluate, figure, models, pull, push, sweep, train, transfer, verify
+from hfmix.cli import (
+    compare,
+    corrupt,
+    evaluate,
+    figure,
+    inspect,
+    models,
+    pull,
+    push,
+    sweep,
+    train,
+    transfer,
+    verify,
+)
 from hfmix.cli.parsing import Parser
 from hfmix.utils.errors import report_errors
 from hfmix.utils.malloc import keep_freed_memory
 
 # in the order in which `hfmix --help` lists them
-_COMMANDS = (train, evaluate, compare, sweep, transfer, corrupt, figure, push, pull, verify, models)
+_COMMANDS = (inspect, train, evaluate, compare, sweep, transfer, corrupt, figure, push, pull, verify, models)
 
 DESCRIPTION = """\
 Mixup, RegMixup and their family for timm and Hugging Face classifiers,

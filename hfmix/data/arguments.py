@@ -112,6 +112,13 @@ class DataArguments:
     max_test_samples: int | None = field(
         default=None, metadata={"help": "Number of test examples to use; the same ones for every --seed. [all]"}
     )
+    skip_unreadable: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave out images and clips that cannot be read, and say so in the report and on the card, "
+            "instead of stopping before training with a list of them."
+        },
+    )
     label_noise: float = field(
         default=0.0,
         metadata={

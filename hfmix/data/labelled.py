@@ -61,6 +61,12 @@ class LabelledData:
         row = int(self.rows[position])
         return self.cells.read(row, f"{self.name} row {row}")
 
+    def place(self, position: int) -> str:
+        """Returns the row of an example, with its file where it has one, for messages."""
+        (cell,) = self.stored([position])
+        path = cell.get("path") if self.kind != "table" and cell else None
+        return f"{self.name} row {self.rows[position]}" + (f" ({path})" if path else "")
+
     def stored(self, positions: Sequence[int]) -> list[Any]:
         """Returns the inputs at these positions, not decoded."""
         return self.cells.stored(self.rows[np.asarray(positions)].tolist())
@@ -120,15 +126,18 @@ class LabelledData:
         """Counts the labels that label noise changed."""
         return 0 if self.true_labels is None else int((self.labels != self.true_labels).sum())
 
-    def readable(self) -> "LabelledData":
-        """Returns the examples that can be read; decodes every one to find out."""
+    def readable(self, min_seconds: float | None = None) -> "LabelledData":
+        """Returns the examples that can be read; decodes every one to find out.
+
+        Clips shorter than `min_seconds`, the model's window, are left out too.
+        """
 
         def can_be_read(position: int) -> bool:
             try:
-                self.example(position)
+                example = self.example(position)
             except ValueError:
                 return False
-            return True
+            return min_seconds is None or len(example.samples) >= min_seconds * example.sampling_rate
 
         return self.select(np.array([i for i in range(len(self)) if can_be_read(i)], dtype=np.int64))
 

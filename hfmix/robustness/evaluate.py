@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from hfmix.data.columns import Columns
 from hfmix.data.kinds import preprocessor_for
+from hfmix.data.kinds.audio import shortest_clip
 from hfmix.data.kinds.base import Preprocessor
 from hfmix.data.labelled import LabelledData
 from hfmix.robustness.attacks.threats import Threat
@@ -115,7 +116,7 @@ def evaluate_robustness(
     def usable(data: LabelledData) -> LabelledData:
         if not skip_unreadable:
             return data
-        readable = data.readable()
+        readable = data.readable(shortest_clip(model, processor))
         num_skipped[data.name] = len(data) - len(readable)
         return readable
 

@@ -19,7 +19,8 @@ def parsers() -> dict[str, ArgumentParser]:
         for action in parser._actions:
             if isinstance(action, _SubParsersAction):
                 waiting += action.choices.values()
-    return {name: parser for name, parser in found.items() if name != "hfmix train"}
+    # these two take their options from the dataclasses
+    return {name: parser for name, parser in found.items() if name not in ("hfmix train", "hfmix inspect")}
 
 
 PARSERS = parsers()

@@ -13,7 +13,7 @@ from datasets import Audio
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from hfmix.data.kinds.base import FileCells, Kind, imported_on_call
+from hfmix.data.kinds.base import FileCells, Kind, imported_on_call, unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class SoundCells(FileCells):
 
     kind = "audio"
     feature = Audio(decode=False)
+    fact_names = ("sampling_rate", "seconds")
 
     @staticmethod
     def decode(cell: dict[str, Any] | None, where: str) -> Sound:
@@ -58,13 +59,23 @@ class SoundCells(FileCells):
             source = io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
             samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
         except Exception as error:  # libsndfile's errors, an empty cell, a path that is not there
-            path = f" ({cell['path']})" if cell and cell.get("path") else ""
-            raise ValueError(f"{where}{path} is not sound that can be read: {error}") from error
+            raise unreadable(cell, where, SoundCells.kind, error) from error
+        path = f" ({cell['path']})" if cell.get("path") else ""
         if not len(samples):
-            raise ValueError(f"{where} is a clip without samples")
+            raise ValueError(f"{where}{path} is a clip without samples")
         if not np.isfinite(samples).all():
-            raise ValueError(f"{where} holds samples that are not finite")
+            raise ValueError(f"{where}{path} holds samples that are not finite")
         return Sound(samples.mean(axis=1, dtype=np.float32), rate)
+
+    @staticmethod
+    def facts(cell: dict[str, Any] | None, where: str) -> tuple[float, float]:
+        """Returns a clip's sampling rate in Hz and its length in seconds.
+
+        Raises:
+            ValueError: as `decode`.
+        """
+        sound = SoundCells.decode(cell, where)
+        return sound.sampling_rate, len(sound.samples) / sound.sampling_rate
 
     @staticmethod
     def content(sound: Sound) -> bytes:
@@ -146,6 +157,23 @@ class SoundPreprocessor:
 def clip_seconds(extractor: Any) -> float | None:
     """Returns the length in seconds to which an extractor cuts and pads clips; None if it states none."""
     return getattr(extractor, "clip_seconds", None) or getattr(extractor, "chunk_length", None)
+
+
+def shortest_clip(model: Any, processor: Any) -> float | None:
+    """Returns the length in seconds of the shortest clip that a model takes; None if it takes any.
+
+    It is the length from which wav2vec2 and its kin, with convolutions over the samples, make one frame; clips for
+    models of spectrograms are padded.
+    """
+    config = getattr(model, "config", None)
+    kernels, strides = (getattr(config, name, None) for name in ("conv_kernel", "conv_stride"))
+    rate = SoundPreprocessor(processor).sampling_rate
+    if rate is None or not isinstance(kernels, list | tuple) or not isinstance(strides, list | tuple):
+        return None
+    samples = 1
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        samples = (samples - 1) * stride + kernel
+    return samples / rate
 
 
 AUDIO = Kind("audio", SoundCells, SoundPreprocessor, imported_on_call("hfmix.data.augment.audio", "ToFeatures"))

@@ -1,7 +1,8 @@
 """The record that describes a kind of input, and the protocols that its parts follow."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Protocol, Self
@@ -9,7 +10,10 @@ from typing import Any, ClassVar, Protocol, Self
 from datasets import Audio, Dataset, Image, Value
 from torch import Tensor
 
+from hfmix.data.contents import content_of
 from hfmix.data.kind_words import KIND_WORDS, KindWords
+
+_REPR = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>|<_io\.BytesIO[^>]*>")
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,13 @@ class FileCells(ABC):
     Attributes:
         cells: a data set with one column, the files, not decoded.
         feature: the column's type in `datasets`, set not to decode.
+        fact_names: the names of the numbers that `facts` returns.
     """
 
     cells: Dataset
     kind: ClassVar[str]
     feature: ClassVar[Image | Audio]
+    fact_names: ClassVar[tuple[str, ...]]
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -120,8 +126,34 @@ class FileCells(ABC):
 
     @staticmethod
     @abstractmethod
+    def facts(cell: dict[str, Any] | None, where: str) -> tuple[float, ...]:
+        """Reads a cell as far as it takes to know that it can be decoded; returns numbers about it.
+
+        Raises:
+            ValueError: as `decode`.
+        """
+
+    @staticmethod
+    @abstractmethod
     def content(example: Any) -> bytes:
         """Returns the bytes that identify an input, for fingerprints."""
+
+
+def unreadable(cell: Mapping[str, Any] | None, where: str, kind: str, error: Exception) -> ValueError:
+    """Returns the error on a cell that cannot be read: it names the row, the file, and what the file really is.
+
+    Args:
+        cell: ``{"bytes": …, "path": …}``.
+        where: the row.
+        kind: "image" or "audio".
+        error: the reading library's error, which may name an object in memory.
+    """
+    path, content = ((cell or {}).get(name) for name in ("path", "bytes"))
+    source = content if content is not None else path
+    actual = None if source is None else content_of(source, kind)
+    what = {"image": "an image", "audio": "sound"}[kind]
+    reason = f"it is {actual}" if actual else _REPR.sub("it", " ".join(str(error).split()))
+    return ValueError(f"{where}{f' ({path})' if path else ''} is not {what} that can be read: {reason}")
 
 
 def imported_on_call(module: str, name: str) -> Callable[..., Any]:

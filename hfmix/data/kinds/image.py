@@ -1,9 +1,8 @@
 """Images as they are stored, decoded and preprocessed."""
 
 import io
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from datasets import Image
@@ -12,7 +11,10 @@ from PIL import ImageOps
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from hfmix.data.kinds.base import FileCells, Kind, imported_on_call
+from hfmix.data.kinds.base import FileCells, Kind, imported_on_call, unreadable
+
+T = TypeVar("T")
+_ORIENTATION = 0x0112  # EXIF's tag for how an image is turned
 
 
 class ImageCells(FileCells):
@@ -20,6 +22,7 @@ class ImageCells(FileCells):
 
     kind = "image"
     feature = Image(decode=False)
+    fact_names = ("width", "height")
 
     @staticmethod
     def decode(cell: dict[str, Any] | None, where: str) -> PILImage.Image:
@@ -28,9 +31,24 @@ class ImageCells(FileCells):
         Raises:
             ValueError: it cannot be read, or has more than 8 bits a channel; `where` names it.
         """
-        if not cell or (cell["bytes"] is None and not cell["path"]):
-            raise ValueError(f"{where} is not an image that can be read: it is empty")
-        return read_image(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"], where)
+        return _opened(cell, where, lambda image: ImageOps.exif_transpose(_loaded(image))).convert("RGB")
+
+    @staticmethod
+    def facts(cell: dict[str, Any] | None, where: str) -> tuple[float, float]:
+        """Returns an image's width and height in pixels, as it will be seen; a JPEG is decoded at 1/8 scale.
+
+        Raises:
+            ValueError: as `decode`.
+        """
+
+        def size(image: PILImage.Image) -> tuple[float, float]:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
+            _loaded(image)
+            return (height, width) if turned else (width, height)
+
+        return _opened(cell, where, size)
 
     @staticmethod
     def content(image: PILImage.Image) -> bytes:
@@ -86,24 +104,26 @@ class ImagePreprocessor:
         return pixels.div_(255).sub_(mean).div_(std)
 
 
-def read_image(source: str | Path | BinaryIO, where: str) -> PILImage.Image:
-    """Decodes an image to RGB and rotates it as its EXIF data say.
-
-    Raises:
-        ValueError: it cannot be read, or has more than 8 bits a channel; `where` names it.
-    """
+def _opened(cell: dict[str, Any] | None, where: str, use: Callable[[PILImage.Image], T]) -> T:
+    """Opens an image and returns what `use` makes of it, with errors that name the row and the file."""
+    if not cell or (cell["bytes"] is None and not cell["path"]):
+        raise ValueError(f"{where} is not an image that can be read: it is empty")
     try:
-        image = PILImage.open(source)
-        image.load()
-        image = ImageOps.exif_transpose(image)
+        with PILImage.open(io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]) as image:
+            mode, result = image.mode, use(image)
     except Exception as error:  # Pillow's decoders raise many kinds
-        path = f" ({source})" if isinstance(source, str) else ""
-        raise ValueError(f"{where}{path} is not an image that can be read: {error}") from error
-    if image.mode.startswith(("I", "F")):
+        raise unreadable(cell, where, ImageCells.kind, error) from error
+    if mode.startswith(("I", "F")):
+        path = f" ({cell['path']})" if cell["path"] else ""
         raise ValueError(
-            f"{where} has mode {image.mode!r}, more than 8 bits a channel: convert it to 8 bits first"
+            f"{where}{path} has mode {mode!r}, more than 8 bits a channel: convert it to 8 bits first"
         )
-    return image.convert("RGB")
+    return result
+
+
+def _loaded(image: PILImage.Image) -> PILImage.Image:
+    image.load()
+    return image
 
 
 def _statistics(processor: Any) -> tuple[Tensor, Tensor] | None:

@@ -85,6 +85,7 @@ def make_card(run: Path, title: str, dataset: str | None = None) -> ModelCard:
         arxiv_ids=arxiv_ids(citations(policy)),
         table=unpadded_table(card_table(report, baseline)).rstrip(),
         baseline=baseline and {"name": plain(baseline["name"]), "paired": bool(baseline["differences"])},
+        data_facts=plain(_how_read(environment["data"])) if "data" in environment else None,
         data_licence=licence and plain(licence),
         fingerprint=report.content["data"]["fingerprint_sha256"][:16],
         definitions=[
@@ -171,6 +172,20 @@ def _figures(run: Path) -> list[tuple[str, str]]:
     """Returns path and caption of each drawn figure, in the order of the card."""
     drawn = {path.stem for path in (run / "figures").glob("*.png")}
     return [(f"figures/{stem}.png", caption) for stem, caption in captions().items() if stem in drawn]
+
+
+def _how_read(data: dict[str, Any]) -> str:
+    """Returns what a `DataSummary` kept of how the data were read, in one line."""
+    counts = data["splits"]["train"]["class_counts"] or {}
+    parts = []
+    if counts:
+        low, high = min(counts.values()), max(counts.values())
+        parts.append(f"{low} of each class" if low == high else f"{low} to {high} of each class")
+    parts += [f"{name} set: {split['origin']}" for name, split in data["splits"].items() if split["origin"]]
+    parts += [f"left out: {count} {reason}" for reason, count in data["left_out"].items()]
+    if data["unreadable"]:
+        parts.append(f"left out: {data['unreadable']} that could not be read")
+    return "; ".join([*parts, *data["notes"]])
 
 
 def _is_ours(architecture: str) -> bool:

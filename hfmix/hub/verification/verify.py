@@ -15,6 +15,7 @@ from hfmix.data.arguments import DataArguments
 from hfmix.data.columns import USUAL, Columns
 from hfmix.data.datasets.streamed import load_streams
 from hfmix.data.kinds import preprocessor_for
+from hfmix.data.kinds.audio import shortest_clip
 from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import load_part, load_splits, load_test, open_labelled, open_ood
 from hfmix.hub.download.load import load_run
@@ -86,7 +87,8 @@ def verify(
     check_estimates(report)
     class_names = [model.config.id2label[i] for i in range(model.config.num_labels)]
     given = _Given(dataset, split, dict(ood or {}), dict(shift or {}), validation, reference, columns, max_samples)
-    claim = _RepeatedClaim(folder, report, class_names, given, corrupted)
+    shortest = shortest_clip(model, processor)
+    claim = _RepeatedClaim(folder, report, class_names, given, corrupted, shortest)
     if torch.cuda.is_available():
         model.to("cuda")
     with _well_formed(str(name)):
@@ -140,6 +142,7 @@ class _RepeatedClaim:
         class_names: the model's classes in the order of its logits.
         given: the data passed to `verify`.
         corrupted: a folder of corrupted images.
+        shortest: the length in seconds of the shortest clip that the model takes; None if it takes any.
 
     Raises:
         ValueError: a set is given that the report does not name.
@@ -152,9 +155,10 @@ class _RepeatedClaim:
         class_names: Sequence[str],
         given: _Given,
         corrupted: str | Path | None,
+        shortest: float | None,
     ) -> None:
         self.folder, self.content, self.class_names = folder, report.content, class_names
-        self.given, self.corrupted = given, corrupted
+        self.given, self.corrupted, self.shortest = given, corrupted, shortest
         self.unknown: dict[str, str] = {}
 
     @property
@@ -238,7 +242,8 @@ class _RepeatedClaim:
             data = self._splits.get(split) if source is None else self._opened(source, split)
             if not isinstance(data, LabelledData):
                 raise ValueError(f"no {split} data")
-            return self._with_model_classes(data.with_classes(self.test.class_names), self.test.class_names)
+            data = self._usable(data.with_classes(self.test.class_names))
+            return self._with_model_classes(data, self.test.class_names)
         except (ValueError, OSError) as error:
             if source is not None:
                 raise
@@ -252,7 +257,7 @@ class _RepeatedClaim:
 
     def _usable(self, data: LabelledData) -> LabelledData:
         """Leaves out what cannot be read, where the report did."""
-        return data.readable() if "num_skipped" in self.content["data"] else data
+        return data.readable(self.shortest) if "num_skipped" in self.content["data"] else data
 
     def _in_proportion(self, data: LabelledData) -> LabelledData:
         """Takes as large a part of an OOD set as `max_samples` is of the test set: precisions depend on shares."""

@@ -7,7 +7,7 @@ import soundfile
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hfmix.data.kinds.image import read_image
+from hfmix.data.kinds.image import ImageCells
 from hfmix.data.sources.open import SOUND_SUFFIXES
 from hfmix.data.splits import load_part
 from hfmix.robustness.corruptions import corruption_names
@@ -56,7 +56,8 @@ def corrupt_folder(source: str | Path, out: str | Path, name: str, severity: int
         if is_audio:
             _corrupt_clip(file, target, name, severity, seed, index)
         else:
-            corrupted = corrupt(np.array(read_image(file, str(file))), name, severity, seed, index)
+            image = np.array(ImageCells.decode({"bytes": None, "path": str(file)}, file.name))
+            corrupted = corrupt(image, name, severity, seed, index)
             Image.fromarray(corrupted).save(target)
     return len(files)
 

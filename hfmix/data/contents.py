@@ -1,0 +1,75 @@
+"""Recognition of files that are not what their name says, by their first bytes."""
+
+from pathlib import Path
+
+from PIL import Image
+
+HEAD = 512
+"""Number of bytes that `content_of` looks at."""
+
+_IMAGE, _SOUND = "image", "audio"
+# beginning, what it is, and the kind of input that it can be
+_BEGINNINGS: tuple[tuple[bytes, str, str | None], ...] = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`", None),
+    (b"%PDF", "a PDF", None),
+    (b"PK\x03\x04", "a ZIP archive or a file of Office", None),
+    (b"\x1f\x8b", "compressed by gzip: unpack it", None),
+    (b"PAR1", "a Parquet file", None),
+    (b"\x89PNG", "a PNG image", _IMAGE),
+    (b"\xff\xd8\xff", "a JPEG image", _IMAGE),
+    (b"GIF8", "a GIF image", _IMAGE),
+    (b"OggS", "Ogg sound", _SOUND),
+    (b"fLaC", "FLAC sound", _SOUND),
+    (b"ID3", "MP3 sound", _SOUND),
+)
+_BRANDS: dict[bytes, tuple[str, str | None]] = {
+    b"heic": ("a HEIC image, which hfmix[heic] reads", _IMAGE),
+    b"heix": ("a HEIC image, which hfmix[heic] reads", _IMAGE),
+    b"mif1": ("a HEIF image, which hfmix[heic] reads", _IMAGE),
+    b"avif": ("an AVIF image", _IMAGE),
+    b"M4A ": ("M4A sound: convert it to FLAC or WAV", None),
+    b"qt  ": ("a QuickTime film", None),
+}
+
+
+def content_of(source: bytes | str | Path, expected: str) -> str | None:
+    """Returns what a file really is by its first bytes, such as "an HTML page".
+
+    Args:
+        source: the file's content, or its path.
+        expected: the kind of input that it should be, "image" or "audio".
+
+    Returns:
+        None if the bytes say nothing, or if the file is of the expected kind, in a format that can be read.
+    """
+    try:
+        head = source[:HEAD] if isinstance(source, bytes) else _head(Path(source))
+    except OSError:
+        return None
+    if not head:
+        return "empty"
+    if not any(head):
+        return "nothing but zeros: it was not written to its end"
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "an HTML page"
+    if text.startswith((b"<svg", b"<?xml")):
+        return "an SVG drawing or other XML"
+    if head[4:8] == b"ftyp":
+        what, kind = _BRANDS.get(head[8:12], ("an MP4 file", None))
+        can_be_read = kind == expected and ("hfmix[heic]" not in what or ".heic" in Image.registered_extensions())
+        return None if can_be_read else what
+    if head.startswith(b"RIFF"):
+        what, kind = {b"WAVE": ("WAV sound", _SOUND), b"WEBP": ("a WebP image", _IMAGE)}.get(
+            head[8:12], ("a RIFF file, such as a film", None)
+        )
+        return None if kind == expected else what
+    for beginning, what, kind in _BEGINNINGS:
+        if head.startswith(beginning):
+            return None if kind == expected else what
+    return None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
