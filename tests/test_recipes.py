@@ -88,11 +88,8 @@ def test_airbench_s_training_is_the_source_s_for_a_mean_instead_of_a_sum(data, n
     assert smoothing == {method: 0.2 * (method == "label_smoothing") for method in methods}
     rate, decay, epochs = (11.5, 0.0153, 16) if net == "airbench" else (9.0, 0.012, 37)
     scale = 1024 * (1 + 1 / (1 - 0.85))
-    lr, weight_decay, lr_biases = (
-        rate / scale,
-        decay * 1024 / scale,
-        64 * rate / scale,
-    )  # as in legacy/airbench94.py
+    # as in legacy/airbench94.py
+    lr, weight_decay, lr_biases = rate / scale, decay * 1024 / scale, 64 * rate / scale
     args = parsed["erm"].training
     biases, whiten = (args.param_factors[name] for name in (r"norms\.\d+\.bias", r"whiten\.bias"))
     assert args.learning_rate == pytest.approx(lr * 1024, rel=1e-5)
