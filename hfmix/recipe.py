@@ -207,8 +207,9 @@ def parse(argv: Sequence[str]) -> Recipe:
     resolved = {key: _plain(value) for key, value in given.items() if key not in _NOT_KEPT}
     if data.ood:
         resolved["ood"] = data.ood
-    if training.mix_settings:
-        resolved["mix_settings"] = training.mix_settings
+    for name in ("mix_settings", "lr_triangle", "param_factors"):
+        if getattr(training, name):
+            resolved[name] = getattr(training, name)
     return Recipe(model, data, evaluation, run, training, resolved, resume)
 
 

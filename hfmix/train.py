@@ -47,8 +47,9 @@ from hfmix.training.arguments import MixTrainingArguments
 from hfmix.training.callbacks.energy import EnergyMeter
 from hfmix.training.callbacks.epoch_test import EpochTest
 from hfmix.training.checkpoints import last_whole_checkpoint
+from hfmix.training.initialization import initialize_from_data
 from hfmix.training.trainer import MixTrainer
-from hfmix.utils.environment import environment
+from hfmix.utils.environment import cpu_multiplies_bf16, environment
 from hfmix.utils.errors import report_errors
 from hfmix.utils.malloc import keep_freed_memory
 
@@ -95,6 +96,11 @@ def train(recipe: Recipe) -> None:
         model.config.problem_type = "multi_label_classification"  # the loss is a binary cross entropy per class
     if args.ddp_find_unused_parameters is None and isinstance(model, TimmWrapperForImageClassification):
         args.ddp_find_unused_parameters = False  # timm's nets use all their parameters
+    checkpoint = _checkpoint(args, run) if recipe.resume else None
+    if not recipe.model.pretrained and checkpoint is None:
+        initialize_from_data(model, splits["train"], processor)
+    if args.bf16 and args.device.type == "cpu" and not cpu_multiplies_bf16():
+        say(args, "bf16: this CPU has no instructions for it, so that training is slower than with --bf16 false")
     feed = _feed(recipe, splits, processor)
     trainer = MixTrainer(
         model=model,
@@ -111,7 +117,7 @@ def train(recipe: Recipe) -> None:
     trainer.add_callback(energy)
     if args.process_index == 0:
         begin(run, recipe.run.overwrite)
-    result = trainer.train(resume_from_checkpoint=_checkpoint(args, run) if recipe.resume else None)
+    result = trainer.train(resume_from_checkpoint=checkpoint)
     if args.world_size > 1:
         _leave_group(trainer)
     if not trainer.is_world_process_zero():

@@ -23,7 +23,7 @@ from hfmix.train import main
 RECIPES = ROOT / "recipes"
 ALL = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name not in ("base", "accelerate"))
 OWN_DATA = ["--dataset_name", "digits"]
-HEAVY = ("wrn28_10", "resnet50", "vit", "dinov2", "alternatives")
+HEAVY = ("airbench96", "wrn28_10", "resnet50", "vit", "dinov2", "alternatives")
 OF_SOUND = ("fsdd", "eight_words", "speech_commands", "ast")
 GIVEN_BY_USER = ("finetune", "fsdd", "eight_words")  # recipes that are given data on the command line
 
@@ -69,6 +69,36 @@ def test_methods_of_one_net_differ_in_the_mixing_alone(data, net):
     assert rest[0]["weight_decay"] == (1e-4 if mixups else 5e-4)
     assert ("nesterov=true" in rest[0]["optim_args"]) is not mixups
     assert (rest[0]["learning_rate"], rest[0]["per_device_train_batch_size"]) == (0.1, 128)
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100"])
+@pytest.mark.parametrize("net", ["airbench", "airbench96"])
+def test_airbench_s_training_is_the_source_s_for_a_mean_instead_of_a_sum(data, net):
+    """The source's SGD on a sum over 1,024 images and hfmix's on the mean take the same steps."""
+    short = ("erm", "mixup", "regmixup", "label_smoothing")
+    methods = short if net == "airbench96" else (*short, "cutmix", "quarter_regmixup", "manifold_mixup")
+    parsed = {method: parse([str(RECIPES / data / f"{method}_{net}.yaml")]) for method in methods}
+    apart = ("output_dir", "label_smoothing_factor")
+    rest = [
+        {k: v for k, v in recipe.resolved.items() if k not in apart and "mix" not in k}
+        for recipe in parsed.values()
+    ]
+    assert all(other == rest[0] for other in rest)
+    smoothing = {method: recipe.training.label_smoothing_factor for method, recipe in parsed.items()}
+    assert smoothing == {method: 0.2 * (method == "label_smoothing") for method in methods}
+    rate, decay, epochs = (11.5, 0.0153, 16) if net == "airbench" else (9.0, 0.012, 37)
+    scale = 1024 * (1 + 1 / (1 - 0.85))
+    # as in legacy/airbench94.py
+    lr, weight_decay, lr_biases = rate / scale, decay * 1024 / scale, 64 * rate / scale
+    args = parsed["erm"].training
+    biases, whiten = (args.param_factors[name] for name in (r"norms\.\d+\.bias", r"whiten\.bias"))
+    assert args.learning_rate == pytest.approx(lr * 1024, rel=1e-5)
+    assert args.learning_rate * args.weight_decay == pytest.approx(weight_decay, rel=1e-5)
+    assert args.learning_rate * biases["lr"] == pytest.approx(lr_biases * 1024, rel=1e-5)
+    biases_decay = biases["lr"] * biases["weight_decay"] * args.learning_rate * args.weight_decay
+    assert biases_decay == pytest.approx(weight_decay, rel=1e-5)
+    assert whiten == {"weight_decay": 1, "until_epoch": 3}
+    assert (args.num_train_epochs, args.per_device_train_batch_size) == (epochs, 1024)
 
 
 def test_methods_against_wrong_labels_differ_in_mixing_and_dropout_alone():

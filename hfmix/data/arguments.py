@@ -151,11 +151,22 @@ class DataArguments:
         },
     )
     crop_padding: int = field(default=4, metadata={"help": "Width of the border in pixels for --train_crop pad."})
+    crop_padding_mode: Literal["constant", "reflect"] = field(
+        default="constant",
+        metadata={"help": "Border of --train_crop pad: `constant`, zeros, or `reflect`, the image's reflection."},
+    )
     crop_scale: float = field(
         default=0.25,
         metadata={"help": "Smallest share of the area for --train_crop resized; usually 0.08 for ImageNet."},
     )
     horizontal_flip: bool = field(default=True, metadata={"help": "Mirror training images with probability 0.5."})
+    alternating_flip: bool = field(
+        default=False,
+        metadata={
+            "help": "Mirror each training image in every other epoch, in even or odd ones at random, instead of "
+            "anew with probability 0.5; requires --data_in_memory."
+        },
+    )
     cutout: int | None = field(
         default=None,
         metadata={
@@ -241,6 +252,12 @@ class DataArguments:
     def _check_augmentation(self) -> None:
         if not 0.0 < self.crop_scale <= 1.0:
             raise ValueError(f"crop_scale must be above 0 and at most 1, not {self.crop_scale}")
+        if self.alternating_flip and not self.horizontal_flip:
+            raise ValueError("alternating_flip is a kind of horizontal_flip, which is false: remove one of them")
+        if self.alternating_flip and not self.data_in_memory:
+            raise ValueError("alternating_flip mirrors whole batches: set data_in_memory too, or leave it out")
+        if self.crop_padding_mode == "reflect" and self.train_crop != "pad":
+            raise ValueError(f"crop_padding_mode reflect goes with train_crop pad, not {self.train_crop}")
         if self.cutout is not None and self.augmentation not in (None, *IMAGE_AUGMENTATIONS[1:]):
             raise ValueError(
                 f"cutout needs an augmentation of images, not {self.augmentation}: remove one of them"

@@ -1,5 +1,6 @@
 """The papers' nets that timm lacks; importing this module registers them with timm and transformers."""
 
+from hfmix.models.nets.airbench import airbench96_cifar, airbench_cifar
 from hfmix.models.nets.densenet_bc import densenet_bc_190
 from hfmix.models.nets.preact_resnet import preact_resnet18, preact_resnet18_mixup
 from hfmix.models.nets.resnet_cifar import resnet20_cifar, resnet50_cifar
@@ -11,6 +12,8 @@ from hfmix.models.transformers_models import SpectrogramNetConfig, SpectrogramNe
 __all__ = [
     "SpectrogramNetConfig",
     "SpectrogramNetForAudioClassification",
+    "airbench96_cifar",
+    "airbench_cifar",
     "densenet_bc_190",
     "lenet_audio",
     "mlp_table",

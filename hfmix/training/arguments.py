@@ -8,8 +8,9 @@ from transformers import TrainingArguments
 
 from hfmix.mixing import Policy, get_policy, policy_names
 from hfmix.training.checks import check_device, check_options
-from hfmix.training.lr_schedule import check_drops
-from hfmix.utils.arguments import as_mapping
+from hfmix.training.lr_schedule import check_schedule
+from hfmix.training.param_groups import read_factors
+from hfmix.utils.arguments import as_mapping, check_positive
 
 
 @dataclass
@@ -53,6 +54,23 @@ class MixTrainingArguments(TrainingArguments):
         },
     )
     lr_drop_factor: float = field(default=0.1, metadata={"help": "Factor of each of --lr_drop_epochs."})
+    lr_triangle: dict | str | None = field(
+        default=None,
+        metadata={
+            "help": "A learning rate that rises linearly until the share `peak_at` of all steps, then falls, as a "
+            'mapping (JSON on the command line) such as \'{"start": 0.2, "peak_at": 0.23, "end": 0.07}\': it '
+            "starts and ends at these shares of --learning_rate; needs --lr_scheduler_type constant."
+        },
+    )
+    param_factors: dict | str | None = field(
+        default=None,
+        metadata={
+            "help": "Learning rate and weight decay of the parameters whose names match a regular expression, as "
+            "factors of --learning_rate and --weight_decay (which biases and norms do not get otherwise), and the "
+            "epoch until which they are trained, such as "
+            '\'{"norm.*bias": {"lr": 64, "weight_decay": 0.1, "until_epoch": 3}}\'.'
+        },
+    )
     loss_kind: Literal["auto", "cross_entropy", "binary_cross_entropy"] = field(
         default="auto",
         metadata={
@@ -68,6 +86,20 @@ class MixTrainingArguments(TrainingArguments):
         metadata={
             "help": "Decay of an exponential moving average of the weights, such as 0.999; the average is "
             "evaluated and saved as the trained model. [no average]"
+        },
+    )
+    lookahead_steps: int | None = field(
+        default=None,
+        metadata={
+            "help": "Lookahead: every so many steps the weights return to a slow average, which is evaluated and "
+            "saved as the trained model. [off]"
+        },
+    )
+    lookahead_decay: float = field(
+        default=0.95,
+        metadata={
+            "help": "Decay of Lookahead's average in one step at the end of training; it grows from 0 with the "
+            "cube of the steps done."
         },
     )
     logging_nan_inf_filter: bool = field(
@@ -95,6 +127,14 @@ class MixTrainingArguments(TrainingArguments):
         self.mix_settings = as_mapping("mix_settings", self.mix_settings)
         if self.ema_decay is not None and not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"ema_decay lies in [0, 1), such as 0.999, not {self.ema_decay}")
+        if not 0.0 <= self.lookahead_decay < 1.0:
+            raise ValueError(f"lookahead_decay lies in [0, 1), such as 0.95, not {self.lookahead_decay}")
+        if self.lookahead_steps is not None and self.ema_decay is not None:
+            raise ValueError("lookahead_steps and ema_decay both average the weights: give one of them")
+        check_positive(self, "lookahead_steps")
+        for name in ("lr_triangle", "param_factors"):
+            setattr(self, name, as_mapping(name, getattr(self, name)))
+        read_factors(self.param_factors)
         if self.class_weights is not None and not all(0 <= float(w) < float("inf") for w in self.class_weights):
             raise ValueError(f"class_weights are finite and not negative, not {self.class_weights}")
         for name in ("mix_alpha", "mix_eta"):
@@ -107,7 +147,7 @@ class MixTrainingArguments(TrainingArguments):
             self.use_cpu = True  # which transformers requires, though there is no other device
         super().__post_init__()
         check_device(self)
-        check_drops(self)
+        check_schedule(self)
 
     @property
     def n_gpu(self) -> int:

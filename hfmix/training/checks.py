@@ -13,12 +13,14 @@ from torch.utils.data import IterableDataset
 from transformers import TrainingArguments
 from transformers.integrations import is_deepspeed_available
 
+from hfmix.training.param_groups import matched, read_factors
+
 
 def check_trainer(args: TrainingArguments, model: nn.Module, eval_dataset: Any) -> None:
     """Runs all the checks below, on arguments of any class.
 
     Raises:
-        ValueError: a check fails, or a process would use several GPUs.
+        ValueError: a check fails, a process would use several GPUs, or `param_factors` do not fit the model.
     """
     if args.n_gpu > 1:
         raise ValueError(
@@ -29,6 +31,7 @@ def check_trainer(args: TrainingArguments, model: nn.Module, eval_dataset: Any) 
     check_device(args)
     check_batches(args, eval_dataset)
     check_embeddings(args, model)
+    matched(model, read_factors(getattr(args, "param_factors", None)))
 
 
 def check_options(args: TrainingArguments) -> None:

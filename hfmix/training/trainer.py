@@ -17,6 +17,7 @@ from hfmix.losses import mixed_binary_cross_entropy, mixed_cross_entropy
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.manifold import find_layer
+from hfmix.training.callbacks.lookahead import average_of
 from hfmix.training.callbacks.set_epoch import SetEpoch
 from hfmix.training.callbacks.weight_average import WeightAverage
 from hfmix.training.checkpoints import (
@@ -29,8 +30,9 @@ from hfmix.training.checkpoints import (
 from hfmix.training.checks import check_trainer, hide_label_smoothing, recompile_on_hook_change
 from hfmix.training.eval_padding import is_shared, without_repeats
 from hfmix.training.hub_pushes import PushingTrainer
-from hfmix.training.lr_schedule import dropping
+from hfmix.training.lr_schedule import own_scheduler
 from hfmix.training.metrics_log import TrainingLog
+from hfmix.training.param_groups import read_factors, split_groups, stop_groups
 from hfmix.utils.model_calls import logits_of
 
 _LOSSES = {"cross_entropy": mixed_cross_entropy, "binary_cross_entropy": mixed_binary_cross_entropy}
@@ -71,7 +73,9 @@ class MixTrainer(PushingTrainer):
         check_trainer(self.args, self.model, self.eval_dataset)
         self._given_policy = policy
         self._own_arguments = {
-            name: value for name, value in vars(self.args).items() if name == "mix" or name[:4] in ("mix_", "ema_")
+            name: value
+            for name, value in vars(self.args).items()
+            if name.startswith(("mix", "ema_", "lookahead_"))
         }
         self._average: WeightAverage | None = None
         self._take_arguments()
@@ -91,8 +95,7 @@ class MixTrainer(PushingTrainer):
             recompile_on_hook_change(self.accelerator)
         if self._average is not None:
             self.remove_callback(self._average)
-        decay = getattr(self.args, "ema_decay", None)
-        self._average = None if decay is None else WeightAverage(decay)
+        self._average = average_of(self.args)
         if self._average is not None:
             self.add_callback(self._average)
         self._weights: Tensor | None = None
@@ -268,11 +271,22 @@ class MixTrainer(PushingTrainer):
         return kind, settings
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
-        """Returns the arguments' scheduler, that of `lr_drop_epochs` if set. See `transformers.Trainer`."""
-        if self.lr_scheduler is None and getattr(self.args, "lr_drop_epochs", None):
-            self.lr_scheduler = dropping(self.args, optimizer or self.optimizer, num_training_steps)
-            self._created_lr_scheduler = True
-        return super().create_scheduler(num_training_steps, optimizer)
+        """Returns the arguments' scheduler, hfmix's own where they ask for it. See `transformers.Trainer`."""
+        if self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        self.lr_scheduler = own_scheduler(self.args, optimizer or self.optimizer, num_training_steps)
+        self._created_lr_scheduler = self.lr_scheduler is not None
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        stop_groups(scheduler, self.args.num_train_epochs, num_training_steps)
+        return scheduler
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        """Returns the arguments' optimizer, with the groups of `param_factors`. See `transformers.Trainer`."""
+        factors = read_factors(getattr(self.args, "param_factors", None)) if self.optimizer is None else {}
+        optimizer = super().create_optimizer(model)
+        if factors:
+            split_groups(optimizer, self.model if model is None else model, factors, self.args.weight_decay)
+        return optimizer
 
     @property
     def _loss_kind(self) -> str:
@@ -320,7 +334,7 @@ class MixTrainer(PushingTrainer):
         return super()._inner_training_loop(*args, **kwargs)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """Evaluates or predicts, with the averaged weights if `ema_decay` is set."""
+        """Evaluates or predicts, with the averaged weights if `ema_decay` or `lookahead_steps` is set."""
         with self.averaged_weights():
             return super().evaluation_loop(*args, **kwargs)
 

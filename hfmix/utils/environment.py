@@ -39,6 +39,17 @@ def hardware(num_processes: int = 1) -> dict[str, Any]:
     }
 
 
+def cpu_multiplies_bf16() -> bool:
+    """Returns whether this CPU has instructions for products in bf16; True if torch does not tell.
+
+    Without them (AVX512_BF16 or AMX on x86) such products are emulated, and slower than those in float32.
+    """
+    import torch
+
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return not capabilities or any(has for name, has in capabilities.items() if name.endswith("bf16"))
+
+
 def _git_state() -> dict[str, Any] | None:
     """Returns the working folder's git commit and whether it has changes; None outside git."""
     try:

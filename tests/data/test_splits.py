@@ -224,6 +224,18 @@ def test_sixteen_bits_are_refused():
             "max_train_samples is a whole number from 1, not -1",
         ),
         (
+            lambda: DataArguments("digits", alternating_flip=True),
+            "alternating_flip mirrors whole batches: set data_in_memory too",
+        ),
+        (
+            lambda: DataArguments("digits", alternating_flip=True, horizontal_flip=False),
+            "alternating_flip is a kind of horizontal_flip, which is false",
+        ),
+        (
+            lambda: DataArguments("digits", crop_padding_mode="reflect"),
+            "crop_padding_mode reflect goes with train_crop pad, not resized",
+        ),
+        (
             lambda: DataArguments("digits", crop_padding=-1),
             "crop_padding must be a number of pixels",
         ),

@@ -1,4 +1,4 @@
-"""A learning rate that drops at given epochs, and Nesterov's momentum."""
+"""A learning rate that drops at given epochs or follows a triangle, and Nesterov's momentum."""
 
 import pytest
 import torch
@@ -57,5 +57,62 @@ def test_optim_args_reach_nesterov(tmp_path):
     ],
 )
 def test_drops_that_cannot_be_are_named(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_trainer(tmp_path, **{"lr_scheduler_type": "constant", **arguments})
+
+
+TRIANGLE = {"start": 0.2, "peak_at": 0.23, "end": 0.07}
+
+
+def test_a_triangle_rises_and_falls_linearly(tmp_path):
+    """Of 100 steps: 0.2 at first, all of it at step 23, 0.07 after the last, straight lines in between."""
+    trainer = tiny_trainer(tmp_path, **SGD, lr_scheduler_type="constant", lr_triangle=TRIANGLE)
+    trainer.create_optimizer()
+    scheduler = trainer.create_scheduler(100)
+    seen = []
+    for _ in range(101):
+        seen.append(scheduler.get_last_lr()[0] / 0.8)
+        trainer.optimizer.step()
+        scheduler.step()
+    assert (seen[0], seen[23], seen[100]) == pytest.approx((0.2, 1.0, 0.07))
+    up, down = torch.tensor(seen[:24]).diff(), torch.tensor(seen[23:]).diff()
+    torch.testing.assert_close(up, torch.full((23,), 0.8 / 23), rtol=1e-4, atol=0)
+    torch.testing.assert_close(down, torch.full((77,), -0.93 / 77), rtol=1e-4, atol=0)
+
+
+def test_a_triangle_keeps_its_shares_and_its_groups_in_a_shorter_run(tmp_path):
+    arguments = {"max_steps": 4, "num_train_epochs": 200, "lr_scheduler_type": "constant"}
+    seen = rates(tmp_path, **arguments, lr_triangle='{"peak_at": 0.5}')
+    assert seen == pytest.approx([0, 0.4, 0.8, 0.4])
+    factors = {r"norm\d\.bias": {"lr": 2, "until_epoch": 100}}
+    trainer = tiny_trainer(tmp_path, **SGD, **arguments, lr_triangle={"peak_at": 0}, param_factors=factors)
+    trainer.create_optimizer()
+    scheduler = trainer.create_scheduler(4)
+    seen = []
+    for _ in range(4):
+        seen.append(scheduler.get_last_lr())
+        trainer.optimizer.step()
+        scheduler.step()
+    assert [group[0] for group in seen] == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    assert [group[-1] for group in seen] == pytest.approx([1.6, 1.2, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lr_triangle": {"start": 0.2}}, "lr_triangle takes peak_at"),
+        ({"lr_triangle": {"peak_at": 0.2, "peak": 1}}, "lr_triangle takes peak_at"),
+        ({"lr_triangle": {"peak_at": 1}}, "peak_at lies between 0 and 1, not 1"),
+        ({"lr_triangle": {"peak_at": 0.2, "end": -0.1}}, "end lies between 0 and 1, not -0.1"),
+        ({"lr_triangle": {"peak_at": "early"}}, "peak_at lies between 0 and 1, not 'early'"),
+        ({"lr_triangle": TRIANGLE, "lr_drop_epochs": [1]}, "give one of them"),
+        (
+            {"lr_triangle": TRIANGLE, "lr_scheduler_type": "linear"},
+            "lr_scheduler_type constant, not linear",
+        ),
+        ({"lr_triangle": "steep"}, "lr_triangle is not JSON"),
+    ],
+)
+def test_triangles_that_cannot_be_are_named(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         tiny_trainer(tmp_path, **{"lr_scheduler_type": "constant", **arguments})

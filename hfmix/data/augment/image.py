@@ -11,7 +11,7 @@ from timm.data.random_erasing import RandomErasing
 from torchvision.transforms import v2
 
 from hfmix.data.arguments import IMAGE_AUGMENTATIONS, DataArguments
-from hfmix.data.augment.batch import cut_out_
+from hfmix.data.augment.batch import check_reflection, cut_out_
 from hfmix.data.augment.randaugment import MAGNITUDE_MAX, OPERATIONS
 from hfmix.data.kinds.image import ImagePreprocessor, input_size
 
@@ -27,8 +27,8 @@ class ToPixels:
         augment: the augmentation, drawn from the global generators; None for evaluation.
 
     Raises:
-        ValueError: the augmentation is for sound, or needs the size of the processor's images, which it does not
-            state.
+        ValueError: the augmentation is for sound, needs the size of the processor's images, which it does not
+            state, or whole batches.
     """
 
     def __init__(self, processor: Any, augment: DataArguments | None = None) -> None:
@@ -36,6 +36,10 @@ class ToPixels:
         kind = kind_of_augmentation(augment)
         crops = _crops(processor, augment) if kind != "none" else []
         steps: list[Callable] = [*crops]
+        if kind != "none" and augment.alternating_flip:
+            raise ValueError(
+                "alternating_flip mirrors whole batches in memory, but these images are read one by one"
+            )
         if kind != "none" and augment.horizontal_flip:
             steps.append(v2.RandomHorizontalFlip())
         if kind == "randaugment":
@@ -77,7 +81,10 @@ def _crops(processor: Any, augment: DataArguments) -> list[Callable]:
         return []
     size = input_size(processor)
     if augment.train_crop == "pad":
-        return [v2.Resize(size), v2.RandomCrop(size, padding=augment.crop_padding)]
+        if augment.crop_padding_mode == "reflect":
+            check_reflection(size, augment.crop_padding)
+        border = {"padding": augment.crop_padding, "padding_mode": augment.crop_padding_mode}
+        return [v2.Resize(size), v2.RandomCrop(size, **border)]
     return [v2.RandomResizedCrop(size, scale=(augment.crop_scale, 1.0))]
 
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, default_collate
 from torchvision.transforms import v2
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.augment.batch import ShiftFlipCut, cut_out_
+from hfmix.data.augment.batch import ShiftFlipCut, check_reflection, cut_out_
 from hfmix.data.augment.image import kind_of_augmentation, randaugment_magnitude
 from hfmix.data.augment.randaugment import BatchRandAugment
 from hfmix.data.datasets.decoded_cache import check_memory, decoded
@@ -121,6 +121,8 @@ class InMemoryExamples(Dataset):
             padding=augment.crop_padding if augment.train_crop == "pad" else 0,
             flip=augment.horizontal_flip,
             cutout=augment.cutout is not None,
+            alternate=augment.alternating_flip,
+            reflect=augment.crop_padding_mode == "reflect",
         )
 
     def _preparation(self, processor: Any) -> tuple[Any, str | None]:
@@ -138,6 +140,8 @@ class InMemoryExamples(Dataset):
                 )
             if self.augment.train_crop == "pad":
                 size = input_size(processor)
+                if self.augment.crop_padding_mode == "reflect":
+                    check_reflection(size, self.augment.crop_padding)
                 resize = v2.Resize(size)
                 return lambda image: np.asarray(resize(image)), _in_words(f"resize {size}")
         settings = processor.to_json_string() if hasattr(processor, "to_json_string") else None

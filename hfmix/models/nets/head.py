@@ -10,8 +10,8 @@ from torch.nn import functional as F
 class ClassifierNet(nn.Module, ABC):
     """Base class of nets of feature layers, pooling, dropout and one linear layer `fc`.
 
-    A subclass builds its layers, calls `reset_classifier` last, and defines `forward_features`, and `pool` if the
-    pooled features are not the map's mean.
+    A subclass builds its layers, calls `reset_classifier` last, and defines `forward_features`, and `pool` and
+    `pooling`, its name, if the pooled features are not the map's mean.
 
     Args:
         num_features: channels of the map that `forward_features` returns.
@@ -22,6 +22,12 @@ class ClassifierNet(nn.Module, ABC):
 
     zero_bias = False
     """Whether a new head starts with a zero bias, as in some of the sources, instead of torch's default."""
+
+    head_bias = True
+    """Whether the head has a bias."""
+
+    pooling = "avg"
+    """timm's name of the pooling, the value of `global_pool`."""
 
     def __init__(self, num_features: int, in_chans: int, drop_rate: float, hidden_size: int | None = None) -> None:
         super().__init__()
@@ -55,19 +61,20 @@ class ClassifierNet(nn.Module, ABC):
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Replaces the linear layer by a new one for `num_classes` on the same device; 0 removes it.
 
-        `global_pool` is "avg", or "" for a net that returns the map, without a classifier.
+        `global_pool` is `pooling`, or "" for a net that returns the map, without a classifier.
         """
         if global_pool is not None:
             self.global_pool = global_pool
-        if self.global_pool not in ("avg", ""):
-            raise ValueError(f'global_pool must be "avg" or "", not {self.global_pool!r}')
+        if self.global_pool not in (self.pooling, ""):
+            raise ValueError(f'global_pool must be "{self.pooling}" or "", not {self.global_pool!r}')
         if num_classes and not self.global_pool:
             raise ValueError(f"a classifier for {num_classes} classes needs pooled features: set num_classes to 0")
         self.num_classes = num_classes
         if num_classes:
             like = next(self.parameters())
-            self.fc = nn.Linear(self.head_hidden_size, num_classes, device=like.device, dtype=like.dtype)
-            if self.zero_bias:
+            settings = {"bias": self.head_bias, "device": like.device, "dtype": like.dtype}
+            self.fc = nn.Linear(self.head_hidden_size, num_classes, **settings)
+            if self.head_bias and self.zero_bias:
                 nn.init.zeros_(self.fc.bias)
         else:
             self.fc = nn.Identity()

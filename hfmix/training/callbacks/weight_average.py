@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import TrainerCallback
-
-FILE_NAME = "ema.safetensors"
 
 
 class WeightAverage(TrainerCallback):
@@ -22,6 +20,9 @@ class WeightAverage(TrainerCallback):
     Args:
         decay: the weight of the average so far, in [0, 1).
     """
+
+    file_name: ClassVar[str] = "ema.safetensors"
+    option: ClassVar[str] = "ema_decay"
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
@@ -47,7 +48,7 @@ class WeightAverage(TrainerCallback):
     def save(self, checkpoint: str | Path) -> None:
         """Writes the average into a checkpoint's folder."""
         if self._averaged is not None:
-            save_model(self._averaged, str(Path(checkpoint, FILE_NAME)))
+            save_model(self._averaged, str(Path(checkpoint, self.file_name)))
 
     def load(self, checkpoint: str | Path) -> None:
         """Loads the average of a checkpoint: now if training has begun, else when it begins.
@@ -55,9 +56,9 @@ class WeightAverage(TrainerCallback):
         Raises:
             ValueError: the checkpoint holds no average.
         """
-        path = Path(checkpoint, FILE_NAME)
+        path = Path(checkpoint, self.file_name)
         if not path.is_file():
-            raise ValueError(f"{checkpoint} holds no average of the weights: it was trained without ema_decay")
+            raise ValueError(f"{checkpoint} holds no average of the weights: it was trained without {self.option}")
         if self._averaged is None:
             self._stored = Path(checkpoint)
         else:

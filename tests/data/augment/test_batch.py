@@ -16,18 +16,19 @@ def sample(rows=ROWS, seed=0, epoch=0, size=(32, 32), **settings):
     return ShiftFlipCut.sample(rows, seed, epoch, size, **settings)
 
 
+@pytest.mark.parametrize("mode", ["constant", "reflect"])
 @pytest.mark.parametrize("size", [(32, 32), (5, 9)])
-def test_the_pixels_are_those_of_torchvision(size):
+def test_the_pixels_are_those_of_torchvision(size, mode):
     images = torch.randint(0, 256, (40, *size, 3), dtype=torch.uint8)
     rows = torch.tensor([7, 39, 0, 7] * 10)
-    draw = sample(np.arange(40), size=size)
+    draw = sample(np.arange(40), size=size, reflect=mode == "reflect")
     assert draw.flip.any() and not draw.flip.all()
     found = draw.apply(images, rows)
     for i, row in enumerate(rows):
         image = images[row].permute(2, 0, 1)
         image = F.horizontal_flip(image) if draw.flip[i] else image
         y, x = (4 - draw.shift[i]).tolist()  # where the crop begins in the padded image
-        expected = F.crop(F.pad(image, [4]), y, x, *size)
+        expected = F.crop(F.pad(image, [4], padding_mode=mode), y, x, *size)
         assert torch.equal(found[i].permute(2, 0, 1), expected)
 
 
@@ -55,6 +56,32 @@ def test_another_key_draws_anew(other):
     """Neighbouring keys agree no more often than chance, one in 81 (six standard deviations of 30,000 draws)."""
     same = (sample().shift == sample(**other).shift).all(1).double().mean()
     assert abs(same - 1 / 81) < 6 * (1 / 81 / len(ROWS)) ** 0.5
+
+
+def test_an_alternating_flip_mirrors_in_every_other_epoch():
+    """One coin an image decides the first epoch: fair at p = 1e-3, another for another seed."""
+    flips = [sample(epoch=epoch, alternate=True).flip for epoch in range(4)]
+    assert torch.equal(flips[0], ~flips[1]) and torch.equal(flips[0], flips[2]) and torch.equal(flips[1], flips[3])
+    assert chisquare(np.bincount(flips[0], minlength=2)).pvalue > 1e-3
+    agreeing = (flips[0] == sample(seed=1, alternate=True).flip).double().mean()
+    assert abs(agreeing - 0.5) < 6 * 0.5 / len(ROWS) ** 0.5
+    assert not sample(alternate=True, flip=False).flip.any()
+    assert torch.equal(sample(alternate=True).shift, sample().shift)
+
+
+def test_images_of_neighbouring_epochs_are_mirror_images():
+    images = torch.randint(0, 256, (30, 8, 6, 3), dtype=torch.uint8)
+    rows = torch.arange(30)
+    settings = {"size": (8, 6), "padding": 0, "alternate": True, "reflect": True}
+    even, odd = (sample(rows.numpy(), epoch=epoch, **settings).apply(images, rows) for epoch in (4, 5))
+    assert torch.equal(even, odd.flip(2))
+    assert 0 < (even == images).flatten(1).all(1).sum() < 30
+
+
+@pytest.mark.parametrize(("size", "padding"), [((4, 9), 4), ((9, 3), 5)])
+def test_a_reflection_needs_pixels_to_reflect(size, padding):
+    with pytest.raises(ValueError, match=f"crop_padding {padding} reflects more than an image of"):
+        sample(size=size, padding=padding, reflect=True)
 
 
 def test_what_an_image_gets_does_not_depend_on_the_batch():

@@ -217,3 +217,26 @@ def test_the_trainer_tells_the_epoch_also_after_resuming_in_its_middle(tmp_path,
     for step in (steps, steps + 1):  # at an epoch's begin, and in its middle
         resumed = epochs_of_a_run(tmp_path, Sized(), str(tmp_path / f"checkpoint-{step}"), **arguments)
         assert resumed == straight[step:]
+
+
+def test_reflected_crops_are_torchvision_s(digits):
+    """Each is one of the 25 shifts of the reflected image; a border of zeros is none of them."""
+    images = digits[0]
+    settings = {"train_crop": "pad", "crop_padding": 2, "crop_padding_mode": "reflect", "horizontal_flip": False}
+    data = examples(digits, **settings)
+    image = np.asarray(images.example(3).resize((32, 32), Image.Resampling.BILINEAR))
+    wide = np.pad(image, [(2, 2), (2, 2), (0, 0)], mode="reflect")
+    shifts = {wide[y : y + 32, x : x + 32].tobytes() for y in range(5) for x in range(5)}
+    preprocessor = data.transform.preprocessor
+    for epoch in range(20):
+        data.set_epoch(epoch)
+        levels = preprocessor.levels(data[3]["pixel_values"][None])[0].numpy()
+        assert levels.tobytes() in shifts
+    with pytest.raises(ValueError, match="crop_padding 32 reflects more than an image of 32×32 pixels"):
+        examples(digits, **{**settings, "crop_padding": 32})
+
+
+def test_an_alternating_flip_is_for_data_in_memory(digits):
+    asked = DataArguments("digits", alternating_flip=True, data_in_memory=True, train_crop="pad")
+    with pytest.raises(ValueError, match="alternating_flip mirrors whole batches in memory"):
+        ToPixels(digits[1], asked)

@@ -93,6 +93,24 @@ def test_a_shifted_image_is_one_of_the_shifts_of_the_example(digits):
     assert len(seen) == 50
 
 
+def test_alternating_flips_and_reflected_shifts_reach_the_batches(digits):
+    images, processor = digits
+    asked = options(crop_padding=0, crop_padding_mode="reflect", alternating_flip=True, data_in_memory=True)
+    memory = InMemoryExamples(images, processor, asked, seed=0)
+    batches = []
+    for epoch in range(3):
+        memory.set_epoch(epoch)
+        batches.append(memory.__getitems__(list(range(24)))["pixel_values"])
+    assert torch.equal(batches[0], batches[1].flip(-1)) and torch.equal(batches[0], batches[2])
+    asked = options(crop_padding_mode="reflect", horizontal_flip=False)
+    shifted = InMemoryExamples(images, processor, asked, seed=0).__getitems__(list(range(24)))["pixel_values"]
+    zeros = InMemoryExamples(images, processor, options(horizontal_flip=False), seed=0)
+    inside = zeros.__getitems__(list(range(24)))["pixel_values"][..., 8:-8, 8:-8]
+    assert torch.equal(shifted[..., 8:-8, 8:-8], inside)
+    with pytest.raises(ValueError, match="crop_padding 40 reflects more than an image of 32×32"):
+        InMemoryExamples(images, processor, options(crop_padding=40, crop_padding_mode="reflect"), seed=0)
+
+
 @pytest.mark.parametrize("augmentation", ["crop_flip", "randaugment_levels"])
 def test_a_batch_follows_from_seed_epoch_and_rows_alone(digits, augmentation):
     images, processor = digits

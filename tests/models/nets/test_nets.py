@@ -14,6 +14,8 @@ from hfmix.models.loading import load_backbone, load_processor, save_backbone
 
 # the same classes, small enough to train here
 TINY = {
+    "airbench96_cifar": {"widths": (4, 6, 8), "logit_scale": 1.0},
+    "airbench_cifar": {"widths": (4, 6, 8), "logit_scale": 1.0},
     "densenet_bc_190": {"depth": 16, "growth_rate": 4},
     "lenet_audio": {"pool_size": (3, 4)},
     "mlp_table": {},
@@ -53,6 +55,9 @@ def test_all_are_exported_and_registered():
             {},
             23_520_842,
         ),  # kuangliu/pytorch-cifar's ResNet50, the same net as in RegMixup's code
+        # KellerJordan/cifar10-airbench: the sums of its layers, without BatchNorm's unused scales
+        ("airbench_cifar", {}, 312 + 9 * (24 * 64 + 64**2 + 64 * 256 + 3 * 256**2) + 2 * 576 + 2560),
+        ("airbench96_cifar", {}, 9_915_704),
         ("preact_resnet18", {}, 11_171_146),  # kuangliu/pytorch-cifar's PreActResNet18
         ("preact_resnet18_mixup", {}, 11_171_146 + 2 * 64),  # and a BatchNorm after the stem
         ("wrn28_10", {}, 36_479_194),  # arXiv 1605.07146: 36.5 M; this and the next three from osmr/imgclsmob
@@ -83,6 +88,8 @@ def test_it_has_the_published_size(name, kwargs, published):
         ("resnet20_cifar", (3, 45, 64), (64, 12, 16)),
         ("resnet50_cifar", (3, 32, 32), (2048, 4, 4)),
         ("resnet50_cifar", (3, 64, 48), (2048, 8, 6)),
+        ("airbench_cifar", (3, 32, 32), (256, 3, 3)),
+        ("airbench96_cifar", (3, 45, 64), (512, 5, 7)),
         ("preact_resnet18", (3, 32, 32), (512, 4, 4)),
         ("preact_resnet18_mixup", (3, 64, 45), (512, 8, 6)),
         ("wrn28_10", (3, 32, 32), (640, 8, 8)),
@@ -124,7 +131,8 @@ def test_training_reaches_every_parameter_and_lowers_the_loss(name):
         optimizer.zero_grad()
         loss.backward()
         if step == 0:
-            without = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+            trained = [(key, p) for key, p in model.named_parameters() if p.requires_grad]
+            without = [key for key, p in trained if p.grad is None or not p.grad.any()]
             assert not without
         optimizer.step()
         losses.append(loss.item())
@@ -201,6 +209,8 @@ def test_layer_names_are_its_stages(name):
         model = timm.create_model(name)
     names = layer_names(model)
     expected = {
+        "airbench96_cifar": ["blocks.0", "blocks.1"],
+        "airbench_cifar": ["blocks.0", "blocks.1"],
         "densenet_bc_190": ["block1", "block2"],
         "lenet_audio": ["stages.0"],
         "mlp_table": ["layers.0"],
