@@ -188,14 +188,18 @@ def parse(argv: Sequence[str]) -> Recipe:
         raise UsageError("no output_dir: set the folder for the run, such as runs/mine")
     if data.streaming and training.max_steps < 1:
         raise UsageError("streaming has no last epoch: set max_steps, the number of training steps")
+    for name, value in (("sampler", training.sampler), ("class_weights", training.class_weights)):
+        if data.streaming and value == "balanced":
+            raise UsageError(f"{name} balanced needs all labels, which streaming does not know: remove one of them")
     resume = str(training.resume_from_checkpoint or "").lower() not in ("", "false", "no", "0")
     if run.overwrite and resume:
         raise UsageError("overwrite and resume_from_checkpoint contradict each other: give one of them")
     resolved = {key: _plain(value) for key, value in given.items() if key not in _NOT_KEPT}
     if data.ood:
         resolved["ood"] = data.ood
-    if training.mix_settings:
-        resolved["mix_settings"] = training.mix_settings
+    for name in ("mix_settings", "class_weights", "pos_weight"):
+        if getattr(training, name):
+            resolved[name] = getattr(training, name)
     return Recipe(model, data, evaluation, run, training, resolved, resume)
 
 

@@ -201,6 +201,7 @@ def finish(
         "num_train_samples": len(trainer.train_dataset) if has_length(trainer.train_dataset) else None,
         "num_changed_labels": trainer.train_dataset.data.num_changed_labels,
         "data_license": None,
+        "weights": trainer.row_losses.weights,
         "energy": energy,
         "metrics": metrics,
         "log_history": trainer.state.log_history,
