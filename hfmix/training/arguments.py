@@ -59,8 +59,8 @@ class MixTrainingArguments(TrainingArguments):
         default="auto",
         metadata={
             "help": "Loss function. `auto`: binary_cross_entropy if the model's config says "
-            "multi_label_classification, else cross_entropy. `focal` (arXiv 1708.02002): examples that are classified "
-            "well already count less, by --focal_gamma."
+            "multi_label_classification, else cross_entropy. `focal` (arXiv 1708.02002): examples that are "
+            "classified well already count less, by --focal_gamma."
         },
     )
     focal_gamma: float = field(
@@ -70,8 +70,8 @@ class MixTrainingArguments(TrainingArguments):
         default=None,
         metadata={
             "help": "Weights of the classes in the loss: `balanced`, N / (number of classes × examples of the "
-            "class) over the training labels; by name, '{\"cat\": 2.0}', where others have 1; or one number a class, "
-            "in the order of the class indices."
+            "class) over the training labels; by name, '{\"cat\": 2.0}', where others have 1; or one number a "
+            "class, in the order of the class indices."
         },
     )
     pos_weight: list[str] | None = field(

@@ -18,6 +18,7 @@ from hfmix.losses import RowLoss
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.manifold import find_layer
+from hfmix.training.batches import check_batch, check_inputs, check_training_data, labels_of, main_input_of
 from hfmix.training.callbacks.early_stopping import EarlyStopping, check_best_metric
 from hfmix.training.callbacks.freeze_backbone import FreezeBackbone
 from hfmix.training.callbacks.set_epoch import SetEpoch
@@ -36,6 +37,7 @@ from hfmix.training.loss import TrainingLoss
 from hfmix.training.lr_schedule import dropping
 from hfmix.training.metrics_log import TrainingLog
 from hfmix.training.sampler import balanced_sampler
+from hfmix.training.values import check_warmup
 from hfmix.utils.model_calls import logits_of
 
 
@@ -125,6 +127,7 @@ class MixTrainer(PushingTrainer):
         if resume_from_checkpoint:
             resume_from_checkpoint = checkpoint_to_resume(self.args.output_dir, resume_from_checkpoint)
             check_run_facts(resume_from_checkpoint, run_facts(self))
+        check_training_data(self)
         check_best_metric(self)
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
@@ -137,20 +140,18 @@ class MixTrainer(PushingTrainer):
     ) -> Tensor | tuple[Tensor, Any]:
         """Computes the loss of a batch, mixed in training mode. See `transformers.Trainer.compute_loss`."""
         name = self._label_name
-        labels = inputs.get(name)
-        if not isinstance(labels, Tensor) or labels.ndim not in (1, 2) or not len(labels):
-            kind = f"shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
-            raise ValueError(
-                f"the batch's {name!r} are {kind}: MixTrainer takes (N,) class indices, (N, C) soft or multi-hot"
-            )
-        if self._is_first_batch:
-            self._check_first_batch(labels)
+        check_batch(inputs, self.model)
+        labels = labels_of(inputs, name)
         inputs = {key: value for key, value in inputs.items() if key != name}
+        main_input = main_input_of(self.model, inputs)
+        if self._is_first_batch:
+            check_inputs(self.model, inputs)
+            self._check_first_batch(labels)
         if model.training:
             if self._freezing is not None:
                 self._freezing.hold_still()
             plan = self._draw_plan(inputs, labels)
-            inputs = mixed_inputs(plan, inputs, self._main_input_name)
+            inputs = mixed_inputs(plan, inputs, main_input)
         else:
             plan = ERM().sample(len(labels))
             if is_shared(self.accelerator):
@@ -215,6 +216,8 @@ class MixTrainer(PushingTrainer):
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | int | None:
         # the stock Trainer counts the labels' entries, which are C for an example with soft labels
         name = self._label_name
+        for batch in batch_samples:
+            check_batch(batch, self.model)
         examples = [
             {"labels": torch.zeros(len(batch[name]), device=batch[name].device)}
             for batch in batch_samples
@@ -226,7 +229,7 @@ class MixTrainer(PushingTrainer):
         step = self.state.global_step
         micro_step = self._micro_step[1] + 1 if self._micro_step[0] == step else 0
         self._micro_step = (step, micro_step)
-        main_input = inputs[self._main_input_name]
+        main_input = inputs[main_input_of(self.model, inputs)]
         return self.policy.sample(
             len(main_input),
             tuple(main_input.shape[1:]),
@@ -251,10 +254,6 @@ class MixTrainer(PushingTrainer):
     @property
     def _label_name(self) -> str:
         return self.label_names[0] if self.label_names else "labels"
-
-    @property
-    def _main_input_name(self) -> str:
-        return getattr(self.model, "main_input_name", "pixel_values")
 
     def _loss(self, outputs: Any, targets: MixedTargets, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         logits, training = logits_of(outputs), self.model.training
@@ -283,6 +282,7 @@ class MixTrainer(PushingTrainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
         """Returns the arguments' scheduler, that of `lr_drop_epochs` if set. See `transformers.Trainer`."""
+        check_warmup(self.args, num_training_steps)
         if self.lr_scheduler is None and getattr(self.args, "lr_drop_epochs", None):
             self.lr_scheduler = dropping(self.args, optimizer or self.optimizer, num_training_steps)
             self._created_lr_scheduler = True

@@ -1,5 +1,6 @@
 """Checks of the values of training options, which transformers takes as they come, and what they imply."""
 
+import logging
 import math
 from typing import Any
 
@@ -7,6 +8,8 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from hfmix.losses import FocalLoss
 from hfmix.training.callbacks.early_stopping import falls
+
+logger = logging.getLogger(__name__)
 
 _SEEDS = 2**32  # NumPy's global generator takes no larger one
 
@@ -55,12 +58,9 @@ def check_values(args: Any) -> None:
         raise ValueError("max_steps is 0, which trains nothing: set a number from 1, or leave it out")
     if args.num_train_epochs == 0 and args.max_steps < 0:
         raise ValueError("num_train_epochs is 0, which trains nothing: set a number above 0, or max_steps")
-    if 1 <= args.max_steps < args.warmup_steps:
-        raise ValueError(
-            f"warmup_steps {args.warmup_steps:g} are more than max_steps {args.max_steps}, so that the learning "
-            f"rate would never be reached: lower warmup_steps"
-        )
     FocalLoss(float(getattr(args, "focal_gamma", 2.0)))
+    if args.save_steps == 0 and args.save_strategy == "steps":
+        raise ValueError("save_steps is 0: set a number above 0, or save_strategy no")
     if args.unfreeze_at_epoch is not None:
         _check_unfreezing(args)
     if args.sampler not in ("random", "balanced"):
@@ -69,6 +69,18 @@ def check_values(args: Any) -> None:
         raise ValueError(
             f"sampler balanced and train_sampling_strategy {args.train_sampling_strategy} both say in which order "
             f"examples come: leave one of them out"
+        )
+
+
+def check_warmup(args: Any, num_training_steps: int) -> None:
+    """Warns if the learning rate will not be reached, since the warm-up is longer than the training."""
+    steps = args.get_warmup_steps(num_training_steps)
+    if steps >= num_training_steps and args.process_index == 0:
+        logger.warning(
+            "warmup_steps %d are not over after the %d steps of this training: learning rate %g is never reached",
+            steps,
+            num_training_steps,
+            args.learning_rate,
         )
 
 
@@ -107,7 +119,7 @@ def _check_unfreezing(args: Any) -> None:
 
 def _number(name: str, value: Any, kind: type, low: float, high: float, more: str) -> float:
     noun = "a whole number" if kind is int else "a number"
-    expected = f"{noun} from {low:g}" + (f" to {high:g}" if high < math.inf else "") + more
+    expected = f"{noun} from {low:g}" + (f" to {high:.10g}" if high < math.inf else "") + more
     try:
         number = float(value) if not isinstance(value, bool) else math.nan
     except (TypeError, ValueError):

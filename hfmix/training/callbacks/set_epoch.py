@@ -11,8 +11,8 @@ from hfmix.training.sampler import BalancedSampler
 class SetEpoch(TrainerCallback):
     """A callback that calls `set_epoch` of the training set, if it has one, and of a balanced sampler.
 
-    It does so before each epoch. accelerate's data loader does so too, but not if a sampler with a `set_epoch` is wrapped again: with several
-    processes, and in the rest of an epoch after resuming in its middle.
+    It does so before each epoch. accelerate's data loader does so too, but not if a sampler with a `set_epoch` is
+    wrapped again: with several processes, and in the rest of an epoch after resuming in its middle.
     """
 
     def on_epoch_begin(
