@@ -16,10 +16,12 @@ def check_training_data(trainer: Trainer) -> None:
     """Refuses, before the first step, training data of which no batch can be made.
 
     Raises:
-        ValueError: there are fewer examples than a batch that is dropped, columns are removed that a transform
-            needs, or the default collator is given (input, label) pairs.
+        ValueError: there are fewer examples than a batch that is dropped, a stream is to be drawn balanced,
+            columns are removed that a transform needs, or the default collator is given (input, label) pairs.
     """
     args, data = trainer.args, trainer.train_dataset
+    if data is not None and not has_length(data) and getattr(args, "sampler", "random") == "balanced":
+        raise ValueError("sampler balanced needs all labels, which a stream does not know: leave it out")
     if data is None or not has_length(data):
         return
     count, batch = len(data), trainer._train_batch_size * args.world_size

@@ -25,6 +25,8 @@ def read_weights(name: str, given: Any, one_for_all: bool = False) -> Given:
     Raises:
         ValueError: it is none of these, or a weight is negative or not finite.
     """
+    if isinstance(given, Tensor | np.ndarray):
+        given = given.tolist()
     if isinstance(given, list | tuple) and len(given) == 1 and isinstance(given[0], str):
         given = given[0]
     if given is None or given == BALANCED:
@@ -37,8 +39,6 @@ def read_weights(name: str, given: Any, one_for_all: bool = False) -> Given:
             raise ValueError(f'{name} is not JSON such as {{"cat": 2.0}}, {error}: {given!r}') from error
     if isinstance(given, Mapping):
         return {str(key): _number(name, value, f" for {key!r}") for key, value in given.items()}
-    if isinstance(given, Tensor | np.ndarray):
-        given = given.tolist()
     is_list = isinstance(given, list | tuple)
     if isinstance(given, str) and not _is_number(given):
         raise ValueError(f"{name} is {forms}, not {given!r}")

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Sampler
-from transformers.trainer_utils import has_length
 
 from hfmix.training.class_weights import training_labels
 from hfmix.utils.randomness import keyed_generator
@@ -69,10 +68,8 @@ def balanced_sampler(dataset: Any, label_name: str, args: Any) -> BalancedSample
     """Returns the balanced sampler of a data set, with the seed of the arguments' data order.
 
     Raises:
-        ValueError: the data have no length, or their labels cannot be found or are several an example.
+        ValueError: the labels cannot be found, or are several an example.
     """
-    if not has_length(dataset):
-        raise ValueError("sampler balanced needs all labels, which a stream does not know: leave it out")
     labels = training_labels(dataset, label_name, "sampler balanced")
     seed = args.seed if args.data_seed is None else args.data_seed
     return BalancedSampler(labels, seed, getattr(dataset, "takes_repeats", False))
