@@ -120,6 +120,7 @@ The exit status is 1 if an example cannot be read, or if the data cannot be used
 _GROUPS = (ModelArguments, DataArguments, EvaluationArguments, RunArguments, MixTrainingArguments)
 # they concern one start, not the recipe; and a token belongs in no file
 _NOT_KEPT = {"baseline", "overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
+_WORDS_OR_BOOLEANS = {"resume_from_checkpoint", "fsdp"}
 # option names of transformers' run_image_classification.py and run_audio_classification.py and of timm's train.py,
 # with what to use instead
 _ELSEWHERE = {
@@ -185,7 +186,7 @@ def parse(argv: Sequence[str]) -> Recipe:
     """
     parser = _Parser(_GROUPS)
     path, options = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else (None, argv)
-    from_recipe = _with_bases(Path(path), parser.keys()) if path is not None else {}
+    from_recipe = parser.words(_with_bases(Path(path), parser.keys())) if path is not None else {}
     policy = parser.parse_known_args(options)[0].mix if any(map(_sets_mix, options)) else from_recipe.get("mix")
     values, unknown = parser.parse_known_args([*as_options(_over(from_recipe, {"mix": policy})), *options])
     if unknown:
@@ -201,13 +202,18 @@ def parse(argv: Sequence[str]) -> Recipe:
         raise UsageError("no output_dir: set the folder for the run, such as runs/mine")
     if data.streaming and training.max_steps < 1:
         raise UsageError("streaming has no last epoch: set max_steps, the number of training steps")
+    for name, value in (("sampler", training.sampler), ("class_weights", training.class_weights)):
+        if data.streaming and value == "balanced":
+            raise UsageError(
+                f"{name} balanced needs all labels, which streaming does not know: remove one of them"
+            )
     resume = str(training.resume_from_checkpoint or "").lower() not in ("", "false", "no", "0")
     if run.overwrite and resume:
         raise UsageError("overwrite and resume_from_checkpoint contradict each other: give one of them")
     resolved = {key: _plain(value) for key, value in given.items() if key not in _NOT_KEPT}
     if data.ood:
         resolved["ood"] = data.ood
-    for name in ("mix_settings", "lr_triangle", "param_factors"):
+    for name in ("mix_settings", "lr_triangle", "param_factors", "class_weights", "pos_weight"):
         if getattr(training, name):
             resolved[name] = getattr(training, name)
     return Recipe(model, data, evaluation, run, training, resolved, resume)
@@ -282,8 +288,31 @@ class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
 
+    def words(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a recipe with the word `no` where an option takes it, and YAML read it as false.
+
+        Raises:
+            UsageError: a value is true or false, and the option takes other words.
+        """
+        actions = {action.dest: action for action in reversed(self._actions)}  # not `--no_...` of an option
+        return {key: _word(key, value, actions[key]) for key, value in recipe.items()}
+
     def keys(self) -> list[str]:
         return [action.dest for action in self._actions if action.dest not in ("help", SUPPRESS)]
+
+
+def _word(key: str, value: Any, action: Action) -> Any:
+    values = value if isinstance(value, list) else [value]
+    takes_booleans = getattr(action.type, "__name__", "") == "string_to_bool" or key in _WORDS_OR_BOOLEANS
+    if takes_booleans or not any(isinstance(entry, bool) for entry in values):
+        return value
+    if value is False and "no" in (action.choices or ()):
+        return "no"
+    listed = f", one of {', '.join(map(str, action.choices))}" if action.choices else ""
+    raise UsageError(
+        f"the recipe's {key} is {str(value).lower()}, which is how YAML reads yes, no, on and off: "
+        f"write the word in quotes{listed}"
+    )
 
 
 def _with_bases(path: Path, known: Sequence[str], above: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -34,7 +34,14 @@ from hfmix.hub.upload.dataset_card import licence_of, write_eval_results
 from hfmix.hub.upload.publish import PushError, push_to_hub
 from hfmix.metrics import mean_average_precision
 from hfmix.mixing import Policy
-from hfmix.models.loading import TABLE_NETS, freeze_feature_encoder, kind_of, load_backbone, save_backbone
+from hfmix.models.loading import (
+    TABLE_NETS,
+    check_backbone,
+    freeze_feature_encoder,
+    kind_of,
+    load_backbone,
+    save_backbone,
+)
 from hfmix.models.processors.table import TableProcessor, missing_cells
 from hfmix.recipe import Recipe, parse
 from hfmix.robustness.axes.memorization import LearningCurve
@@ -47,6 +54,7 @@ from hfmix.training.arguments import MixTrainingArguments
 from hfmix.training.callbacks.energy import EnergyMeter
 from hfmix.training.callbacks.epoch_test import EpochTest
 from hfmix.training.checkpoints import last_whole_checkpoint
+from hfmix.training.class_weights import check_names
 from hfmix.training.initialization import initialize_from_data
 from hfmix.training.trainer import MixTrainer
 from hfmix.utils.environment import cpu_multiplies_bf16, environment
@@ -79,9 +87,12 @@ def train(recipe: Recipe) -> None:
             check_free(run, recipe.resume, recipe.run.overwrite)
             if recipe.run.baseline:
                 RobustnessReport.load(recipe.run.baseline)  # now, so that a wrong path is found before training
+        options = recipe.model  # checked before the data, which take longer to load
+        check_backbone(options.model_name_or_path, options.pretrained, options.model_args)
         inspection = inspect_data(recipe.data, args.seed, progress=args.process_index == 0)
         say(args, inspection.summary.text())
         ood = open_ood(recipe.data.ood or {})  # now, for the same reason
+    _check_options(recipe, inspection.splits)
     set_seed(args.seed)  # for a new head, or for all weights if they start at random
     model, processor = load_model(recipe, inspection.splits)
     inspection = inspection.with_shortest(shortest_clip(model, processor))
@@ -125,6 +136,22 @@ def train(recipe: Recipe) -> None:
     finish(recipe, trainer, processor, inspection, ood, result.metrics, energy.used())
 
 
+def _check_options(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData]) -> None:
+    """Raises a ValueError, before the model is loaded, if a training option does not fit the data.
+
+    Evaluation needs a validation set, and weights of classes need to be as many as the classes.
+    """
+    args, class_names = recipe.training, splits["train"].class_names
+    if args.eval_strategy != "no" and "validation" not in splits:
+        option = "eval_strategy" if args.early_stopping_patience is None else "early_stopping_patience"
+        raise ValueError(
+            f"{option} evaluates during training, and the data has no validation set: set validation_fraction 0.1 "
+            f"or validation_file{'' if option != 'eval_strategy' else ', or eval_strategy no'}"
+        )
+    for name in ("class_weights", "pos_weight"):
+        check_names(name, getattr(args, name), class_names)
+
+
 def _feed(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedData], processor: Any) -> TrainerDatasets:
     args = recipe.training
     with args.main_process_first(desc="decoding the images"):  # the other processes find them in the cache
@@ -153,6 +180,13 @@ def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedDat
     """
     options, train = recipe.model, splits["train"]
     name, model_args = options.model_name_or_path, options.model_args
+    channels = {"image": 3, "audio": 1}.get(train.kind)
+    for key in {"in_chans", "num_channels"} & (model_args or {}).keys():
+        if channels is not None and model_args[key] != channels:
+            raise ValueError(
+                f"model_args sets {key} to {model_args[key]}, but the net gets {words_for(train.kind).plural} of "
+                f"{channels} channel{'s' if channels > 1 else ''}: leave it out"
+            )
     table = None
     if train.kind == "table" and name in TABLE_NETS:
         table = TableProcessor.fit(train)
@@ -213,6 +247,7 @@ def finish(
         "num_train_samples": len(trainer.train_dataset) if has_length(trainer.train_dataset) else None,
         "num_changed_labels": trainer.train_dataset.data.num_changed_labels,
         "data_license": None,
+        "weights": trainer.row_losses.weights,
         "energy": energy,
         "metrics": metrics,
         "log_history": trainer.state.log_history,

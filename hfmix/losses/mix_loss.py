@@ -1,5 +1,6 @@
 """The loss for a stock Trainer with `MixCollator`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -7,11 +8,13 @@ import torch
 from torch import Tensor
 
 from hfmix.losses.mixed import (
+    as_pos_weight,
     check_smoothing,
     check_weight,
     mixed_binary_cross_entropy,
     mixed_cross_entropy,
 )
+from hfmix.losses.row_loss import RowLoss, mixed_row_loss
 from hfmix.mixing import ERM, MixedTargets
 from hfmix.utils.model_calls import logits_of
 
@@ -27,19 +30,23 @@ class MixLoss:
     Args:
         kind: "cross_entropy" or "binary_cross_entropy".
         weight: (C,) class weights, in training and evaluation.
-        pos_weight: (C,) weights of the positives, for "binary_cross_entropy" only.
+        pos_weight: (C,) weights of the positives, or one number for all classes, for "binary_cross_entropy" only.
         label_smoothing: ε in [0, 1], in training only. (The Trainer's own `label_smoothing_factor` has no effect
             on a `compute_loss_func`.)
+        row_loss: a loss of one's own instead of `kind`, such as `hfmix.losses.FocalLoss()`:
+            ``fn(logits (R, C), labels) -> (R,)``, called for each label of the mixed rows; the results are added
+            up by the labels' weights, as in `hfmix.losses.mixed_row_loss`.
 
     Raises:
         TypeError: a weight is not a tensor.
-        ValueError: an unknown `kind`, or a setting out of range.
+        ValueError: an unknown `kind`, a setting out of range, or one that a `row_loss` does not take.
     """
 
     kind: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
     weight: Tensor | None = None
-    pos_weight: Tensor | None = None
+    pos_weight: Tensor | Sequence[float] | float | None = None
     label_smoothing: float = 0.0
+    row_loss: RowLoss | None = None
     # class weights by device: copying them in every step would stall the GPU
     _on_device: dict[torch.device, dict[str, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
@@ -49,6 +56,9 @@ class MixLoss:
         if self.kind == "cross_entropy" and self.pos_weight is not None:
             raise ValueError("pos_weight belongs to kind='binary_cross_entropy', kind is 'cross_entropy'")
         check_smoothing(self.label_smoothing)
+        if self.row_loss is not None and (self.label_smoothing or self.kind != "cross_entropy"):
+            raise ValueError("row_loss is the whole loss: leave kind and label_smoothing out")
+        object.__setattr__(self, "pos_weight", as_pos_weight(self.pos_weight))
         for name, weight in (("weight", self.weight), ("pos_weight", self.pos_weight)):
             if weight is not None:
                 check_weight(name, weight, None)
@@ -81,13 +91,13 @@ class MixLoss:
         else:
             targets = ERM().sample(len(labels)).targets(labels)
             entries = labels.shape[1:].numel()
-        total = (mixed_cross_entropy if self.kind == "cross_entropy" else mixed_binary_cross_entropy)(
-            logits,
-            targets,
-            label_smoothing=self.label_smoothing if logits.requires_grad else 0.0,
-            reduction="sum",
-            **self._weights_on(logits.device),
-        )
+        settings = {"reduction": "sum", **self._weights_on(logits.device)}
+        if self.row_loss is not None:
+            total = mixed_row_loss(logits, targets, self.row_loss, **settings)
+        else:
+            loss = mixed_cross_entropy if self.kind == "cross_entropy" else mixed_binary_cross_entropy
+            smoothing = self.label_smoothing if logits.requires_grad else 0.0
+            total = loss(logits, targets, label_smoothing=smoothing, **settings)
         if num_items_in_batch is None:
             return total / targets.num_inputs
         if isinstance(num_items_in_batch, Tensor):

@@ -1,6 +1,7 @@
 """Losses of mixed rows, from sparse targets: for class indices no (R, C) target is ever built."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ def mixed_cross_entropy(
             of range, soft labels are no distribution, a weight is negative or not finite. (On a GPU, the check
             would cost a synchronisation.)
     """
-    labels, label_weight, (weight,) = _checked(logits, targets, label_smoothing, reduction, {"weight": weight})
+    labels, label_weight, (weight,) = checked(logits, targets, label_smoothing, reduction, {"weight": weight})
     num_classes = logits.shape[1]
     if labels.is_floating_point():
         if _is_readable(labels):
@@ -58,7 +59,7 @@ def mixed_cross_entropy(
             by_class = label_weight.new_ones(num_classes) if weight is None else weight
             class_part = label_smoothing / num_classes * by_class
         rows = row_losses(logits, CrossEntropyRows(labels, label_part, class_part))
-    return _reduced(rows, targets, reduction)
+    return reduced(rows, targets, reduction)
 
 
 def mixed_binary_cross_entropy(
@@ -66,7 +67,7 @@ def mixed_binary_cross_entropy(
     targets: MixedTargets,
     *,
     weight: Tensor | None = None,
-    pos_weight: Tensor | None = None,
+    pos_weight: Tensor | Sequence[float] | float | None = None,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
 ) -> Tensor:
@@ -81,15 +82,16 @@ def mixed_binary_cross_entropy(
         logits: the model's logits, (R, C).
         targets: from `MixPlan.targets`; soft and multi-hot labels lie in [0, 1].
         weight: (C,) class weights; they do not enter the mean's denominator.
-        pos_weight: (C,) weights of the positive part of each class.
+        pos_weight: (C,) weights of the positive part of each class, or one number for all of them
+            (`hfmix.losses.balanced_pos_weight` computes those that make up for rare classes).
         label_smoothing: ε in [0, 1]: the target becomes (1 − ε) t + ε / C.
         reduction: "mean", "sum" or "none".
 
     Raises:
         TypeError, ValueError: as `mixed_cross_entropy`, but soft labels have to lie in [0, 1].
     """
-    labels, label_weight, (weight, pos_weight) = _checked(
-        logits, targets, label_smoothing, reduction, {"weight": weight, "pos_weight": pos_weight}
+    labels, label_weight, (weight, pos_weight) = checked(
+        logits, targets, label_smoothing, reduction, {"weight": weight, "pos_weight": as_pos_weight(pos_weight)}
     )
     num_classes = logits.shape[1]
     keep, smooth = 1.0 - label_smoothing, label_smoothing / num_classes
@@ -114,17 +116,17 @@ def mixed_binary_cross_entropy(
             class_slope=smooth * by_class * positive if label_smoothing else None,
         )
         rows = row_losses(logits, formula)
-    return _reduced(rows, targets, reduction)
+    return reduced(rows, targets, reduction)
 
 
-def _reduced(rows: Tensor, targets: MixedTargets, reduction: Reduction) -> Tensor:
+def reduced(rows: Tensor, targets: MixedTargets, reduction: Reduction) -> Tensor:
     if reduction == "none":
         return rows
     row_weight = targets.row_weight.detach().to(rows.device, rows.dtype)
     return torch.dot(row_weight if reduction == "sum" else row_weight / targets.num_inputs, rows)
 
 
-def _checked(
+def checked(
     logits: Tensor,
     targets: MixedTargets,
     label_smoothing: float,
@@ -147,7 +149,7 @@ def _checked(
     for name, weight in weights.items():
         if weight is not None:
             check_weight(name, weight, num_classes)
-            weight = weight.detach().to(logits.device, dtype)
+            weight = weight.detach().to(logits.device, dtype).expand(num_classes)
         on_device.append(weight)
     labels = targets.labels
     if not labels.is_floating_point() and _is_readable(labels):
@@ -166,10 +168,19 @@ def check_smoothing(label_smoothing: float) -> None:
         raise ValueError(f"label_smoothing lies in [0, 1], not {label_smoothing}")
 
 
+def as_pos_weight(given: Any) -> Any:
+    """Returns the weights of the positives as a tensor if they are a number or a list of them; others as given."""
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if is_number or (isinstance(given, list | tuple) and all(isinstance(entry, int | float) for entry in given)):
+        return torch.tensor(given, dtype=torch.float32)
+    return given
+
+
 def check_weight(name: str, weight: Tensor, num_classes: int | None) -> None:
     if not isinstance(weight, Tensor):
         raise TypeError(f"{name} is a tensor with one entry a class, not {type(weight).__name__}")
-    if weight.ndim != 1 or num_classes not in (None, len(weight)):
+    is_one_for_all = name == "pos_weight" and weight.ndim == 0
+    if not is_one_for_all and (weight.ndim != 1 or num_classes not in (None, len(weight))):
         expected = (
             "one-dimensional, one entry a class" if num_classes is None else f"({num_classes},) for these logits"
         )

@@ -50,6 +50,16 @@ class MixedTargets:
         """Returns (N,) trues, which the stock Trainer counts to divide the loss of an accumulated batch."""
         return torch.ones(self.num_inputs, dtype=torch.bool, device=self.labels.device)
 
+    def __getattr__(self, name: str) -> Any:
+        # reached by a loss that takes them for a tensor, as that of a model which is given them as its labels
+        hint = ""
+        if not name.startswith("_") and hasattr(Tensor, name):
+            hint = (
+                ": these are the labels of mixed rows, which only hfmix's losses take; give the Trainer "
+                "compute_loss_func=hfmix.MixLoss(), or call hfmix.mixed_cross_entropy(logits, targets)"
+            )
+        raise AttributeError(f"MixedTargets has no attribute {name!r}{hint}")
+
     def _tensors(self) -> dict[str, Tensor]:
         return {"labels": self.labels, "label_weight": self.label_weight, "row_weight": self.row_weight}
 

@@ -40,6 +40,9 @@ from hfmix.utils.hub_connection import hub_error, hub_reachable
 SOUND_NETS = ("vgg11_audio", "lenet_audio")
 TABLE_NETS = ("mlp_table",)
 
+# arguments that name or count the classes
+_OF_THE_DATA = {"num_classes", "num_labels", "id2label", "label2id"}
+
 # fields of timm's PretrainedCfg that an evaluation transform needs; timm rejects a config with unknown keys
 _TIMM_CFG_KEYS = (
     "input_size",
@@ -91,6 +94,7 @@ def load_backbone(
     labels = [str(label) for label in labels]
     if len(labels) < 2 or len(set(labels)) < len(labels):
         raise ValueError(f"labels must be two or more different class names, not {labels}")
+    check_model_args(model_args)
     of_sound = {"sampling_rate": sampling_rate, "clip_seconds": clip_seconds, "num_mel_bins": num_mel_bins}
     of_sound = {key: value for key, value in of_sound.items() if value is not None}
     if name in SOUND_NETS + TABLE_NETS:
@@ -142,6 +146,40 @@ def load_backbone(
         return model, load_processor(config, checkpoint, **where)
     except OSError as error:
         raise hub_error(error, f"model {name!r}") from error
+
+
+def check_backbone(name: str, pretrained: bool = True, model_args: Mapping[str, Any] | None = None) -> None:
+    """Checks, without its weights, that `load_backbone` will find a model: call it before data are read.
+
+    Raises:
+        ValueError, ConnectionError: as `load_backbone`, as far as they do not depend on the classes.
+    """
+    check_model_args(model_args)
+    if name in SOUND_NETS + TABLE_NETS:
+        if pretrained:
+            raise ValueError(f"{name} has no pretrained weights: set pretrained to false")
+        return
+    is_folder = Path(name).is_dir()
+    if not is_folder and not pretrained and name in CONFIG_MAPPING:
+        return
+    architecture = None if is_folder else _timm_architecture(name)
+    if architecture is not None and not pretrained:
+        return
+    checkpoint = _timm_checkpoint(name, architecture) if architecture is not None else name
+    try:
+        AutoConfig.from_pretrained(
+            checkpoint, local_files_only=not is_folder and not hub_reachable(), trust_remote_code=False
+        )
+    except OSError as error:
+        raise hub_error(error, f"model {name!r}") from error
+
+
+def check_model_args(model_args: Mapping[str, Any] | None) -> None:
+    """Raises a ValueError if arguments of the net set what follows from the data: its number of classes."""
+    for key in _OF_THE_DATA & (model_args or {}).keys():
+        raise ValueError(
+            f"model_args sets {key}, and the net gets one output for each class of the data: leave it out"
+        )
 
 
 def freeze_feature_encoder(model: PreTrainedModel) -> None:

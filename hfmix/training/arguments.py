@@ -8,8 +8,10 @@ from transformers import TrainingArguments
 
 from hfmix.mixing import Policy, get_policy, policy_names
 from hfmix.training.checks import check_device, check_options
+from hfmix.training.class_weights import read_weights
 from hfmix.training.lr_schedule import check_schedule
 from hfmix.training.param_groups import read_factors
+from hfmix.training.values import check_values, set_early_stopping
 from hfmix.utils.arguments import as_mapping, check_positive
 
 
@@ -71,15 +73,59 @@ class MixTrainingArguments(TrainingArguments):
             '\'{"norm.*bias": {"lr": 64, "weight_decay": 0.1, "until_epoch": 3}}\'.'
         },
     )
-    loss_kind: Literal["auto", "cross_entropy", "binary_cross_entropy"] = field(
+    loss_kind: Literal["auto", "cross_entropy", "binary_cross_entropy", "focal"] = field(
         default="auto",
         metadata={
             "help": "Loss function. `auto`: binary_cross_entropy if the model's config says "
-            "multi_label_classification, else cross_entropy."
+            "multi_label_classification, else cross_entropy. `focal` (arXiv 1708.02002): examples that are "
+            "classified well already count less, by --focal_gamma."
         },
     )
-    class_weights: list[float] | None = field(
-        default=None, metadata={"help": "Weight of each class in the loss, in the order of the class indices."}
+    focal_gamma: float = field(
+        default=2.0, metadata={"help": "--loss_kind focal: how much less they count; 0 is cross_entropy."}
+    )
+    class_weights: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Weights of the classes in the loss: `balanced`, N / (number of classes × examples of the "
+            "class) over the training labels; by name, '{\"cat\": 2.0}', where others have 1; or one number a "
+            "class, in the order of the class indices."
+        },
+    )
+    pos_weight: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Examples with several classes: weight of a class where an example has it. `balanced`, "
+            "examples without the class / examples with it; one number for all classes; one a class; or by name."
+        },
+    )
+    sampler: Literal["random", "balanced"] = field(
+        default="random",
+        metadata={
+            "help": "How training examples are drawn. `random`: each once an epoch. `balanced`: every class is "
+            "equally likely in each draw, with replacement; an epoch has as many draws as examples."
+        },
+    )
+    freeze_backbone: bool = field(
+        default=False,
+        metadata={
+            "help": "Train the classifier's head alone: all else keeps its weights and its BatchNorm statistics, "
+            "and has no dropout."
+        },
+    )
+    unfreeze_at_epoch: float | None = field(
+        default=None,
+        metadata={
+            "help": "--freeze_backbone: the epoch from which everything is trained, such as 1 or 0.5. [never]"
+        },
+    )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={
+            "help": "Stop after so many evaluations without a better --metric_for_best_model (`loss` if not set), "
+            "and keep the best model. Needs validation data; evaluates and saves each epoch, or by steps if "
+            "--eval_strategy says so."
+        },
     )
     ema_decay: float | None = field(
         default=None,
@@ -135,13 +181,15 @@ class MixTrainingArguments(TrainingArguments):
         for name in ("lr_triangle", "param_factors"):
             setattr(self, name, as_mapping(name, getattr(self, name)))
         read_factors(self.param_factors)
-        if self.class_weights is not None and not all(0 <= float(w) < float("inf") for w in self.class_weights):
-            raise ValueError(f"class_weights are finite and not negative, not {self.class_weights}")
+        self.class_weights = read_weights("class_weights", self.class_weights)
+        self.pos_weight = read_weights("pos_weight", self.pos_weight, one_for_all=True)
         for name in ("mix_alpha", "mix_eta"):
             if isinstance(getattr(self, name), int):  # a search would cast its trials to the type given here
                 setattr(self, name, float(getattr(self, name)))
         # before the parent's checks, which look for devices: a wrong policy should fail first
         self.policy()
+        check_values(self)
+        set_early_stopping(self)
         check_options(self)
         if self.bf16 and not torch.accelerator.is_available():
             self.use_cpu = True  # which transformers requires, though there is no other device

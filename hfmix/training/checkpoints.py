@@ -118,6 +118,7 @@ def run_facts(trainer: Trainer) -> dict[str, Any]:
         "world_size": args.world_size,
         "per_device_train_batch_size": trainer._train_batch_size,
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
+        "sampler": getattr(args, "sampler", "random"),
         "data_in_memory": getattr(data, "in_memory", False),  # it draws other shifts
     }
     if not has_length(trainer.train_dataset):  # workers share a stream, whose order depends on them

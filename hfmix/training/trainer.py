@@ -9,14 +9,18 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import Sampler
 from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 
-from hfmix.losses import mixed_binary_cross_entropy, mixed_cross_entropy
+from hfmix.losses import RowLoss
 from hfmix.mixing import ERM, ManifoldMixup, MixedTargets, MixPlan, Policy, keyed_generator, mixing_at
 from hfmix.mixing.inputs import mixed_inputs
 from hfmix.mixing.manifold import find_layer
+from hfmix.training.batches import check_batch, check_inputs, check_training_data, labels_of, main_input_of
+from hfmix.training.callbacks.early_stopping import EarlyStopping, check_best_metric
+from hfmix.training.callbacks.freeze_backbone import FreezeBackbone
 from hfmix.training.callbacks.lookahead import average_of
 from hfmix.training.callbacks.set_epoch import SetEpoch
 from hfmix.training.callbacks.weight_average import WeightAverage
@@ -30,12 +34,13 @@ from hfmix.training.checkpoints import (
 from hfmix.training.checks import check_trainer, hide_label_smoothing, recompile_on_hook_change
 from hfmix.training.eval_padding import is_shared, without_repeats
 from hfmix.training.hub_pushes import PushingTrainer
+from hfmix.training.loss import TrainingLoss
 from hfmix.training.lr_schedule import own_scheduler
 from hfmix.training.metrics_log import TrainingLog
 from hfmix.training.param_groups import read_factors, split_groups, stop_groups
+from hfmix.training.sampler import balanced_sampler
+from hfmix.training.values import check_warmup
 from hfmix.utils.model_calls import logits_of
-
-_LOSSES = {"cross_entropy": mixed_cross_entropy, "binary_cross_entropy": mixed_binary_cross_entropy}
 
 
 class MixTrainer(PushingTrainer):
@@ -50,6 +55,9 @@ class MixTrainer(PushingTrainer):
     Args:
         policy: the mixing policy; None takes it from `args`, a `MixTrainingArguments`, or is ERM for other
             arguments.
+        row_loss: a loss of the user's own, ``fn(logits (R, C), labels) -> (R,)``, for rows that are not mixed: it
+            is called for each label of the mixed rows, and the results are added up by the labels' weights
+            (`hfmix.losses.mixed_row_loss`). None takes the arguments' `loss_kind`.
         *args, **kwargs: as for the stock Trainer.
 
     Raises:
@@ -60,7 +68,9 @@ class MixTrainer(PushingTrainer):
     # the loss is normalised over the accumulated batch already: the Trainer must not divide it again
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *args: Any, policy: Policy | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, policy: Policy | None = None, row_loss: RowLoss | None = None, **kwargs: Any
+    ) -> None:
         if kwargs.pop("compute_loss_func", None) is not None:
             raise ValueError("MixTrainer computes the loss of mixed rows itself: leave compute_loss_func out")
         with hide_label_smoothing(args[1] if len(args) > 1 else kwargs.get("args")):
@@ -71,13 +81,16 @@ class MixTrainer(PushingTrainer):
         self.label_names = self.label_names or ["labels"]
         self.add_callback(SetEpoch())
         check_trainer(self.args, self.model, self.eval_dataset)
-        self._given_policy = policy
+        self._given_policy, self._given_row_loss = policy, row_loss
         self._own_arguments = {
             name: value
             for name, value in vars(self.args).items()
             if name.startswith(("mix", "ema_", "lookahead_"))
         }
         self._average: WeightAverage | None = None
+        self._freezing: FreezeBackbone | None = None
+        if getattr(self.args, "early_stopping_patience", None):
+            self.add_callback(EarlyStopping(self.args.early_stopping_patience))
         self._take_arguments()
         self._micro_step = (-1, 0)
         self._until_backward: ExitStack | None = None
@@ -93,12 +106,19 @@ class MixTrainer(PushingTrainer):
             find_layer(self.model, layer)
         if hidden:
             recompile_on_hook_change(self.accelerator)
-        if self._average is not None:
-            self.remove_callback(self._average)
+        for callback in (self._average, self._freezing):
+            if callback is not None:
+                self.remove_callback(callback)
         self._average = average_of(self.args)
-        if self._average is not None:
-            self.add_callback(self._average)
-        self._weights: Tensor | None = None
+        self._freezing = None
+        if getattr(self.args, "freeze_backbone", False):
+            self._freezing = FreezeBackbone(self.model, self.args.unfreeze_at_epoch)
+        for callback in (self._average, self._freezing):
+            if callback is not None:
+                self.add_callback(callback)
+        self.row_losses = TrainingLoss(
+            self.args, self.model, self.train_dataset, self._label_name, self._given_row_loss
+        )
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """Trains, from a checkpoint if one is given; True takes the last complete one. See `transformers.Trainer`.
@@ -110,6 +130,8 @@ class MixTrainer(PushingTrainer):
         if resume_from_checkpoint:
             resume_from_checkpoint = checkpoint_to_resume(self.args.output_dir, resume_from_checkpoint)
             check_run_facts(resume_from_checkpoint, run_facts(self))
+        check_training_data(self)
+        check_best_metric(self)
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def compute_loss(
@@ -121,18 +143,18 @@ class MixTrainer(PushingTrainer):
     ) -> Tensor | tuple[Tensor, Any]:
         """Computes the loss of a batch, mixed in training mode. See `transformers.Trainer.compute_loss`."""
         name = self._label_name
-        labels = inputs.get(name)
-        if not isinstance(labels, Tensor) or labels.ndim not in (1, 2) or not len(labels):
-            kind = f"shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
-            raise ValueError(
-                f"the batch's {name!r} are {kind}: MixTrainer takes (N,) class indices, (N, C) soft or multi-hot"
-            )
-        if self._is_first_batch:
-            self._check_first_batch(labels)
+        check_batch(inputs, self.model)
+        labels = labels_of(inputs, name)
         inputs = {key: value for key, value in inputs.items() if key != name}
+        main_input = main_input_of(self.model, inputs)
+        if self._is_first_batch:
+            check_inputs(self.model, inputs)
+            self._check_first_batch(labels)
         if model.training:
+            if self._freezing is not None:
+                self._freezing.hold_still()
             plan = self._draw_plan(inputs, labels)
-            inputs = mixed_inputs(plan, inputs, self._main_input_name)
+            inputs = mixed_inputs(plan, inputs, main_input)
         else:
             plan = ERM().sample(len(labels))
             if is_shared(self.accelerator):
@@ -197,6 +219,8 @@ class MixTrainer(PushingTrainer):
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | int | None:
         # the stock Trainer counts the labels' entries, which are C for an example with soft labels
         name = self._label_name
+        for batch in batch_samples:
+            check_batch(batch, self.model)
         examples = [
             {"labels": torch.zeros(len(batch[name]), device=batch[name].device)}
             for batch in batch_samples
@@ -208,7 +232,7 @@ class MixTrainer(PushingTrainer):
         step = self.state.global_step
         micro_step = self._micro_step[1] + 1 if self._micro_step[0] == step else 0
         self._micro_step = (step, micro_step)
-        main_input = inputs[self._main_input_name]
+        main_input = inputs[main_input_of(self.model, inputs)]
         return self.policy.sample(
             len(main_input),
             tuple(main_input.shape[1:]),
@@ -224,9 +248,8 @@ class MixTrainer(PushingTrainer):
         num_classes = getattr(config, "num_labels", None)
         if labels.device.type != "cpu" and num_classes:
             # once only, as it waits for the device; on the CPU the loss checks every batch
-            targets = ERM().sample(len(labels)).targets(labels.cpu())
-            _LOSSES[self._loss_kind](torch.zeros(len(labels), num_classes), targets)
-        if labels.ndim == 2 and self._loss_kind == "binary_cross_entropy" and config is not None:
+            self.row_losses.check(labels.cpu(), num_classes)
+        if labels.ndim == 2 and self.row_losses.kind == "binary_cross_entropy" and config is not None:
             # saved with the model, it has a pipeline return the sigmoids that were trained
             config.problem_type = config.problem_type or "multi_label_classification"
         self._is_first_batch = False
@@ -235,19 +258,9 @@ class MixTrainer(PushingTrainer):
     def _label_name(self) -> str:
         return self.label_names[0] if self.label_names else "labels"
 
-    @property
-    def _main_input_name(self) -> str:
-        return getattr(self.model, "main_input_name", "pixel_values")
-
     def _loss(self, outputs: Any, targets: MixedTargets, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         logits, training = logits_of(outputs), self.model.training
-        rows = _LOSSES[self._loss_kind](
-            logits,
-            targets,
-            weight=self._class_weights(logits.device),
-            label_smoothing=self.args.label_smoothing_factor if training else 0.0,
-            reduction="none",
-        )
+        rows = self.row_losses.rows(logits, targets, training)
         if training:
             self._log.add(self._plan, targets, logits, rows, self.state.global_step)
         loss = torch.dot(targets.row_weight.to(rows.dtype), rows)
@@ -272,6 +285,7 @@ class MixTrainer(PushingTrainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LRScheduler:
         """Returns the arguments' scheduler, hfmix's own where they ask for it. See `transformers.Trainer`."""
+        check_warmup(self.args, num_training_steps)
         if self.lr_scheduler is not None:
             return super().create_scheduler(num_training_steps, optimizer)
         self.lr_scheduler = own_scheduler(self.args, optimizer or self.optimizer, num_training_steps)
@@ -288,22 +302,11 @@ class MixTrainer(PushingTrainer):
             split_groups(optimizer, self.model if model is None else model, factors, self.args.weight_decay)
         return optimizer
 
-    @property
-    def _loss_kind(self) -> str:
-        kind = getattr(self.args, "loss_kind", "auto")
-        if kind != "auto":
-            return kind
-        config = getattr(self.model, "config", None)
-        multi_label = getattr(config, "problem_type", None) == "multi_label_classification"
-        return "binary_cross_entropy" if multi_label else "cross_entropy"
-
-    def _class_weights(self, device: torch.device) -> Tensor | None:
-        given = getattr(self.args, "class_weights", None)
-        if given is None:
-            return None
-        if self._weights is None or self._weights.device != device:
-            self._weights = torch.tensor([float(weight) for weight in given], device=device)
-        return self._weights
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        if getattr(self.args, "sampler", "random") == "balanced":
+            return balanced_sampler(dataset, self._label_name, self.args)
+        return super()._get_train_sampler(train_dataset)
 
     def call_model_init(self, trial: Any = None) -> nn.Module:
         """Returns the model of `model_init`, built under a search trial's seed. See `transformers.Trainer`."""
@@ -325,6 +328,8 @@ class MixTrainer(PushingTrainer):
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> TrainOutput:
         # anew, in case auto_find_batch_size starts again with a smaller batch
         self._micro_step, self._log = (-1, 0), TrainingLog()
+        if self._freezing is not None:
+            self._freezing.prepare(self.model)
         is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         if self.args.world_size > 1 and self.model_wrapped is self.model and not is_sharded:
             # an evaluation has marked the net as prepared: it would no longer become DistributedDataParallel

@@ -34,8 +34,8 @@ def tiny_model() -> nn.Module:
     return load_backbone("test_vit", list("abcd"), pretrained=False, image_size=16)[0]
 
 
-def tiny_trainer(folder: Path, policy: Policy | None = None, n: int = 10, **arguments: Any) -> MixTrainer:
-    """A trainer of `tiny_model`."""
+def tiny_arguments(folder: Path, **arguments: Any) -> MixTrainingArguments:
+    """Six steps of four pictures."""
     defaults = {
         "output_dir": str(folder),
         "per_device_train_batch_size": 4,
@@ -46,8 +46,12 @@ def tiny_trainer(folder: Path, policy: Policy | None = None, n: int = 10, **argu
         "logging_steps": 1,
         "mix": "erm",
     }
-    args = MixTrainingArguments(**{**defaults, **arguments})
-    data = Pictures(n)
+    return MixTrainingArguments(**{**defaults, **arguments})
+
+
+def tiny_trainer(folder: Path, policy: Policy | None = None, n: int = 10, **arguments: Any) -> MixTrainer:
+    """A trainer of `tiny_model`."""
+    args, data = tiny_arguments(folder, **arguments), Pictures(n)
     return MixTrainer(model=tiny_model(), args=args, policy=policy, train_dataset=data, eval_dataset=data)
 
 

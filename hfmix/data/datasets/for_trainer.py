@@ -89,4 +89,7 @@ def _training_examples(
     transform = transform_for(train, processor, args)
     if isinstance(train, StreamedData):
         return StreamedExamples(train, transform, seed, args.shuffle_buffer)
-    return Examples(train, transform, None if KINDS[train.kind].is_constant else seed)
+    examples = Examples(train, transform, None if KINDS[train.kind].is_constant else seed)
+    if train.kind == "audio":
+        examples[0]  # here, so that its clips' rate is noticed once, and not by each worker in each epoch
+    return examples

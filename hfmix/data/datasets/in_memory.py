@@ -20,6 +20,8 @@ from hfmix.data.kinds.image import ImagePreprocessor, input_size
 from hfmix.data.labelled import LabelledData
 from hfmix.utils.environment import versions
 
+_REPEAT = 2**40  # more than there are rows: keeps the draws of a row's repeats within an epoch apart
+
 
 class InMemoryExamples(Dataset):
     """A data set of whole batches: ``pixel_values``, (B, C, H, W) float32 normalised, and ``labels``.
@@ -46,6 +48,7 @@ class InMemoryExamples(Dataset):
     """
 
     in_memory = True
+    takes_repeats = True  # position + r * N is the r-th repeat of a position within an epoch, augmented anew
 
     def __init__(
         self,
@@ -89,13 +92,14 @@ class InMemoryExamples(Dataset):
     def __getitems__(self, positions: Sequence[int]) -> dict[str, Tensor]:
         """Returns the batch of these positions."""
         device = self.images.device
-        chosen = torch.tensor(positions)
+        repeat, positions = np.divmod(np.asarray(positions), len(self))
+        chosen = torch.from_numpy(positions)
         where = chosen.to(device)
         cut = None
         if self.augment is None:
             levels = self.images.index_select(0, where)
         else:
-            rows = self.data.rows[chosen.numpy()]
+            rows = self.data.rows[positions] + repeat * _REPEAT
             cut = self._draw(rows)
             levels = cut.apply(self.images, where)
             if self.augment.augmentation == "randaugment_levels":

@@ -29,6 +29,8 @@ class Examples(Dataset):
             then transformed once and kept.
     """
 
+    takes_repeats = True  # position + r * N is the r-th repeat of a position within an epoch, augmented anew
+
     def __init__(
         self, data: LabelledData, transform: Callable[[Any], dict[str, Tensor]], seed: int | None = None
     ) -> None:
@@ -48,15 +50,17 @@ class Examples(Dataset):
         return len(self.data)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
+        repeat, position = divmod(position, len(self)) if position >= len(self) else (0, position)
         label = self.data.labels[position]
-        inputs = self._kept_inputs(position) if self._keeps else self._inputs(position)
+        inputs = self._kept_inputs(position) if self._keeps else self._inputs(position, repeat)
         return {**inputs, "labels": torch.from_numpy(label) if self.data.is_multi_label else int(label)}
 
-    def _inputs(self, position: int) -> dict[str, Tensor]:
+    def _inputs(self, position: int, repeat: int = 0) -> dict[str, Tensor]:
         example = self.data.example(position)
         if self.seed is None:
             return self.transform(example)
-        with keyed_randomness(self.seed, int(self._epoch), int(self.data.rows[position])):
+        key = (self.seed, int(self._epoch), int(self.data.rows[position]))
+        with keyed_randomness(*key, *([repeat] if repeat else [])):
             return self.transform(example)
 
     def _kept_inputs(self, position: int) -> dict[str, Tensor]:

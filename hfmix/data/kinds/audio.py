@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
@@ -11,11 +12,13 @@ import numpy as np
 import soundfile
 from datasets import Audio
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import default_collate, get_worker_info
 
 from hfmix.data.kinds.base import FileCells, Kind, imported_on_call, unreadable
 
 logger = logging.getLogger(__name__)
+
+_NOTICED: set[tuple[int, int]] = set()  # the resampling that was warned of
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +108,6 @@ class SoundPreprocessor:
         self._extractor = (
             extractor if hasattr(extractor, "pad") and hasattr(extractor, "model_input_names") else None
         )
-        self._has_warned = False
 
     @property
     def wants_mask(self) -> bool:
@@ -125,9 +127,8 @@ class SoundPreprocessor:
 
     def features(self, example: Sound) -> dict[str, Tensor]:
         """Computes the model's inputs for one clip, resampled to the model's rate."""
-        if self.sampling_rate not in (None, example.sampling_rate) and not self._has_warned:
-            logger.warning("clips of %d Hz are resampled to %d Hz", example.sampling_rate, self.sampling_rate)
-            self._has_warned = True
+        if self.sampling_rate not in (None, example.sampling_rate):
+            notice_resampling(example.sampling_rate, self.sampling_rate)
         example = example if self.sampling_rate is None else example.at(self.sampling_rate)
         settings = {"sampling_rate": example.sampling_rate, "return_tensors": "pt"}
         if self._extractor is None:
@@ -152,6 +153,18 @@ class SoundPreprocessor:
     def inputs(self, examples: Sequence[Sound]) -> dict[str, Tensor]:
         """Computes the model's inputs for a batch of clips."""
         return self.collate([self.features(example) for example in examples])
+
+
+def notice_resampling(from_rate: int, to_rate: int) -> None:
+    """Warns that clips are resampled: once a run for each pair of rates, in Hz.
+
+    That is once in the main process, whose workers inherit that it is done; of several processes, in the first.
+    """
+    worker = get_worker_info()
+    is_first = os.environ.get("RANK", "0") == "0" and (worker is None or worker.id == 0)
+    if is_first and (from_rate, to_rate) not in _NOTICED:
+        logger.warning("clips of %d Hz are resampled to %d Hz", from_rate, to_rate)
+    _NOTICED.add((from_rate, to_rate))
 
 
 def clip_seconds(extractor: Any) -> float | None:

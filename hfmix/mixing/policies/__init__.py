@@ -66,6 +66,8 @@ def get_policy(name: str, **settings: Any) -> Policy:
     if name not in POLICIES:
         near = get_close_matches(str(name).lower(), POLICIES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(POLICIES)}"
+        if str(name).lower() in ("none", "no", "off", "false", "baseline", "plain", "vanilla"):
+            hint = "training without mixing is called 'erm'"
         raise ValueError(f"unknown policy {name!r}: {hint}")
     known = [field.name for field in fields(POLICIES[name])]
     for setting in settings:

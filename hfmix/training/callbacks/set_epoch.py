@@ -5,12 +5,14 @@ from typing import Any
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hfmix.training.sampler import BalancedSampler
+
 
 class SetEpoch(TrainerCallback):
-    """A callback that calls the training set's `set_epoch`, if it has one, before each epoch.
+    """A callback that calls `set_epoch` of the training set, if it has one, and of a balanced sampler.
 
-    accelerate's data loader does so too, but not if a sampler with a `set_epoch` is wrapped again: with several
-    processes, and in the rest of an epoch after resuming in its middle.
+    It does so before each epoch. accelerate's data loader does so too, but not if a sampler with a `set_epoch` is
+    wrapped again: with several processes, and in the rest of an epoch after resuming in its middle.
     """
 
     def on_epoch_begin(
@@ -23,5 +25,12 @@ class SetEpoch(TrainerCallback):
     ) -> None:
         """Passes the epoch's number on. See `transformers.TrainerCallback`."""
         dataset = getattr(train_dataloader, "dataset", None)
+        sampler = getattr(train_dataloader, "batch_sampler", None)
+        while hasattr(sampler, "batch_sampler"):  # sharded over processes
+            sampler = sampler.batch_sampler
+        sampler = getattr(sampler, "sampler", None)
+        epoch = int(state.epoch or 0)
         if hasattr(dataset, "set_epoch"):
-            dataset.set_epoch(int(state.epoch or 0))
+            dataset.set_epoch(epoch)
+        if isinstance(sampler, BalancedSampler):
+            sampler.set_epoch(epoch)

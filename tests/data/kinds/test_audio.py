@@ -176,11 +176,14 @@ def test_any_callable_is_a_processor():
     assert found["input_values"].shape == (2, 160)
 
 
-def test_resampling_is_said_once(caplog):
-    preprocessor = SoundPreprocessor(Wav2Vec2FeatureExtractor())
+def test_resampling_is_said_once_a_run(caplog, monkeypatch):
+    monkeypatch.setattr("hfmix.data.kinds.audio._NOTICED", set())
     with caplog.at_level(logging.WARNING, "hfmix"):
-        for _ in range(2):
+        for rank in ("0", "0", "1"):  # another preprocessor, as for the test set; another process
+            monkeypatch.setenv("RANK", rank)
+            preprocessor = SoundPreprocessor(Wav2Vec2FeatureExtractor())
             preprocessor.features(Sound(tone(440, 0.1, 8_000), 8_000))
+        preprocessor.features(Sound(tone(440, 0.1, 44_100), 44_100))  # another rate, in the second process
     assert [record.getMessage() for record in caplog.records] == ["clips of 8000 Hz are resampled to 16000 Hz"]
 
 
