@@ -85,13 +85,23 @@ def add_columns(parser: ArgumentParser) -> None:
         parser.add_argument(
             f"--{kind}_column_name", metavar="COLUMN", help=f"column with {content} [`{kind}`, or the only one]"
         )
+    parser.add_argument(
+        "--class_folder",
+        choices=("top", "deepest"),
+        help="folders within the class folders: which of them is the class, where both make sense",
+    )
 
 
 def named_columns(arguments: Namespace) -> "Columns":
     """Returns the columns that the options of `add_columns` name."""
     from hfmix.data.columns import Columns
 
-    return Columns(arguments.image_column_name, arguments.audio_column_name, arguments.label_column_name)
+    return Columns(
+        arguments.image_column_name,
+        arguments.audio_column_name,
+        arguments.label_column_name,
+        class_folder=arguments.class_folder,
+    )
 
 
 def launched(arguments: Namespace) -> bool:

@@ -17,15 +17,20 @@ class DataArguments:
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "A Hub id; a folder of images or sound (one subfolder per class, or Parquet files), or of CSV "
-            f"files; or a data set that comes with hfmix: {', '.join(EMBEDDED)}."
+            "help": "A Hub id; a folder of images or sound (one subfolder per class, a table of paths and labels "
+            "such as metadata.csv, or Parquet files), or of CSV files; a .zip or .tar file of such a folder; or a "
+            f"data set that comes with hfmix: {', '.join(EMBEDDED)}."
         },
     )
     dataset_config_name: str | None = field(
         default=None, metadata={"help": "Configuration of the Hub data set, where it has several."}
     )
     train_file: list[str] | None = field(
-        default=None, metadata={"help": "One or more Parquet or CSV files to train on, instead of --dataset_name."}
+        default=None,
+        metadata={
+            "help": "One or more Parquet or CSV files to train on, of rows or of paths and labels, instead of "
+            "--dataset_name."
+        },
     )
     validation_file: list[str] | None = field(
         default=None, metadata={"help": "Parquet or CSV files to evaluate on during training."}
@@ -51,6 +56,13 @@ class DataArguments:
         metadata={
             "help": "Tables: columns to learn from, of numbers or of words (categories). [all but the label "
             "column]"
+        },
+    )
+    class_folder: Literal["top", "deepest"] | None = field(
+        default=None,
+        metadata={
+            "help": "Folders within the class folders of images or sound: whether the `top` folder or the "
+            "`deepest` one is the class. [the only reading that makes sense; where both do, this is required]"
         },
     )
     test_split: str = field(

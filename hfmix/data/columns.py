@@ -23,12 +23,14 @@ class Columns:
         label: the column of classes; None takes `label`, the only column with classes, or a table's last column.
         features: a table's columns of inputs; None takes all but the label, if there are numbers but neither
             images nor sound.
+        class_folder: which folder of a path is its class, "top" or "deepest", where both make sense.
     """
 
     image: str | None = None
     audio: str | None = None
     label: str | None = None
     features: Sequence[str] | None = None
+    class_folder: str | None = None
 
     def __post_init__(self) -> None:
         given = {

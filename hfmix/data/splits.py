@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from hfmix.data.arguments import DataArguments
 from hfmix.data.columns import USUAL, Columns, Resolved, read_cells, read_labels, resolve
 from hfmix.data.labelled import LabelledData
-from hfmix.data.sources.open import Split, open_dataset, open_files
+from hfmix.data.sources.open import Reading, Split, open_dataset, open_files
 from hfmix.data.sources.opened import Opened
 
 
@@ -27,7 +27,7 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
         ValueError: a split is missing or empty, lacks a column, or holds a class that the training set lacks.
         ConnectionError: the Hub is needed and cannot be reached.
     """
-    opened = open_files(args) if args.train_file else open_dataset(args.dataset_name, args.dataset_config_name)
+    opened = open_training(args)
     if "train" not in opened:
         raise ValueError(f"{args.dataset_name} has no split 'train', only {', '.join(opened)}")
     if args.test_split != "test" and args.test_split not in opened:
@@ -62,11 +62,33 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
     return splits
 
 
+def open_training(args: DataArguments, streaming: bool = False) -> Opened:
+    """Opens the source that the options name.
+
+    Raises:
+        ValueError, ConnectionError: as `open_dataset` and `open_files`.
+    """
+    reading = reading_of(columns_of(args))
+    if args.train_file:
+        return open_files(args, streaming, reading)
+    return open_dataset(args.dataset_name, args.dataset_config_name, streaming, reading)
+
+
 def columns_of(args: DataArguments) -> Columns:
     """Returns the columns that the options name."""
     return Columns(
-        args.image_column_name, args.audio_column_name, args.label_column_name, args.feature_column_names
+        args.image_column_name,
+        args.audio_column_name,
+        args.label_column_name,
+        args.feature_column_names,
+        class_folder=args.class_folder,
     )
+
+
+def reading_of(columns: Columns, labelled: bool = True) -> Reading:
+    """Returns how a source is read of which these columns are wanted."""
+    paths, is_table = columns.image or columns.audio, columns.features is not None
+    return Reading(columns.class_folder, paths, is_table, labelled)
 
 
 def open_ood(sources: Mapping[str, "Dataset | LabelledData | str | Path"]) -> dict[str, LabelledData]:
@@ -77,7 +99,7 @@ def open_ood(sources: Mapping[str, "Dataset | LabelledData | str | Path"]) -> di
     """
     return {
         name: source if isinstance(source, LabelledData) else as_unlabelled(source, name=f"ood {name}")
-        for name, source in _opened(sources)
+        for name, source in _opened(sources, Reading(labelled=False))
     }
 
 
@@ -91,16 +113,16 @@ def open_labelled(
     """
     return {
         name: source if isinstance(source, LabelledData) else as_labelled(source, columns, name=f"shift {name}")
-        for name, source in _opened(sources)
+        for name, source in _opened(sources, reading_of(columns))
     }
 
 
 def _opened(
-    sources: Mapping[str, "Dataset | LabelledData | str | Path"],
+    sources: Mapping[str, "Dataset | LabelledData | str | Path"], reading: Reading
 ) -> Iterator[tuple[str, "Dataset | LabelledData"]]:
     for name, source in sources.items():
         if isinstance(source, str | Path):
-            splits = open_dataset(str(source))
+            splits = open_dataset(str(source), reading=reading)
             source = splits.get("test", next(iter(splits.values())))
         yield name, source
 
@@ -164,7 +186,7 @@ def load_test(
     Raises:
         ValueError, ConnectionError: as `open_dataset` and `as_labelled`, or there is no such split.
     """
-    splits = open_dataset(source)
+    splits = open_dataset(source, reading=reading_of(columns))
     if split in splits:
         return _of_source(splits, split, as_labelled(splits[split], columns, name=split), is_first=True)
     if split != "test" or "train" not in splits:
@@ -179,7 +201,7 @@ def load_part(source: str, split: str, columns: Columns = USUAL) -> LabelledData
     Raises:
         ValueError, ConnectionError: as `open_dataset` and `as_labelled`, or there is no such split among several.
     """
-    splits = open_dataset(source)
+    splits = open_dataset(source, reading=reading_of(columns))
     if split not in splits and len(splits) > 1:
         raise ValueError(f"{source} has no split {split!r}, only {', '.join(splits)}")
     name = split if split in splits else next(iter(splits))

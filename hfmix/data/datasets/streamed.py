@@ -17,8 +17,8 @@ from hfmix.data.arguments import DataArguments
 from hfmix.data.columns import Columns, Resolved, resolve
 from hfmix.data.kinds import KINDS
 from hfmix.data.labelled import LabelledData
-from hfmix.data.sources.open import Split, open_dataset, open_files
-from hfmix.data.splits import columns_of, read_split
+from hfmix.data.sources.open import Split
+from hfmix.data.splits import columns_of, open_training, read_split
 from hfmix.utils.randomness import key_seeds, keyed_randomness
 
 _STORED = {"bytes": Value("binary"), "path": Value("string")}
@@ -152,11 +152,7 @@ def load_streams(args: DataArguments) -> dict[Split, StreamedData | LabelledData
             classes.
         ConnectionError: the Hub is needed and cannot be reached.
     """
-    opened = (
-        open_files(args, streaming=True)
-        if args.train_file
-        else open_dataset(args.dataset_name, args.dataset_config_name, streaming=True)
-    )
+    opened = open_training(args, streaming=True)
     source = args.dataset_name or "train_file"
     for split in ("train", args.test_split):
         if split not in opened:

@@ -8,7 +8,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from hfmix.data.kinds.image import ImageCells
-from hfmix.data.sources.open import SOUND_SUFFIXES
+from hfmix.data.sources.walk import walk
 from hfmix.data.splits import load_part
 from hfmix.robustness.corruptions import corruption_names
 from hfmix.robustness.corruptions.audio import AUDIO, corrupt_sound
@@ -40,8 +40,8 @@ def corrupt_folder(source: str | Path, out: str | Path, name: str, severity: int
     if not source.is_dir():
         raise ValueError(f"no folder {str(source)!r}")
     is_audio = name in AUDIO
-    suffixes = SOUND_SUFFIXES if is_audio else set(Image.registered_extensions())
-    files = [path for path in sorted(source.rglob("*")) if path.is_file() and path.suffix.lower() in suffixes]
+    names = walk(source).by_kind()["audio" if is_audio else "image"]
+    files = sorted(source.joinpath(*folder, name) for folder, of_folder in names.items() for name in of_folder)
     if not files:
         kind = "sound" if is_audio else "image"
         raise ValueError(f"no {kind} files in {str(source)!r}: {name} corrupts nothing else")
