@@ -24,7 +24,7 @@ from pyarrow import ArrowInvalid
 from pyarrow.parquet import read_metadata
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.sources.csv_files import read_csv
+from hfmix.data.sources.csv_files import is_csv, read_csv
 from hfmix.data.sources.embedded import EMBEDDED
 from hfmix.data.sources.opened import Opened
 from hfmix.utils.hub_connection import hub_error, hub_reachable, no_connection
@@ -161,12 +161,12 @@ def _rows(files: Sequence[str], streaming: bool) -> Dataset | IterableDataset:
     for file in files:
         if not Path(file).is_file():
             raise ValueError(f"no file {file!r}")
-    is_csv = {Path(file).suffix.lower() == ".csv" for file in files}
-    if len(is_csv) == 2:
+    are_csv = {is_csv(file) for file in files}
+    if len(are_csv) == 2:
         raise ValueError(f"the files of a split must be all CSV or all Parquet, not {', '.join(files)}")
-    if streaming and True in is_csv:
+    if streaming and True in are_csv:
         raise ValueError(f"{files[0]} is a table, which is read as a whole: leave streaming out")
-    return read_csv(files) if True in is_csv else _parquet(files, streaming)
+    return read_csv(files) if True in are_csv else _parquet(files, streaming)
 
 
 def _parquet(files: Sequence[str], streaming: bool) -> Dataset | IterableDataset:
