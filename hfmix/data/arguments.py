@@ -28,8 +28,8 @@ class DataArguments:
     train_file: list[str] | None = field(
         default=None,
         metadata={
-            "help": "One or more Parquet or CSV files to train on, of rows or of paths and labels, instead of "
-            "--dataset_name."
+            "help": "One or more Parquet or CSV files (.csv, .tsv, .txt, .data) to train on, of rows or of paths "
+            "and labels, instead of --dataset_name."
         },
     )
     validation_file: list[str] | None = field(
@@ -44,18 +44,40 @@ class DataArguments:
     audio_column_name: str | None = field(
         default=None, metadata={"help": "Column of clips. [`audio`, or the only column of sound]"}
     )
-    label_column_name: str | None = field(
+    label_column_name: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Column of classes: one class per example, or a list of any number of them. [`label`, or the "
-            "only column of classes, or a table's last column]"
+            "help": "Column of classes: one class per example, or a list of any number of them; or several "
+            "columns of zeros and ones, one per class. [`label`, or the only column of classes, or a table's last "
+            "column]"
+        },
+    )
+    label_form: Literal["indices", "multi_hot"] | None = field(
+        default=None,
+        metadata={
+            "help": "What lists of numbers are as labels: `indices` of the classes that an example has, or "
+            "`multi_hot`, a zero or one for each class. [found out; needed only where both are possible]"
         },
     )
     feature_column_names: list[str] | None = field(
         default=None,
         metadata={
             "help": "Tables: columns to learn from, of numbers or of words (categories). [all but the label "
-            "column]"
+            "column and one that numbers the rows]"
+        },
+    )
+    ignore_columns: list[str] | None = field(
+        default=None, metadata={"help": "Tables: columns to leave out, such as dates, free text and identifiers."}
+    )
+    categorical_columns: list[str] | None = field(
+        default=None,
+        metadata={"help": "Tables: columns of categories even if they are numbers, such as postal codes."},
+    )
+    missing_values: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Tables: what stands for a missing cell, such as n.a. or -999, besides an empty cell and, in "
+            "CSV files, ?, NA, N/A, NaN and null."
         },
     )
     class_folder: Literal["top", "deepest"] | None = field(
@@ -231,6 +253,8 @@ class DataArguments:
     _argument_group_name = "data"
 
     def __post_init__(self) -> None:
+        if isinstance(self.label_column_name, str):
+            self.label_column_name = [self.label_column_name]
         if self.dataset_name is None and not self.train_file:
             raise ValueError("no data: set dataset_name (a Hub id, a folder or 'digits') or train_file")
         if not self.train_file and (self.validation_file or self.test_file):

@@ -1,35 +1,45 @@
-"""The columns of a data set: finding those with inputs and classes, and reading them."""
+"""The columns of a data set: finding those with inputs and classes, and reading the inputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-from datasets import Audio, ClassLabel, Dataset, Image, IterableDataset, LargeList, List, Value
+from datasets import ClassLabel, Dataset, IterableDataset, LargeList, List
 
 from hfmix.data.kinds import KINDS
 from hfmix.data.kinds.base import Cells
+from hfmix.data.kinds.stored import content_kind, described
 from hfmix.data.kinds.table import is_numeric, is_words
+from hfmix.data.sources.csv_rows import as_written
+from hfmix.data.table_columns import USUAL_CELLS, CellReading, as_read, table_inputs
+from hfmix.utils.text import listed
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read, as far as they are given.
+    """The columns to read and how, as far as that is given.
 
     Attributes:
         image, audio: the column of inputs; if both are None, the column `image` or `audio`, or the only column of
             images or sound.
-        label: the column of classes; None takes `label`, the only column with classes, or a table's last column.
-        features: a table's columns of inputs; None takes all but the label, if there are numbers but neither
-            images nor sound.
+        label: the column of classes, or several of zeros and ones; None takes `label`, the only column with
+            classes, or a table's last column.
+        features: a table's columns of inputs; None takes all but the label, if there are numbers or words but
+            neither images nor sound.
+        ignored: columns of a table that are neither inputs nor classes.
+        label_form: whether lists of numbers are class indices or vectors of zeros and ones; None finds out.
+        cells: how a table's cells are read.
         class_folder: which folder of a path is its class, "top" or "deepest", where both make sense.
     """
 
     image: str | None = None
     audio: str | None = None
-    label: str | None = None
+    label: str | Sequence[str] | None = None
     features: Sequence[str] | None = None
+    ignored: Sequence[str] = ()
+    label_form: Literal["indices", "multi_hot"] | None = None
+    cells: CellReading = USUAL_CELLS
     class_folder: str | None = None
 
     def __post_init__(self) -> None:
@@ -41,6 +51,24 @@ class Columns:
         given = [f"{name} {value!r}" for name, value in given.items() if value is not None]
         if len(given) > 1:
             raise ValueError(f"{given[0]} and {given[1]}: a model takes one of them")
+        features = set(self.features or ())
+        if own := sorted(features & set(self.label_names)):
+            raise ValueError(
+                f"column {own[0]!r} is the label and cannot be among feature_column_names: the model would only "
+                f"copy it"
+            )
+        if both := sorted((features | set(self.label_names)) & set(self.ignored)):
+            raise ValueError(f"column {both[0]!r} is to be read and is among ignore_columns: remove it from one")
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Returns the names of the label columns, as far as they are given."""
+        return label_names(self.label)
+
+
+def label_names(label: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the names of label columns as a tuple."""
+    return () if label is None else (label,) if isinstance(label, str) else tuple(label)
 
 
 USUAL = Columns()
@@ -53,14 +81,20 @@ class Resolved:
     Attributes:
         kind: "image", "audio" or "table".
         inputs: the column of images or sound, or a table's list of columns.
-        label: the column of classes; None for a split that is read without classes.
+        label: the column of classes, or a tuple of several; None for a split that is read without classes.
         notes: what was guessed about the columns, in one sentence each.
+        label_form: as of `Columns`; once the labels are read, what they were read as.
+        cells: how a table's cells are read.
+        has_class_names: once the labels are read, whether the source lists the classes.
     """
 
     kind: str
     inputs: str | list[str]
-    label: str | None
+    label: str | tuple[str, ...] | None
     notes: tuple[str, ...] = ()
+    label_form: Literal["indices", "multi_hot"] | None = None
+    cells: CellReading = USUAL_CELLS
+    has_class_names: bool = False
 
 
 def resolve(dataset: Dataset | IterableDataset, columns: Columns, name: str, labelled: bool = True) -> Resolved:
@@ -82,13 +116,16 @@ def resolve(dataset: Dataset | IterableDataset, columns: Columns, name: str, lab
     if dataset.features is None:
         raise ValueError(f"the {name} set does not tell what its columns hold: leave streaming out")
     kind = _kind(dataset, columns)
+    notes = dataset.source.notes if as_written(dataset) else ()
     if kind == "table":
         if is_stream:
             raise ValueError(f"the {name} set is a table, which is read as a whole: leave streaming out")
-        return _resolve_table(dataset, columns, name, labelled)
-    inputs = _find_column(dataset, getattr(columns, kind), kind, type(KINDS[kind].cells.feature), name)
-    label = _find_column(dataset, columns.label, "label", ClassLabel, name) if labelled else None
-    return Resolved(kind, inputs, label)
+        return _resolve_table(dataset, columns, name, labelled, notes)
+    inputs, note = _find_inputs(dataset, getattr(columns, kind), kind, columns.label_names, name)
+    label = _find_label(dataset, columns.label, name) if labelled else None
+    if inputs in label_names(label):
+        raise ValueError(f"column {inputs!r} of the {name} set cannot hold both the inputs and the classes")
+    return Resolved(kind, inputs, label, (*notes, *note), columns.label_form)
 
 
 def read_cells(dataset: Dataset, columns: Resolved, name: str) -> Cells:
@@ -97,77 +134,11 @@ def read_cells(dataset: Dataset, columns: Resolved, name: str) -> Cells:
     Raises:
         ValueError: a column does not hold inputs of this kind.
     """
-    dataset = dataset.with_format(None)  # without a transform that a user has set on it
+    if columns.kind == "table":
+        dataset = as_read(dataset, columns.inputs, columns.cells, name, strict=columns.label is not None)
+    else:
+        dataset = dataset.with_format(None)  # without a transform that a user has set on it
     return KINDS[columns.kind].cells.of(dataset, columns.inputs, name)
-
-
-def read_labels(dataset: Dataset, columns: Resolved, name: str) -> tuple[np.ndarray, list[str]]:
-    """Reads the classes of a split: (N,) class indices, and the names of the classes.
-
-    Lists of classes give (N, C) float32, 1 where a class is listed. Whole numbers are indices, except in a table,
-    where they are names.
-
-    Raises:
-        ValueError: the column does not hold classes, or a row has none.
-    """
-    column, is_table = columns.label, columns.kind == "table"
-    feature, values = dataset.features[column], list(dataset.with_format(None)[column])
-    if None in values:
-        raise ValueError(f"column {column!r} of the {name} set has no class in row {values.index(None)}")
-    if isinstance(feature, List | LargeList):
-        return _multi_hot(feature.feature, values, column, name)
-    if isinstance(feature, ClassLabel):
-        class_names, labels = list(feature.names), np.array(values)
-    elif is_table and (classes := _whole_numbers(feature, values)) is not None:
-        class_names, labels = np.unique(classes, return_inverse=True)
-        class_names = [str(class_name) for class_name in class_names.tolist()]
-    elif isinstance(feature, Value) and feature.dtype in ("string", "large_string"):
-        class_names, labels = np.unique(values, return_inverse=True)
-        class_names = class_names.tolist()
-    elif isinstance(feature, Value) and "int" in feature.dtype:
-        labels = np.array(values)
-        class_names = [str(index) for index in range(max(values) + 1)]
-    else:
-        raise ValueError(f"column {column!r} of the {name} set does not hold classes but {feature}")
-    if labels.min() < 0:
-        raise ValueError(f"column {column!r} of the {name} set has class {labels.min()} in row {labels.argmin()}")
-    return labels.astype(np.int64), class_names
-
-
-def _multi_hot(feature: Any, values: list[list[Any]], column: str, name: str) -> tuple[np.ndarray, list[str]]:
-    """Returns (N, C) float32 labels of lists of classes, which may be empty, and the names of the classes."""
-    listed = [label for labels in values for label in labels]
-    if None in listed:
-        row = next(i for i, labels in enumerate(values) if None in labels)
-        raise ValueError(f"column {column!r} of the {name} set lists an empty value as a class in row {row}")
-    if isinstance(feature, ClassLabel):
-        class_names, index = list(feature.names), {i: i for i in range(feature.num_classes)}
-    elif isinstance(feature, Value) and feature.dtype in ("string", "large_string"):
-        class_names = sorted(set(listed))
-        index = {class_name: i for i, class_name in enumerate(class_names)}
-    elif isinstance(feature, Value) and "int" in feature.dtype:
-        class_names = [str(i) for i in range(max(listed, default=-1) + 1)]
-        index = {i: i for i in range(len(class_names))}
-    else:
-        raise ValueError(f"column {column!r} of the {name} set does not hold lists of classes but of {feature}")
-    labels = np.zeros((len(values), len(class_names)), dtype=np.float32)
-    for row, classes in enumerate(values):
-        for label in classes:
-            if label not in index:
-                raise ValueError(f"column {column!r} of the {name} set has class {label} in row {row}")
-            labels[row, index[label]] = 1.0
-    return labels, class_names
-
-
-def _whole_numbers(feature: Any, values: list[Any]) -> np.ndarray | None:
-    """Returns a table's classes if they are whole numbers or booleans, else None."""
-    if not isinstance(feature, Value) or feature.dtype in ("string", "large_string"):
-        return None
-    numbers = np.array(values)
-    if numbers.dtype.kind in "iub":
-        return numbers
-    is_whole = numbers.dtype.kind == "f" and np.isfinite(numbers).all() and (numbers == np.round(numbers)).all()
-    return numbers.astype(np.int64) if is_whole else None
 
 
 def _kind(dataset: Dataset | IterableDataset, columns: Columns) -> str:
@@ -175,63 +146,126 @@ def _kind(dataset: Dataset | IterableDataset, columns: Columns) -> str:
     for kind, given in (("image", columns.image), ("audio", columns.audio), ("table", columns.features)):
         if given is not None:
             return kind
-    if _holds_sound(dataset):
+    features = dataset.features  # a copy at each access
+    for kind in ("image", "audio"):
+        if kind in features and not is_numeric(features[kind]):
+            return kind
+    others = [column for column in features if column not in columns.label_names]
+    kinds = {content_kind(dataset, column, features[column]) for column in others}
+    if "audio" in kinds and "image" not in kinds:
         return "audio"
-    others = {column: feature for column, feature in dataset.features.items() if column != columns.label}
-    if "image" in others or any(isinstance(feature, Image) for feature in others.values()):
+    if "image" in kinds:
         return "image"
-    if columns.label is None and others:
-        others.pop("label" if "label" in others else [*others][-1])
-    return "table" if any(map(is_numeric, others.values())) else "image"
+    if not columns.label_names and others:
+        others.remove("label" if "label" in others else others[-1])
+    usable = any(is_numeric(features[c]) or is_words(features[c]) for c in others)
+    return "table" if usable else "image"
 
 
-def _holds_sound(dataset: Dataset | IterableDataset) -> bool:
-    if "image" in dataset.column_names or "audio" in dataset.column_names:
-        return "image" not in dataset.column_names
-    kinds = [type(feature) for feature in dataset.features.values()]
-    return Audio in kinds and Image not in kinds
-
-
-def _resolve_table(dataset: Dataset, columns: Columns, name: str, labelled: bool) -> Resolved:
-    inputs = None
-    if columns.features is not None:
-        present = set(dataset.column_names)
-        for column in columns.features:
-            if column not in present:
-                _find_column(dataset, column, "feature", Value, name)  # raises
-        inputs = list(columns.features)
+def _resolve_table(
+    dataset: Dataset, columns: Columns, name: str, labelled: bool, notes: tuple[str, ...]
+) -> Resolved:
+    for wanted, option in ((columns.features or (), "feature_column_names"), (columns.ignored, "ignore_columns")):
+        for column in wanted:
+            if column not in dataset.column_names and (labelled or option == "feature_column_names"):
+                raise _no_column(dataset, column, option, name)
     if not labelled:
-        usable = [c for c, feature in dataset.features.items() if is_numeric(feature) or is_words(feature)]
-        return Resolved("table", usable if inputs is None else inputs, None)
-    wanted = columns.label
-    with_classes = any(isinstance(feature, ClassLabel) for feature in dataset.features.values())
-    if wanted is None and "label" not in dataset.column_names and not with_classes:
-        wanted = dataset.column_names[-1]
-    label = _find_column(dataset, wanted, "label", ClassLabel, name)
-    if inputs is None:
-        inputs = [column for column in dataset.column_names if column != label]
-    return Resolved("table", inputs, label)
-
-
-def _find_column(dataset: Dataset | IterableDataset, wanted: str | None, usual: str, kind: type, name: str) -> str:
-    """Returns the name of a column: `wanted`, else `usual`, else the only one whose feature is of a kind.
-
-    Raises:
-        ValueError: there is no such column; the message names the set `name`.
-    """
-    columns = dataset.column_names
-    if wanted is None:
-        within = ClassLabel if usual == "label" else ()
-        alike = [
+        usable = [
             column
             for column, feature in dataset.features.items()
-            if isinstance(feature, kind) or isinstance(getattr(feature, "feature", None), within)
+            if (is_numeric(feature) or is_words(feature)) and column not in columns.ignored
         ]
-        wanted = usual if usual in columns or len(alike) != 1 else alike[0]
-    if wanted not in columns:
-        near = get_close_matches(wanted, columns, n=1)
-        option = "feature_column_names" if usual == "feature" else f"{usual}_column_name"
-        hint = f"did you mean {near[0]!r}?" if near else f"set {option}"
-        present = ", ".join(columns[:20]) + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")
-        raise ValueError(f"the {name} set has no column {wanted!r}, only {present}: {hint}")
-    return wanted
+        inputs = usable if columns.features is None else list(columns.features)
+        return Resolved("table", inputs, None, notes, cells=columns.cells)
+    label, is_guess = _find_table_label(dataset, columns, name)
+    if columns.features is not None and (own := set(columns.features) & set(label_names(label))):
+        raise ValueError(
+            f"column {own.pop()!r} is the label of the {name} set and cannot be among feature_column_names: set "
+            f"label_column_name to another, or leave it out of them"
+        )
+    if is_guess:
+        notes = (*notes, f"the last column of the {name} set, {label!r}, is taken for the label")
+    inputs, found = table_inputs(
+        dataset, columns.features, (*label_names(label), *columns.ignored), label_names(label), name
+    )
+    return Resolved("table", inputs, label, (*notes, *found), columns.label_form, columns.cells)
+
+
+def _find_table_label(dataset: Dataset, columns: Columns, name: str) -> tuple[str | tuple[str, ...], bool]:
+    """Returns a table's label, and whether it is only taken for that because it is the last column.
+
+    Raises:
+        ValueError: the column is missing, or another column is called as labels are.
+    """
+    with_classes = [c for c, feature in dataset.features.items() if _has_classes(feature)]
+    if columns.label is not None or "label" in dataset.column_names or len(with_classes) == 1:
+        return _find_label(dataset, columns.label, name), False
+    last = [column for column in dataset.column_names if column not in columns.ignored][-1]
+    usual = ("label", "labels", "class", "target")
+    others = [c for c in dataset.column_names if c.casefold() in usual and c not in columns.ignored]
+    if others and last not in others:
+        raise ValueError(
+            f"the label of the {name} set is {others[0]!r} by its name or {last!r}, the last column: set "
+            f"label_column_name to one of them"
+        )
+    return last, last not in others
+
+
+def _find_label(
+    dataset: Dataset | IterableDataset, wanted: str | Sequence[str] | None, name: str
+) -> str | tuple[str, ...]:
+    """Returns the column of classes, or several of them.
+
+    Raises:
+        ValueError: a column is missing or given twice, or there is none that holds classes for certain.
+    """
+    if wanted is None:
+        alike = [column for column, feature in dataset.features.items() if _has_classes(feature)]
+        wanted = "label" if "label" in dataset.column_names or len(alike) != 1 else alike[0]
+    names = label_names(wanted)
+    for column in names:
+        if column not in dataset.column_names:
+            raise _no_column(dataset, column, "label_column_name", name)
+    if len(set(names)) < len(names):
+        raise ValueError(f"label_column_name gives a column twice: {', '.join(names)}")
+    return names[0] if len(names) == 1 else names
+
+
+def _has_classes(feature: Any) -> bool:
+    return isinstance(feature, ClassLabel) or (
+        isinstance(feature, List | LargeList) and isinstance(feature.feature, ClassLabel)
+    )
+
+
+def _find_inputs(
+    dataset: Dataset | IterableDataset, wanted: str | None, kind: str, labels: Sequence[str], name: str
+) -> tuple[str, tuple[str, ...]]:
+    """Returns the column of images or sound, and a note where its content alone tells.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    if wanted is None and kind not in dataset.column_names:
+        others = [column for column in dataset.column_names if column not in labels]
+        features, feature = dataset.features, type(KINDS[kind].cells.feature)
+        alike = [column for column in others if isinstance(features[column], feature)]
+        if len(alike) == 1:
+            return alike[0], ()
+        alike = alike or [column for column in others if content_kind(dataset, column, features[column]) == kind]
+        if len(alike) == 1:
+            plural = KINDS[kind].words.plural
+            return alike[0], (f"column {alike[0]!r} of the {name} set holds {plural} and is the input",)
+    wanted = kind if wanted is None else wanted
+    if wanted not in dataset.column_names:
+        raise _no_column(dataset, wanted, f"{kind}_column_name", name)
+    return wanted, ()
+
+
+def _no_column(dataset: Dataset | IterableDataset, wanted: str, option: str, name: str) -> ValueError:
+    """Returns the error for a column that is missing: what the others hold, and the option to set."""
+    columns = dataset.column_names
+    folded = {column.casefold(): column for column in columns}
+    near = get_close_matches(wanted.casefold(), folded, n=1)
+    hint = f"did you mean {folded[near[0]]!r}?" if near else f"set {option}"
+    shown = columns if near or len(columns) > 5 else [f"{c} ({described(dataset.features[c])})" for c in columns]
+    return ValueError(f"the {name} set has no column {wanted!r}, only {listed(shown, 20)}: {hint}")

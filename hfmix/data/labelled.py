@@ -1,6 +1,6 @@
 """One split of a data set in memory: undecoded images, clips or rows, and their classes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from hfmix.data.columns import Resolved
 from hfmix.data.kinds.base import Cells
 from hfmix.data.sources.opened import LeftOut
+from hfmix.utils.text import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class LabelledData:
         origin: where the split came from, in words; empty if it is the source's own.
         left_out: what its source holds that is in no split, on the split that was read first.
         notes: what was guessed, skipped or changed in reading it, in one sentence each.
+        are_numbers: whether the class names are whole numbers that the source holds.
     """
 
     cells: Cells
@@ -38,6 +40,7 @@ class LabelledData:
     origin: str = ""
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    are_numbers: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,14 +82,21 @@ class LabelledData:
     def with_classes(self, class_names: Sequence[str]) -> "LabelledData":
         """Renumbers the labels by the order of `class_names`, matching classes by name.
 
+        Names that all end in a full stop, as those of a test set at UCI do, are taken for the ones without.
+
         Raises:
             ValueError: an example has a class that is not among them.
         """
         position = {class_name: index for index, class_name in enumerate(class_names)}
-        is_present = self.labels.any(0) if self.is_multi_label else np.bincount(self.labels, minlength=1) > 0
-        present = {self.class_names[index] for index in np.flatnonzero(is_present)}
-        if foreign := sorted(present - set(position)):
-            raise ValueError(f"the {self.name} set has unknown classes: {', '.join(foreign[:5])}")
+        counts = self.class_counts()
+        present = [(self.class_names[index], int(counts[index])) for index in np.flatnonzero(counts)]
+        foreign = [(class_name, count) for class_name, count in present if class_name not in position]
+        if note := _on_full_stops([class_name for class_name, _ in foreign], len(present), position, self.name):
+            names = [class_name.removesuffix(".") for class_name in self.class_names]
+            return replace(self, class_names=names, notes=(*self.notes, note)).with_classes(class_names)
+        if foreign:
+            raise ValueError(_unknown_classes(foreign, class_names, self.name))
+        is_present = counts > 0
         if self.is_multi_label:
             labels = np.zeros((len(self), len(class_names)), dtype=np.float32)
             for index in np.flatnonzero(is_present):
@@ -95,6 +105,30 @@ class LabelledData:
         index = np.array([position.get(class_name, -1) for class_name in self.class_names])
         true_labels = None if self.true_labels is None else index[self.true_labels]
         return replace(self, labels=index[self.labels], class_names=list(class_names), true_labels=true_labels)
+
+    def class_counts(self) -> np.ndarray:
+        """Counts the examples of each class, (C,)."""
+        if self.is_multi_label:
+            return self.labels.sum(0, dtype=np.float64).astype(np.int64)
+        return np.bincount(self.labels, minlength=len(self.class_names))
+
+    def by_value(self) -> "LabelledData":
+        """Takes classes that are whole numbers for the indices of a model's outputs that they are.
+
+        Other classes stay as they are; so do a table's numbers that do not begin with 0, which are only names.
+
+        Raises:
+            ValueError: a number is negative or above a million: neither is an index.
+        """
+        numbers = [int(class_name) for class_name in self.class_names] if self.are_numbers else []
+        if not numbers or (self.kind == "table" and numbers[0] != 0):
+            return self
+        if numbers[0] < 0 or numbers[-1] > 10**6:
+            raise ValueError(
+                f"the {self.name} set has the classes {listed(numbers)}, which are neither the model's class "
+                f"names nor indices of its outputs"
+            )
+        return self.with_classes([str(number) for number in range(numbers[-1] + 1)])
 
     def with_label_noise(self, probability: float, seed: int) -> "LabelledData":
         """Adds symmetric label noise: replaces each label, with this probability, by one of the other classes.
@@ -146,3 +180,31 @@ class LabelledData:
         if count is None or count >= len(self):
             return self
         return self.select(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+
+
+def _unknown_classes(foreign: Sequence[tuple[str, int]], known: Sequence[str], name: str) -> str:
+    counts = [f"{class_name} ({count} example{'s' if count > 1 else ''})" for class_name, count in foreign]
+    by_fold = {folded(class_name): class_name for class_name in known}
+    alike = [(n, by_fold[folded(n)]) for n, _ in foreign if folded(n) in by_fold]
+    hint = f"; {alike[0][0]!r} differs from {alike[0][1]!r} only in case or blanks" if alike else ""
+    return (
+        f"the {name} set has unknown classes: {listed(counts)}, which are not among {listed(known, 10)}{hint}: "
+        f"leave these examples out, or give the model some to learn from"
+    )
+
+
+def _on_full_stops(foreign: Sequence[str], num_present: int, known: Collection[str], name: str) -> str | None:
+    """Returns a note if every class of a set is a known one with a full stop behind it; else None."""
+    if (
+        not foreign
+        or len(foreign) < num_present
+        or not all(n.endswith(".") and n.removesuffix(".") in known for n in foreign)
+    ):
+        return None
+    pairs = [f"{class_name!r} for {class_name.removesuffix('.')!r}" for class_name in foreign]
+    return f"classes of the {name} set are taken without their full stop: {listed(pairs)}"
+
+
+def folded(class_name: str) -> str:
+    """Returns a class name without the differences that may be slips: case and blanks."""
+    return " ".join(class_name.split()).casefold()

@@ -9,10 +9,13 @@ from datasets import Dataset
 from sklearn.model_selection import train_test_split
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.columns import USUAL, Columns, Resolved, read_cells, read_labels, resolve
+from hfmix.data.columns import USUAL, Columns, Resolved, read_cells, resolve
 from hfmix.data.labelled import LabelledData
+from hfmix.data.labels import read_labels
 from hfmix.data.sources.open import Reading, Split, open_dataset, open_files
 from hfmix.data.sources.opened import Opened
+from hfmix.data.table_columns import CellReading
+from hfmix.utils.text import listed
 
 
 def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
@@ -37,8 +40,10 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
     columns = columns_of(args)
     resolved = resolve(opened["train"], columns, "train")
     train = _of_source(opened, "train", read_split(opened["train"], resolved, "train"), is_first=True)
+    _check_classes(train, args)
+    columns = replace(columns, label_form=train.columns.label_form)
     if resolved.kind == "table":  # the other splits take the same columns, even if their order differs
-        columns = Columns(label=resolved.label, features=resolved.inputs)
+        columns = replace(columns, label=resolved.label, features=resolved.inputs, ignored=())
     names: dict[Split, str] = {"test": args.test_split}
     if args.test_split != "validation":
         names["validation"] = "validation"
@@ -47,6 +52,8 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
         for split, name in names.items()
         if name in opened
     }
+    for data in splits.values():
+        _check_trained(data, train)
     if "test" not in splits:
         train, splits["test"] = _hold_out(train, "test", args.test_fraction, args.split_seed)
     if args.validation_fraction:
@@ -55,7 +62,7 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
         train, splits["validation"] = _hold_out(train, "validation", args.validation_fraction, args.split_seed)
     if args.label_noise:
         train = train.with_label_noise(args.label_noise, args.label_noise_seed)
-    splits["train"] = train.sample(args.max_train_samples, seed)
+    splits["train"] = _with_note_on_untrained(train.sample(args.max_train_samples, seed))
     splits["test"] = splits["test"].sample(args.max_test_samples, seed=0)
     if "validation" in splits:
         splits["validation"] = splits["validation"].sample(args.max_eval_samples, seed=0)
@@ -81,8 +88,52 @@ def columns_of(args: DataArguments) -> Columns:
         args.audio_column_name,
         args.label_column_name,
         args.feature_column_names,
-        class_folder=args.class_folder,
+        tuple(args.ignore_columns or ()),
+        args.label_form,
+        CellReading(tuple(args.missing_values or ()), tuple(args.categorical_columns or ())),
+        args.class_folder,
     )
+
+
+def _check_classes(train: LabelledData, args: DataArguments) -> None:
+    """Checks that the training set's labels can be classes.
+
+    Raises:
+        ValueError: every example has its own, as where the label is an identifier; or, for the last column of a
+            table that is taken for the label, almost every one.
+    """
+    names, count = train.class_names, len(train)
+    own = int((train.class_counts() == 1).sum())
+    label = train.columns.label
+    is_guess = args.label_column_name is None and label != "label"
+    if train.is_multi_label or train.columns.has_class_names:
+        return
+    if (own == count and count >= 10) or (is_guess and count >= 20 and 3 * len(names) > count):
+        raise ValueError(
+            f"column {label!r} of the train set has {len(names)} different values in {count} rows "
+            f"({listed(names, 3)}), which are hardly classes: set label_column_name to the column of classes"
+        )
+
+
+def _check_trained(data: LabelledData, train: LabelledData) -> None:
+    """Raises a ValueError if a set has examples of classes that have a name, but no example, in training."""
+    counts = data.class_counts()
+    lacking = np.flatnonzero((train.class_counts() == 0) & (counts > 0))
+    if len(lacking):
+        classes = [f"{train.class_names[i]} ({counts[i]} example{'s' if counts[i] > 1 else ''})" for i in lacking]
+        raise ValueError(
+            f"the {data.name} set has classes without an example in the train set: {listed(classes)}: leave these "
+            f"examples out, or give the model some to learn from"
+        )
+
+
+def _with_note_on_untrained(train: LabelledData) -> LabelledData:
+    """Adds a note on classes of the model for which there is nothing to learn from."""
+    untrained = [train.class_names[index] for index in np.flatnonzero(train.class_counts() == 0)]
+    if not untrained:
+        return train
+    note = f"classes without a training example, whose outputs stay untrained: {listed(untrained)}"
+    return replace(train, notes=(*train.notes, note))
 
 
 def reading_of(columns: Columns, labelled: bool = True) -> Reading:
@@ -153,9 +204,21 @@ def read_split(
 ) -> LabelledData:
     """Reads a split whose columns are found already; see `as_labelled`."""
     cells = read_cells(dataset, columns, name)
-    labels, own_names = read_labels(dataset, columns, name)
+    labels = read_labels(dataset, columns, name)
+    if labels.form == "multi_hot" and class_names is not None and len(labels.class_names) != len(class_names):
+        raise ValueError(
+            f"the {name} set has vectors of {len(labels.class_names)} zeros and ones as labels, for "
+            f"{len(class_names)} classes"
+        )
     data = LabelledData(
-        cells, np.arange(len(cells)), labels, own_names, name, columns=columns, notes=columns.notes
+        cells,
+        np.arange(len(cells)),
+        labels.values,
+        labels.class_names,
+        name,
+        columns=replace(columns, label_form=labels.form, has_class_names=labels.has_class_names),
+        notes=(*columns.notes, *labels.notes),
+        are_numbers=labels.are_numbers,
     )
     return data if class_names is None else data.with_classes(class_names)
 

@@ -68,3 +68,11 @@ def printable(text: object) -> str:
     return "".join(
         char if char.isprintable() else " " if char.isspace() else ascii(char)[1:-1] for char in str(text)
     )
+
+
+def listed(items: Sequence[object], most: int = 5) -> str:
+    """Returns items in a row, "a, b and c"; of more than `most`, the first and the number of the others."""
+    shown = [str(item) for item in items[:most]]
+    if len(items) > most:
+        return f"{', '.join(shown)} and {len(items) - most} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -178,6 +178,11 @@ def as_streamed(stream: IterableDataset, columns: Columns, name: str) -> Streame
         ValueError: a column is missing, the label column does not list its classes, or the stream is a table.
     """
     resolved = resolve(stream, columns, name)
+    if isinstance(resolved.label, tuple):
+        raise ValueError(
+            f"a stream takes one label column, not {', '.join(resolved.label)}: store the classes as a list of "
+            f"ClassLabel, or leave streaming out"
+        )
     feature = stream.features[resolved.label]
     is_multi_label = isinstance(feature, List | LargeList)
     feature = feature.feature if is_multi_label else feature

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hfmix.data.contents import content_of
 from hfmix.data.kind_words import KIND_WORDS, KindWords
+from hfmix.data.kinds.stored import described, is_file, with_stored
 
 _REPR = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>|<_io\.BytesIO[^>]*>")
 
@@ -99,10 +100,14 @@ class FileCells(ABC):
             ValueError: the column holds neither this kind of input nor files or bytes.
         """
         feature = dataset.features[column]
-        is_file = isinstance(feature, Value) and feature.dtype in ("string", "binary")
-        if not (isinstance(feature, type(cls.feature)) or is_file):
+        if not (isinstance(feature, type(cls.feature)) or is_file(feature)):
             plural = KIND_WORDS[cls.kind].plural
-            raise ValueError(f"column {column!r} of the {name} set does not hold {plural} but {feature}")
+            raise ValueError(
+                f"column {column!r} of the {name} set does not hold {plural} but {described(feature)}: set "
+                f"{cls.kind}_column_name to a column of files, bytes or paths"
+            )
+        if isinstance(feature, dict) or (isinstance(feature, Value) and feature.dtype not in ("string", "binary")):
+            dataset = with_stored(dataset, column)
         return cls(dataset.select_columns([column]).cast_column(column, cls.feature))
 
     def stored(self, rows: Sequence[int]) -> list[dict[str, Any]]:

@@ -39,28 +39,14 @@ class TableCells:
 
     @classmethod
     def of(cls, dataset: Dataset, columns: Sequence[str], name: str) -> "TableCells":
-        """Reads these columns of `dataset`; `name` says in messages which set it is.
-
-        Raises:
-            ValueError: a column holds neither numbers nor strings, or a number that is not finite as float32.
-        """
+        """Reads these columns of `dataset`, of finite numbers and strings; `name` says which set it is."""
         features = dataset.features
         numeric = [column for column in columns if is_numeric(features[column])]
         words = [column for column in columns if is_words(features[column])]
-        for column in columns:
-            if not (is_numeric(features[column]) or is_words(features[column])):
-                raise ValueError(
-                    f"column {column!r} of the {name} set holds neither numbers nor words but "
-                    f"{features[column]}: set feature_column_names to the columns to learn from"
-                )
         table = dataset.with_format("arrow")[:]
         numbers = np.empty((len(dataset), len(numeric)), dtype=np.float32)
-        with np.errstate(over="ignore"):  # what is too large for float32 is found below
-            for j, column in enumerate(numeric):
-                numbers[:, j] = _as_floats(table[column])
-        if np.isinf(numbers).any():
-            row, j = np.argwhere(np.isinf(numbers))[0]
-            raise ValueError(f"{name} row {row} has an infinite number in column {numeric[j]!r}")
+        for j, column in enumerate(numeric):
+            numbers[:, j] = _as_floats(table[column])
         return cls(
             numeric, numbers, {column: np.array(table[column].to_pylist(), dtype=object) for column in words}
         )
@@ -119,6 +105,8 @@ def is_words(feature: Any) -> bool:
 def _as_floats(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
+    if pa.types.is_null(column.type):
+        return np.full(len(column), np.nan)
     return column.cast(pa.float64(), safe=False).to_numpy()
 
 
