@@ -1,5 +1,6 @@
 """Sweeps: several recipes under several seeds, trained one after the other, and one table of all results."""
 
+import fcntl
 import gc
 import json
 import os
@@ -79,8 +80,9 @@ def sweep(
 
     All recipes are trained under one seed before the next seed. Runs that are finished with the same settings are
     left as they are, one that was interrupted resumes from its last checkpoint, and one that fails does not stop
-    the others. A run's result does not depend on the runs before it. ``sweep.md``, ``sweep.json`` and
-    ``sweep.png`` are written into `out`; see `summarise`.
+    the others. A run's result does not depend on the runs before it. Several processes can work on one sweep: each
+    leaves the runs that another one trains at the time. ``sweep.md``, ``sweep.json`` and ``sweep.png`` are written
+    into `out` after each run; see `summarise`.
 
     Args:
         recipes: the recipes' paths. A recipe is named after its file, with folders if that is not unique.
@@ -105,7 +107,7 @@ def sweep(
     if not overwrite:
         for run in waiting:
             _check_settings(run)
-    failures = _train_all(waiting, len(runs) - len(waiting))
+    failures, elsewhere = _train_all(waiting, runs, Path(out))
     text = _write_tables(runs, Path(out), failures)
     if failures:
         for (name, seed), message in failures.items():
@@ -113,6 +115,9 @@ def sweep(
         raise RuntimeError(
             f"{len(failures)} of {len(runs)} runs failed; the same command tries them again and leaves the others"
         )
+    if elsewhere:
+        names = ", ".join(f"{run.name} seed {run.seed}" for run in elsewhere)
+        _say(f"left to other processes, and not in the table yet unless finished: {names}")
     return text
 
 
@@ -162,19 +167,60 @@ def _check_settings(run: Run) -> None:
     )
 
 
-def _train_all(runs: Sequence[Run], num_finished: int) -> dict[tuple[str, int], str]:
-    """Trains the runs; returns the error of each that failed, by name and seed."""
-    failures, start = {}, time.monotonic()
-    for i, run in enumerate(runs):
-        left = (time.monotonic() - start) / i * (len(runs) - i) if i else None
-        remaining = "" if left is None else f"; about {duration(left)} left"
-        before = f", {num_finished} finished before" if num_finished else ""
-        _say(f"run {i + 1} of {len(runs)}{before}: {run.name}, seed {run.seed}{remaining}")
-        message = _train_one(run)
+def _train_all(
+    waiting: Sequence[Run], runs: Sequence[Run], out: Path
+) -> tuple[dict[tuple[str, int], str], list[Run]]:
+    """Trains the waiting ones of the runs and writes the tables after each.
+
+    Returns:
+        The error of each that failed, by name and seed, and those that other processes are training.
+    """
+    failures, elsewhere, start, trained = {}, [], time.monotonic(), 0
+    num_finished = len(runs) - len(waiting)
+    for i, run in enumerate(waiting):
+        with _locked(run) as is_ours:
+            if not is_ours:
+                elsewhere.append(run)
+                _say(f"run {i + 1} of {len(waiting)}: another process trains {run.name}, seed {run.seed}")
+                continue
+            if is_finished(run.folder) and run.changed_settings() == []:
+                continue  # by another process, since this one began
+            left = (time.monotonic() - start) / trained * (len(waiting) - i) if trained else None
+            remaining = "" if left is None else f"; about {duration(left)} left"
+            before = f", {num_finished} finished before" if num_finished else ""
+            _say(f"run {i + 1} of {len(waiting)}{before}: {run.name}, seed {run.seed}{remaining}")
+            message = _train_one(run)
+        trained += 1
         if message is not None:
             failures[run.name, run.seed] = message
             _say(f"failed: {message}")
-    return failures
+        if i + 1 < len(waiting):
+            _write_tables(runs, out, failures)
+    return failures, elsewhere
+
+
+@contextmanager
+def _locked(run: Run) -> Iterator[bool]:
+    """Keeps other processes from training the run, within the block; False if another one does.
+
+    The system releases the lock of a process that dies.
+    """
+    path = run.folder.with_name(f"{run.folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
+                continue  # the one before removed it in the meantime
+            try:
+                yield True
+            finally:
+                path.unlink()
+            return
 
 
 def _train_one(run: Run) -> str | None:
@@ -241,11 +287,18 @@ def _write_tables(runs: Sequence[Run], out: Path, failures: dict[tuple[str, int]
     text += "".join(f"\nFailed: {which}: {message}\n" for which, message in failed.items())
     out.mkdir(parents=True, exist_ok=True)
     content = {"recipes": summary, "failed": failed, "versions": versions(), "hardware": hardware()}
-    (out / "sweep.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (out / "sweep.md").write_text(text, encoding="utf-8")
+    _replace(out / "sweep.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+    _replace(out / "sweep.md", text)
     if summary:
         draw_sweep(summary, shown, out / "sweep.png")
     return text
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file whole, though other processes of the sweep may write it too."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from project import QUICK, ROOT
 from safetensors.torch import load_file
 from scipy import stats
 
+import hfmix.sweep
 from hfmix.cli import main
 from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import is_finished
@@ -226,3 +227,41 @@ def test_the_alternatives_to_mixup_make_one_table(tmp_path):
         assert other["figures"]["clean/nll"]["mean"] != first["figures"]["clean/nll"]["mean"]
     nll = [recipe["figures"]["clean/nll"]["mean"] for recipe in found["recipes"].values()]
     assert len(set(nll)) == len(nll)
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(finished, tmp_path, capsys):
+    """A process holds one run's lock; when it is killed, the run is free again. The table grows run by run."""
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    lock = out / "iris_mixup" / "seed1.lock"
+    shutil.rmtree(out / "iris_mixup" / "seed1")
+    hold = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True)"
+    command = [sys.executable, "-c", f"{hold}; time.sleep(600)", str(lock)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        holder.stdout.readline()
+        assert run(*IRIS, "--seeds", 0, 1, "--out", out, *SHORT) == 0
+        assert "another process trains iris_mixup, seed 1" in (text := capsys.readouterr().err)
+        assert "left to other processes, and not in the table yet unless finished: iris_mixup seed 1" in text
+        assert not (out / "iris_mixup" / "seed1").exists()
+        seeds = json.loads((out / "sweep.json").read_text())["recipes"]["iris_mixup"]["figures"]
+        assert set(seeds["clean/nll"]["values"]) == {"0"}
+    finally:
+        holder.kill()
+        holder.wait()
+    assert run(*IRIS, "--seeds", 0, 1, "--out", out, *SHORT) == 0
+    assert is_finished(out / "iris_mixup" / "seed1") and not lock.exists()
+    weights = [load_file(folder / "iris_mixup/seed1/model.safetensors") for folder in (out, finished)]
+    assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())
+
+
+def test_the_table_is_written_after_each_run(tmp_path, monkeypatch):
+    seen = []
+    write = hfmix.sweep._write_tables
+    monkeypatch.setattr(
+        hfmix.sweep,
+        "_write_tables",
+        lambda *arguments: (seen.append(sum(map(is_finished, tmp_path.glob("*/seed*")))), write(*arguments))[1],
+    )
+    assert run(IRIS[0], "--seeds", 0, 1, "--out", tmp_path, *SHORT) == 0
+    assert seen == [1, 2]

@@ -23,7 +23,8 @@ sweep.png beside it. A sweep that was interrupted resumes when it is started
 again: runs that are finished with the same settings are left as they are, and
 a run that was interrupted continues from its last checkpoint. A run that fails
 does not stop the others; the exit status is 1 then. More seeds or recipes can
-be added to a sweep later.
+be added to a sweep later. The table is written anew after each run. The same
+command started again at the same time helps with the runs that are left.
 
 The intervals are over the seeds. With one test set for all runs, they cover
 the randomness of training; with --vary_split also the choice of the test set,
