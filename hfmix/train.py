@@ -126,6 +126,7 @@ def train(recipe: Recipe) -> None:
         trainer.add_callback(EpochTest(trainer, feed.test))
     energy = EnergyMeter()
     trainer.add_callback(energy)
+    trainer.check_data()  # before an older run is replaced
     if args.process_index == 0:
         begin(run, recipe.run.overwrite)
     result = trainer.train(resume_from_checkpoint=checkpoint)

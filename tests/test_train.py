@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from datasets import Dataset, Features, Image, Value
+from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PILImage
 from project import DIE_AT_THE_FIRST_CHECKPOINT, QUICK, ROOT
 
@@ -64,6 +64,20 @@ def test_a_resolved_recipe_gives_itself_again(tmp_path):
         ("pairs: 0", [], "pairs is a whole number from 1, not 0"),
         ("overwrite: true", ["--resume_from_checkpoint", "true"], "contradict each other"),
         ("dataset_name:", [], "no data"),
+        ("mix: none", [], "unknown policy 'none': training without mixing is called 'erm'"),
+        ("mix: off", [], "the recipe's mix is false, which is how YAML reads yes, no, on and off"),
+        ("label_column_name: yes", [], "the recipe's label_column_name is true, which is how YAML reads"),
+        ("augmentation: no", [], "write the word in quotes, one of none, crop_flip, randaugment"),
+        ("feature_column_names: [a, on]", [], "the recipe's feature_column_names is"),
+        ("class_weights: balance", [], 'class_weights is "balanced", a mapping such as {"cat": 2.0}'),
+        ("class_weights: {cat: -1}", [], "class_weights are finite and not negative, not -1 for 'cat'"),
+        (
+            "sampler: balanced",
+            ["--streaming", "--max_steps", "2"],
+            "sampler balanced needs all labels, which",
+        ),
+        ("unfreeze_at_epoch: 1", [], "unfreeze_at_epoch goes with freeze_backbone"),
+        ("per_device_train_batch_size: 0", [], "per_device_train_batch_size is a whole number from 1, not 0"),
     ],
 )
 def test_a_wrong_recipe_is_one_line_and_status_2(tmp_path, lines, options, message, one_line):
@@ -97,6 +111,12 @@ def run_with(tmp_path: Path, *options: str) -> int:
         (["--train_file", "nowhere.parquet"], "no file 'nowhere.parquet'"),
         (["--label_column_name", "lable"], "has no column 'lable', only image, label: did you mean 'label'?"),
         (["--ood", '{"a": "./nowhere"}'], "no data set './nowhere'"),
+        (["--model_args", '{"num_classes": 7}'], "model_args sets num_classes, and the net gets one"),
+        (["--model_args", '{"in_chans": 1}'], "model_args sets in_chans to 1, but the net gets images"),
+        (["--class_weights", "1", "2"], "class_weights has 2 weights: the 10 classes are 0, 1, 2, 3"),
+        (["--class_weights", '{"ten": 2}'], "class_weights has a weight for 'ten', which is no class: the 10"),
+        (["--eval_strategy", "epoch", "--test_split", "validation"], "set validation_fraction 0.1"),
+        (["--early_stopping_patience", "2", "--test_split", "validation"], "early_stopping_patience evaluates"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(tmp_path, options, message, one_line):
@@ -104,6 +124,60 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(tmp_path, options
     assert message in one_line()
     assert not is_finished(tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--pos_weight", "2"],
+            "pos_weight weighs the positives of a binary cross-entropy, and the loss is cross",
+        ),
+        (["--dataloader_drop_last", "true", "--per_device_train_batch_size", "128"], "drops the only batch"),
+        (
+            ["--eval_strategy", "epoch", "--metric_for_best_model", "acuracy"],
+            "metric_for_best_model is 'acuracy', and evaluation measures loss, accuracy",
+        ),
+    ],
+)
+def test_what_the_trainer_refuses_spares_the_run_that_is_there(finished_run, tmp_path, options, message, one_line):
+    shutil.copytree(finished_run, tmp_path / "run")
+    assert run_with(tmp_path, "--overwrite", *options) == 1
+    assert message in one_line() and is_finished(tmp_path / "run")
+
+
+def test_a_missing_model_is_found_before_data_are_loaded(tmp_path, no_network, one_line, monkeypatch):
+    monkeypatch.setattr("hfmix.train.load_splits", lambda *_: pytest.fail("the data were loaded"))
+    for name, pretrained in (("org/model", "true"), ("test_resnot", "false"), ("mlp_table", "true")):
+        assert run_with(tmp_path, "--model_name_or_path", name, "--pretrained", pretrained) == 1
+        assert name in one_line()
+
+
+def test_no_without_quotes_is_a_word_where_there_is_one(tmp_path):
+    lines = [f"base: {RECIPE}", "eval_strategy: no", "save_strategy: no", "pretrained: no"]
+    (tmp_path / "recipe.yaml").write_text("\n".join(lines))
+    recipe = parse([str(tmp_path / "recipe.yaml")])
+    assert (recipe.training.eval_strategy, recipe.training.save_strategy) == ("no", "no")
+    assert recipe.model.pretrained is False and recipe.resolved["eval_strategy"] == "no"
+
+
+def test_weights_and_balanced_draws_are_recorded(tmp_path):
+    """By the labels that are trained on: after the noise, of the sample, without what is held out."""
+    images = [PILImage.new("L", (8, 8), 20 * (i % 10)) for i in range(200)]
+    features = Features({"image": Image(), "label": ClassLabel(names=["a", "b", "c", "d"])})
+    rows = {"image": images, "label": [min(i % 10, 3) for i in range(200)]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "train.parquet")
+    run = tmp_path / "run"
+    options = ["--label_noise", "0.4", "--test_fraction", "0.3", "--class_weights", "balanced", "--axes", "clean"]
+    options += ["--sampler", "balanced", "--freeze_backbone", "--loss_kind", "focal", "--output_dir", str(run)]
+    options += ["--train_file", str(tmp_path / "train.parquet"), "--eval_strategy", "no", "--ood", "{}"]
+    assert main([RECIPE, *QUICK, *options]) == 0
+    labels = load_splits(parse([RECIPE, *QUICK, *options]).data, 0)["train"].labels
+    written = json.loads((run / "train_results.json").read_text())["weights"]["class_weights"]
+    assert list(written) == ["a", "b", "c", "d"] and len(labels) == 96
+    assert list(written.values()) == pytest.approx([96 / (4 * (labels == c).sum()) for c in range(4)])
+    again = yaml.safe_load((run / "recipe.yaml").read_text())
+    assert again["class_weights"] == "balanced" and again["sampler"] == "balanced"
 
 
 def test_an_empty_data_set(tmp_path, one_line):

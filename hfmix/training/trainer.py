@@ -130,9 +130,13 @@ class MixTrainer(PushingTrainer):
         if resume_from_checkpoint:
             resume_from_checkpoint = checkpoint_to_resume(self.args.output_dir, resume_from_checkpoint)
             check_run_facts(resume_from_checkpoint, run_facts(self))
+        self.check_data()
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def check_data(self) -> None:
+        """Raises a ValueError if training would fail on its data, or for a best metric that nothing measures."""
         check_training_data(self)
         check_best_metric(self)
-        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def compute_loss(
         self,

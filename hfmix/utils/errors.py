@@ -81,4 +81,6 @@ def _print(error: Exception, debug: bool) -> None:
         traceback.print_exception(error)
     expected = isinstance(error, ValueError | OSError | RuntimeError)
     hint = "" if expected or debug else f" ({type(error).__name__}; --debug shows where)"
-    print(f"hfmix: error: {one_line(error)}{hint}", file=sys.stderr, flush=True)
+    # the progress bar is the first process's
+    start = "" if os.environ.get("LOCAL_RANK", "0") == "0" else "\n"
+    print(f"{start}hfmix: error: {one_line(error)}{hint}", file=sys.stderr, flush=True)

@@ -25,13 +25,21 @@ class EarlyStopping(EarlyStoppingCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Counts the evaluations since the best one in the log."""
         super().on_train_begin(args, state, control, **kwargs)
-        name = args.metric_for_best_model
-        name = name if name.startswith("eval_") else f"eval_{name}"
+        name = _logged(args.metric_for_best_model)
         best, self.early_stopping_patience_counter = None, 0
         for value in (entry[name] for entry in state.log_history if name in entry):
             is_better = best is None or (value > best if args.greater_is_better else value < best)
             self.early_stopping_patience_counter = 0 if is_better else self.early_stopping_patience_counter + 1
             best = value if is_better else best
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        """Counts an evaluation of the set that has the metric; of several sets, each is evaluated alone."""
+        if _logged(args.metric_for_best_model) in metrics:
+            super().on_evaluate(args, state, control, metrics, **kwargs)
+
+
+def _logged(metric: str) -> str:
+    return metric if metric.startswith("eval_") else f"eval_{metric}"
 
 
 def check_best_metric(trainer: Trainer) -> None:
@@ -46,7 +54,7 @@ def check_best_metric(trainer: Trainer) -> None:
         return
     measured = _measured_by(trainer)
     name = name.removeprefix("eval_")
-    if measured is None or name in measured:
+    if measured is None:
         return
     sets = list(trainer.eval_dataset) if isinstance(trainer.eval_dataset, dict) else []
     possible = [f"{prefix}_{metric}" for prefix in sets for metric in measured] or measured
