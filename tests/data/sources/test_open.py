@@ -111,7 +111,7 @@ def test_class_folders_beside_parquet_files_of_splits_are_refused(tmp_path):
         ("train.csv", b"\x1f\x8b\x08", "compressed by gzip: unpack it"),
         ("train.parquet", b"<!doctype html><html>", "a web page, as after a failed download"),
         ("train.parquet", b"ARROW1\0\0", "an Arrow file: write it as Parquet"),
-        ("train.parquet", b"", "the file is empty"),
+        ("train.parquet", b"", "is not a Parquet file"),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says_is_named(tmp_path, name, content, message):
