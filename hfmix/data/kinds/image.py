@@ -11,6 +11,7 @@ from PIL import ImageOps
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from hfmix.data import heif  # noqa: F401 - registers an opener
 from hfmix.data.kinds.base import FileCells, Kind, imported_on_call, unreadable
 
 T = TypeVar("T")

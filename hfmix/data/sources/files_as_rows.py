@@ -7,7 +7,7 @@ import pyarrow as pa
 from datasets import Audio, ClassLabel, Dataset, DatasetInfo, Features, Image, IterableDataset
 
 FEATURES: Mapping[str, Image | Audio] = {"image": Image(decode=False), "audio": Audio(decode=False)}
-_SHARDS = 1024
+_SHARDS = 16
 
 
 def file_cells(paths: Sequence[str | None]) -> pa.StructArray:

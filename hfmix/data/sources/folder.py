@@ -18,7 +18,7 @@ from hfmix.data.sources.opened import LeftOut, Opened
 from hfmix.data.sources.rows import check_content, row_splits, rows_by_split
 from hfmix.data.sources.split_words import Split, split_of, split_of_value
 from hfmix.data.sources.structure import ClassFolder, Structure, class_name
-from hfmix.data.sources.suffixes import suffix_of
+from hfmix.data.sources.suffixes import kind_of_closed, suffix_of, why_left_out
 from hfmix.data.sources.walk import Parts, Walked, count_suffixes, walk
 
 _FEW = 4  # images or clips for each file of rows, up to which the rows are the data and the images beside them
@@ -133,7 +133,7 @@ def _open_media(media: MediaFiles, rows: Sequence[PurePath], reading: Reading) -
         data = [file for file in rows if suffix_of(file.name) != ".jsonl"]
         if data and len(media) <= _FEW * len(data):
             return None
-        beside = f"; none of its {len(data)} tables lists them" if data else ""
+        beside = f"; {_named(data)} {'lists' if len(data) == 1 else 'list'} none of them" if data else ""
         raise ValueError(f"{media.walked.root!r}: {error}{beside}") from error
     if listed := _by_tables(media, hub or rows, reading, structure):
         return listed
@@ -159,7 +159,8 @@ def _by_tables(
     listings: dict[PurePath, Listing] = {}
     for file in files:
         path = str(Path(media.walked.root, file))
-        check_content(path)
+        if structure is None:  # else a table that cannot be read is no reason to refuse the folder
+            check_content(path)
         listing = read_listing(path, reading.paths, media.walked)
         if listing is not None and listing.kind == media.kind:
             listings[file] = listing
@@ -227,7 +228,7 @@ def _of_listings(media: MediaFiles, listings: Mapping[PurePath, Listing], notes:
         if media.walked.path(folder, name) not in unlisted
     ]
     left_out += [LeftOut("not listed in " + " or ".join(map(str, listings)), tuple(others))] if others else []
-    left_out += media.left_out({})
+    left_out += media.left_out({}, {file.as_posix() for file in listings})
     splits = {split: splits[split] for split in SPLITS if split in splits}
     return Opened(splits, origins, tuple(left_out), tuple(dict.fromkeys(notes)))
 
@@ -310,10 +311,18 @@ def _as_stream(split: Dataset | IterableDataset) -> IterableDataset:
     return split if isinstance(split, IterableDataset) else as_stream(split)
 
 
+def _named(files: Sequence[PurePath], most: int = 3) -> str:
+    more = [f"{len(files) - most} more tables"] if len(files) > most else []
+    return " and ".join([*map(str, files[:most]), *more])
+
+
 def _present(walked: Walked) -> str:
     """Returns what a folder holds instead of data, for a message."""
     counts: Counter[str] = count_suffixes(walked.names)
     if not counts:
         return ", which is empty"
-    shown = ", ".join(f"{count} × {suffix or 'without suffix'}" for suffix, count in counts.most_common(5))
-    return f", only {shown}"
+    shown = [
+        f"{count} × {why_left_out(suffix, kind) if (kind := kind_of_closed(suffix)) else suffix or 'no suffix'}"
+        for suffix, count in counts.most_common(5)
+    ]
+    return f", only {', '.join(shown)}"

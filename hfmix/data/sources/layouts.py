@@ -28,6 +28,10 @@ def saved_to_disk(folder: Path, streaming: bool) -> Opened:
     Raises:
         ValueError: the folder is incomplete.
     """
+    if "::" in str(folder):
+        raise ValueError(
+            f"{str(folder)!r} has '::' in its path, which datasets takes for an address: rename the folder"
+        )
     try:
         saved = load_from_disk(str(folder))
     except (OSError, ValueError, KeyError) as error:
@@ -87,7 +91,7 @@ def speech_commands(files: MediaFiles) -> Opened:
         notes += opened.notes
     origins = {split: name for split, name in _LISTS.items() if split in splits}
     origins["train"] = f"the clips that neither {' nor '.join(_LISTS.values())} names"
-    left_out = [*files.walked.left_out, *files.left_out({})]
+    left_out = [*files.walked.left_out, *files.left_out({}, _LISTS.values())]
     if noise:
         left_out.append(LeftOut(f"in {_NOISE}, which is background noise and no word", tuple(sorted(noise))))
     return Opened(splits, origins, tuple(left_out), tuple(notes))

@@ -1,7 +1,7 @@
 """A folder of images or sound as splits, with a subfolder for each class."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,13 +46,20 @@ class MediaFiles:
         self._check_classes(structure)
         return structure
 
-    def left_out(self, reasons: Mapping[Parts, str]) -> tuple[LeftOut, ...]:
-        """Returns the files of other kinds, by suffix, and those of this kind in folders with a reason."""
+    def left_out(self, reasons: Mapping[Parts, str], read: Collection[str] = ()) -> tuple[LeftOut, ...]:
+        """Returns the files of other kinds, by suffix, and those of this kind in folders with a reason.
+
+        Args:
+            reasons: why the files of a folder are left out.
+            read: the paths, within the folder, of files of other kinds that were read, such as lists.
+        """
         items: dict[str, list[str]] = defaultdict(list)
-        for folder in sorted(self.walked.names):
+        for folder in self.walked.names:
             own = set(self.names.get(folder, ()))
             for name in self.walked.names[folder]:
                 if name not in own:
+                    if "/".join((*folder, name)) in read:
+                        continue
                     items[why_left_out(suffix_of(name), self.kind)].append("/".join((*folder, name)))
                 elif folder in reasons:
                     items[reasons[folder]].append("/".join((*folder, name)))
@@ -63,7 +70,7 @@ class MediaFiles:
         classes = set(structure.class_parts.values())
         parents = {parts[:-1] for parts in classes}
         known = {parts[:depth] for parts in (*classes, *structure.outside) for depth in range(len(parts) + 1)}
-        for folder in sorted(self.walked.names):
+        for folder in self.walked.names:
             if folder and folder[:-1] in parents and folder not in known:
                 what = KIND_WORDS[self.kind].plural
                 raise ValueError(

@@ -92,8 +92,6 @@ def check_content(file: str) -> None:
             raise ValueError(f"{file} is not what its name says but {what}")
     if suffix_of(path.name) in ROWS - {".parquet"} and head.startswith(b"PAR1"):
         raise ValueError(f"{file} is not what its name says but a Parquet file: rename it to {path.stem}.parquet")
-    if not head and suffix_of(path.name) in ROWS:
-        raise ValueError(f"no rows in {file}: the file is empty")
 
 
 def _is_parquet(file: str) -> bool:

@@ -134,6 +134,7 @@ class _Reader:
                     f"two folders in {'/'.join(parent) or 'the folder'} are called {name}, with accents encoded "
                     f"in two ways (NFC and NFD): merge them into one"
                 )
+        self._leave_unlabelled(classes)
         names = {class_name(parts) for parts in classes.values()}
         if self.class_folder is None and _all(_DIVIDING.fullmatch, names):
             raise ValueError(
@@ -143,6 +144,19 @@ class _Reader:
         if len(names) == 1:
             raise ValueError(f"there is only one class, {min(names)}: a classifier needs two or more subfolders")
         return classes
+
+    def _leave_unlabelled(self, classes: dict[Parts, Parts]) -> None:
+        """Removes a split whose files all lie in one folder, no class of the training set's ("val/images")."""
+        folders: dict[Split, set[Parts]] = defaultdict(set)
+        for folder, parts in classes.items():
+            folders[self.splits.get(folder, "train")].add(parts)
+        known = {class_name(parts) for parts in folders.pop("train", ())}
+        for split, (first, *others) in folders.items():
+            if known and not others and class_name(first) not in known:
+                for folder in [folder for folder, parts in classes.items() if parts == first]:
+                    self.outside[folder] = f"directly in {'/'.join(first)}, which is no class of the training set"
+                    del classes[folder]
+                self.split_folders.pop(split)
 
     def _is_wrapper(self, names: Collection[str]) -> bool:
         """Tells whether all files lie below one folder that is no class itself."""

@@ -8,6 +8,8 @@ import soundfile
 from PIL import EpsImagePlugin, ImageFile
 from PIL import Image as PILImage
 
+from hfmix.data import heif
+
 ROWS = frozenset({".parquet", ".csv", ".tsv"})
 LISTS = ROWS | {".jsonl"}  # files that can hold paths and labels
 ARCHIVES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip")
@@ -35,7 +37,7 @@ _OF_FORMAT = {
     "WAV": (".wav", ".wave", ".bwf"),
     "WVE": (".wve",),
 }
-_HEIF = frozenset({".heic", ".heif", ".hif"})
+_COMPRESSED = frozenset({"gz", "bz2", "xz"})
 _SOUND_OF_OTHERS = frozenset(
     {".m4a", ".aac", ".wma", ".amr", ".ape", ".wv", ".ac3", ".mka", ".m4b", ".3gp", ".mp4", ".webm", ".mov"}
 )
@@ -46,7 +48,7 @@ _HEADER_ONLY = frozenset({"MPEG"})  # formats of which Pillow reads the size alo
 @cache
 def image_suffixes() -> frozenset[str]:
     """Returns the suffixes of the images that Pillow opens here, lower case; with pillow-heif also its own."""
-    add_heif()
+    heif.add_heif()
     suffixes = {suffix for suffix, name in PILImage.registered_extensions().items() if _opens(name)}
     return frozenset(suffixes | {".mpo"} if ".jpg" in suffixes else suffixes)  # the opener of JPEG opens MPO too
 
@@ -64,19 +66,24 @@ SUFFIXES: Mapping[str, Callable[[], frozenset[str]]] = MappingProxyType(
 
 def suffix_of(name: str) -> str:
     """Returns a file name's suffix in lower case, such as ".png" or ".tar.gz"; empty if there is none."""
-    lower = name.lower()
-    for suffix in ARCHIVES:
-        if lower.endswith(suffix) and len(lower) > len(suffix):
-            return suffix
-    stem, dot, suffix = lower.rpartition(".")
+    stem, dot, suffix = name.lower().rpartition(".")
+    if suffix in _COMPRESSED and stem.endswith(".tar"):
+        return f".tar.{suffix}"
     return dot + suffix if stem else ""
+
+
+def kind_of_closed(suffix: str) -> str | None:
+    """Returns "image" or "audio" for a suffix of images or sound that cannot be opened here, else None."""
+    if suffix in heif.SUFFIXES | _RAW_PHOTOGRAPHS:
+        return "image"
+    return "audio" if suffix in _SOUND_OF_OTHERS else None
 
 
 def why_left_out(suffix: str, kind: str) -> str:
     """Returns why files of this suffix are no part of a folder of a kind, to follow "3 files left out: "."""
-    shown = suffix or "a file without a suffix"
-    if suffix in _HEIF and suffix not in image_suffixes():
-        return f"{suffix} needs hfmix[heic] (pip install pillow-heif)"
+    shown = suffix or "a name without a suffix"
+    if suffix in heif.SUFFIXES and suffix not in image_suffixes():
+        return f"{suffix} needs hfmix[heic] (pip install 'hfmix[heic]')"
     if suffix in _RAW_PHOTOGRAPHS:
         return f"{suffix} is a camera's raw format, which Pillow does not open: convert to .jpg or .png"
     if kind == "audio" and suffix in _SOUND_OF_OTHERS:
@@ -86,17 +93,6 @@ def why_left_out(suffix: str, kind: str) -> str:
     if kind == "audio":
         return f"{shown} is no sound that libsndfile opens"
     return f"{shown} is no image that Pillow opens"
-
-
-@cache
-def add_heif() -> bool:
-    """Registers pillow-heif's opener with Pillow; returns False if the package is not installed."""
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        return False
-    register_heif_opener()
-    return True
 
 
 def _opens(name: str) -> bool:

@@ -47,7 +47,7 @@ class Walked:
 
     Attributes:
         root: the folder, as an absolute path.
-        names: the files of each folder below it by its parts, sorted; folders without files are there, empty.
+        names: the files of each folder below it by its parts, both sorted; folders without files are there.
         left_out: what was not read, such as links that lead back.
     """
 
@@ -61,8 +61,8 @@ class Walked:
 
     def files(self) -> Iterator[tuple[Parts, str]]:
         """Yields folder and name of every file, in the order of their paths."""
-        for folder in sorted(self.names):
-            for name in self.names[folder]:
+        for folder, names in self.names.items():
+            for name in names:
                 yield folder, name
 
     def by_kind(self) -> dict[str, dict[Parts, list[str]]]:
@@ -115,7 +115,10 @@ def walk(root: str | Path) -> Walked:
         names[folder] = tuple(sorted(files))
         pending += [(*folder, name) for name in folders]
         links += [(*folder, name) for name in linked]
-    return Walked(root, names, tuple(LeftOut(reason, tuple(sorted(items))) for reason, items in left_out.items()))
+    in_order = dict(sorted(names.items()))
+    return Walked(
+        root, in_order, tuple(LeftOut(reason, tuple(sorted(items))) for reason, items in left_out.items())
+    )
 
 
 def count_suffixes(names: Mapping[Parts, list[str]] | Mapping[Parts, tuple[str, ...]]) -> Counter[str]:

@@ -9,6 +9,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hfmix.data.kind_words import words_for
+from hfmix.data.sources.paths import expanded, looks_like_path
 from hfmix.hub.card.baseline import load_baseline
 from hfmix.hub.card.citations import arxiv_ids, citations
 from hfmix.mixing import policy_from_dict
@@ -159,13 +160,15 @@ def dataset_name(recipe: dict[str, Any]) -> str:
     if recipe.get("train_file"):
         return for_metadata(Path(recipe["train_file"][0]).resolve().parent.name)
     name = recipe["dataset_name"]
-    return for_metadata(Path(name).resolve().name if Path(name).is_dir() else name)
+    path = Path(expanded(name))
+    return for_metadata(path.resolve().name if path.exists() else name)
 
 
 def is_hub_dataset(recipe: dict[str, Any]) -> bool:
     """Returns whether a recipe names its data by a Hub id."""
     name = recipe.get("dataset_name") or ""
-    return "/" in name and not recipe.get("train_file") and not Path(name).is_dir()
+    is_path = looks_like_path(name) or Path(name).exists()
+    return "/" in name and not recipe.get("train_file") and not is_path
 
 
 def _figures(run: Path) -> list[tuple[str, str]]:
