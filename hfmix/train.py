@@ -42,7 +42,7 @@ from hfmix.models.loading import (
     load_backbone,
     save_backbone,
 )
-from hfmix.models.processors.table import TableProcessor, missing_cells
+from hfmix.models.processors.table import TableProcessor, held_out_notes
 from hfmix.recipe import Recipe, parse
 from hfmix.robustness.axes.memorization import LearningCurve
 from hfmix.robustness.evaluate import evaluate_robustness
@@ -213,9 +213,8 @@ def load_model(recipe: Recipe, splits: Mapping[Split, LabelledData | StreamedDat
             )
         _check_mixing(recipe.training.policy(), processor.num_features)
         for name, split in sorted(splits.items(), reverse=True):
-            processor.check(split)
-            if missing := missing_cells(split, name):
-                say(recipe.training, missing)
+            for note in held_out_notes(processor, split, name):
+                say(recipe.training, note)
     return model, processor
 
 

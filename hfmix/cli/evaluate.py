@@ -1,5 +1,6 @@
 """`hfmix evaluate`: a model's robustness, measured in one process or in several."""
 
+import sys
 from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -167,6 +168,7 @@ def _evaluate(arguments: Namespace, threats: Sequence["Threat"], state: "Partial
     """
     from hfmix.cli.evaluation import load_models, load_test_set, partial_results, with_classes_of
     from hfmix.data.splits import load_part
+    from hfmix.models.processors.table import held_out_notes
     from hfmix.robustness.evaluate import evaluate_robustness
     from hfmix.robustness.presentation import headline
 
@@ -175,12 +177,15 @@ def _evaluate(arguments: Namespace, threats: Sequence["Threat"], state: "Partial
         test = load_test_set(arguments)
         models = load_models({arguments.model: arguments.model}, state)
         validation, reference = (
-            None if source is None else load_part(source, split, columns).with_classes(test.class_names)
+            None if source is None else load_part(source, split, columns)
             for source, split in ((arguments.validation, "validation"), (arguments.reference, "train"))
         )
+    test, validation, reference = with_classes_of(models, test, validation, reference, state=state)
+    if test.kind == "table" and state.is_main_process:
+        for note in held_out_notes(models[arguments.model][1], test, "test"):
+            print(note, file=sys.stderr)
     if arguments.label_noise is not None:
         reference = reference.with_label_noise(arguments.label_noise, arguments.label_noise_seed)
-    test, validation, reference = with_classes_of(models, test, validation, reference, state=state)
     report = evaluate_robustness(
         *models[arguments.model],
         test.sample(arguments.max_samples, arguments.seed),

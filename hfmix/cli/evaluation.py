@@ -72,16 +72,20 @@ def with_classes_of(
 ) -> list[LabelledData | None]:
     """Gives the data the models' class indices, matched by name; parts that are None stay None.
 
-    Where the first part has a class that the models lack, all parts keep their indices, and the main process says
-    so on standard error.
+    Where no class of the first part has a name that the models know, labels compare by index, and the main process
+    says so on standard error. The other parts are then matched to the first by name, or are numbers like it.
+
+    Raises:
+        ValueError: the models know only some of a part's classes.
     """
     names = _class_names(next(iter(models.values()))[0])
-    if parts[0] is None or set(parts[0].class_names) <= set(names):
+    if parts[0] is None or not {name.removesuffix(".") for name in parts[0].present_classes()}.isdisjoint(names):
         return [None if data is None else data.with_classes(names) for data in parts]
     if state.is_main_process:
         whose = "model's" if len(models) == 1 else "models'"
         print(f"the data's class names are not the {whose}: labels compare by index", file=sys.stderr)
-    return list(parts)
+    first = parts[0].by_value(len(names))
+    return [first, *(None if data is None else data.with_classes(first.class_names) for data in parts[1:])]
 
 
 def _class_names(model: PreTrainedModel) -> list[str]:

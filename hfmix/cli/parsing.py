@@ -81,10 +81,27 @@ def add_test_set(parser: ArgumentParser) -> None:
 
 def add_columns(parser: ArgumentParser) -> None:
     """Adds the options that name the data set's columns."""
-    for kind, content in (("image", "the images"), ("audio", "the sound"), ("label", "the classes")):
+    for kind, content in (("image", "the images"), ("audio", "the sound")):
         parser.add_argument(
             f"--{kind}_column_name", metavar="COLUMN", help=f"column with {content} [`{kind}`, or the only one]"
         )
+    for option, value, text in (
+        (
+            "label_column_name",
+            "COLUMN",
+            "column with the classes, or several columns of zeros and ones [`label`, or the only one]",
+        ),
+        ("feature_column_names", "COLUMN", "tables: columns of inputs [all but the label column]"),
+        ("ignore_columns", "COLUMN", "tables: columns to leave out"),
+        ("categorical_columns", "COLUMN", "tables: columns of categories even if they are numbers"),
+        ("missing_values", "WORD", "tables: what stands for a missing cell"),
+    ):
+        parser.add_argument(f"--{option}", metavar=value, nargs="+", help=text)
+    parser.add_argument(
+        "--label_form",
+        choices=("indices", "multi_hot"),
+        help="what lists of numbers are as labels: indices of classes, or a zero or one per class [found out]",
+    )
     parser.add_argument(
         "--class_folder",
         choices=("top", "deepest"),
@@ -95,12 +112,17 @@ def add_columns(parser: ArgumentParser) -> None:
 def named_columns(arguments: Namespace) -> "Columns":
     """Returns the columns that the options of `add_columns` name."""
     from hfmix.data.columns import Columns
+    from hfmix.data.table_columns import CellReading
 
     return Columns(
         arguments.image_column_name,
         arguments.audio_column_name,
         arguments.label_column_name,
-        class_folder=arguments.class_folder,
+        arguments.feature_column_names,
+        tuple(arguments.ignore_columns or ()),
+        arguments.label_form,
+        CellReading(tuple(arguments.missing_values or ()), tuple(arguments.categorical_columns or ())),
+        arguments.class_folder,
     )
 
 

@@ -255,6 +255,13 @@ class DataArguments:
     def __post_init__(self) -> None:
         if isinstance(self.label_column_name, str):
             self.label_column_name = [self.label_column_name]
+        read = {*(self.label_column_name or ()), *(self.feature_column_names or ())}
+        for columns, others, what in (
+            (self.label_column_name, self.feature_column_names, "feature_column_names: the model would copy it"),
+            (read, self.ignore_columns, "ignore_columns"),
+        ):
+            if both := sorted(set(columns or ()) & set(others or ())):
+                raise ValueError(f"column {both[0]!r} is the label or an input and cannot be among {what}")
         if self.dataset_name is None and not self.train_file:
             raise ValueError("no data: set dataset_name (a Hub id, a folder or 'digits') or train_file")
         if not self.train_file and (self.validation_file or self.test_file):

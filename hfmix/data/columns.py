@@ -9,7 +9,7 @@ from datasets import ClassLabel, Dataset, IterableDataset, LargeList, List
 
 from hfmix.data.kinds import KINDS
 from hfmix.data.kinds.base import Cells
-from hfmix.data.kinds.stored import content_kind, described
+from hfmix.data.kinds.stored import content_kind, described, is_file
 from hfmix.data.kinds.table import is_numeric, is_words
 from hfmix.data.sources.csv_rows import as_written
 from hfmix.data.table_columns import USUAL_CELLS, CellReading, as_read, table_inputs
@@ -123,7 +123,7 @@ def resolve(dataset: Dataset | IterableDataset, columns: Columns, name: str, lab
         return _resolve_table(dataset, columns, name, labelled, notes)
     inputs, note = _find_inputs(dataset, getattr(columns, kind), kind, columns.label_names, name)
     label = _find_label(dataset, columns.label, name) if labelled else None
-    if inputs in label_names(label):
+    if inputs in label_names(label) and is_file(dataset.features[inputs]):
         raise ValueError(f"column {inputs!r} of the {name} set cannot hold both the inputs and the classes")
     return Resolved(kind, inputs, label, (*notes, *note), columns.label_form)
 
@@ -188,6 +188,9 @@ def _resolve_table(
     inputs, found = table_inputs(
         dataset, columns.features, (*label_names(label), *columns.ignored), label_names(label), name
     )
+    if not inputs:
+        why = f" ({'; '.join(found)})" if found else ""
+        raise ValueError(f"the {name} set has no column to learn from besides the classes{why}")
     return Resolved("table", inputs, label, (*notes, *found), columns.label_form, columns.cells)
 
 

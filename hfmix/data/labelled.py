@@ -112,10 +112,11 @@ class LabelledData:
             return self.labels.sum(0, dtype=np.float64).astype(np.int64)
         return np.bincount(self.labels, minlength=len(self.class_names))
 
-    def by_value(self) -> "LabelledData":
+    def by_value(self, num_classes: int = 0) -> "LabelledData":
         """Takes classes that are whole numbers for the indices of a model's outputs that they are.
 
-        Other classes stay as they are; so do a table's numbers that do not begin with 0, which are only names.
+        There are then `num_classes` classes, or more if a number requires it. Other classes stay as they are; so
+        do a table's numbers that do not begin with 0, which are only names.
 
         Raises:
             ValueError: a number is negative or above a million: neither is an index.
@@ -128,7 +129,11 @@ class LabelledData:
                 f"the {self.name} set has the classes {listed(numbers)}, which are neither the model's class "
                 f"names nor indices of its outputs"
             )
-        return self.with_classes([str(number) for number in range(numbers[-1] + 1)])
+        return self.with_classes([str(number) for number in range(max(numbers[-1] + 1, num_classes))])
+
+    def present_classes(self) -> set[str]:
+        """Returns the names of the classes that have an example."""
+        return {self.class_names[index] for index in np.flatnonzero(self.class_counts())}
 
     def with_label_noise(self, probability: float, seed: int) -> "LabelledData":
         """Adds symmetric label noise: replaces each label, with this probability, by one of the other classes.

@@ -257,5 +257,5 @@ def _alike(class_names: Sequence[str], where: str) -> tuple[str, ...]:
 def _null_words(values: Iterable[str], where: str) -> tuple[str, ...]:
     """Returns a note on classes whose names often stand for a missing cell."""
     counts = Counter(value for value in values if value.casefold() in ("na", "n/a", "nan", "null", "none", "?"))
-    words = [f"{word!r} ({count} rows)" for word, count in sorted(counts.items())]
-    return (f"{where}: {listed(words)} is taken as the name of a class, not as missing",) if words else ()
+    words = [f"{word!r} ({count} times)" for word, count in sorted(counts.items())]
+    return (f"{where}: {listed(words)} taken for the names of classes, not for missing cells",) if words else ()

@@ -43,7 +43,8 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
     _check_classes(train, args)
     columns = replace(columns, label_form=train.columns.label_form)
     if resolved.kind == "table":  # the other splits take the same columns, even if their order differs
-        columns = replace(columns, label=resolved.label, features=resolved.inputs, ignored=())
+        cells = replace(columns.cells, categories=(*columns.cells.categories, *train.cells.words))
+        columns = replace(columns, label=resolved.label, features=resolved.inputs, ignored=(), cells=cells)
     names: dict[Split, str] = {"test": args.test_split}
     if args.test_split != "validation":
         names["validation"] = "validation"

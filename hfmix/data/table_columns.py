@@ -61,7 +61,9 @@ def table_inputs(
     for column, feature in dataset.features.items():
         if column in others:
             continue
-        if _numbers_the_rows(dataset, column, feature):
+        if isinstance(feature, Value) and feature.dtype == "null":
+            notes.append(f"column {column!r} of the {name} set has no value in any row and is left out")
+        elif _numbers_the_rows(dataset, column, feature):
             notes.append(f"column {column!r} of the {name} set numbers its rows and is left out")
         else:
             inputs.append(column)
@@ -197,7 +199,7 @@ def _numbers_the_rows(dataset: Dataset, column: str, feature: Any) -> bool:
         return False
     if not (is_words(feature) or (isinstance(feature, Value) and "int" in feature.dtype)):
         return False
-    cells = dataset.select_columns([column]).with_format("arrow")[:].column(0)
+    cells = _comparable(dataset.select_columns([column]).with_format("arrow")[:].column(0))
     if cells.null_count or len(cells) < 2 or pc.count_distinct(cells).as_py() < len(cells):
         return False
     if is_unnamed or folded in _INDEX_NAMES:
@@ -233,8 +235,18 @@ def _copies(dataset: Dataset, columns: Sequence[str], labels: Sequence[str], nam
 
 def _are_one_to_one(first: pa.ChunkedArray, second: pa.ChunkedArray) -> bool:
     """Tells whether each value of one column goes with a single value of the other, and some value comes again."""
+    if pa.types.is_null(first.type) or pa.types.is_null(second.type):
+        return False
+    first, second = _comparable(first), _comparable(second)
     sizes = pc.count_distinct(first).as_py(), pc.count_distinct(second).as_py()
     if sizes[0] != sizes[1] or not 1 < sizes[0] < len(first) or first.null_count or second.null_count:
         return False
     pairs = pa.table({"a": first, "b": second}).group_by(["a", "b"]).aggregate([])
     return len(pairs) == sizes[0]
+
+
+def _comparable(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Casts cells to a type whose values Arrow can compare."""
+    if pa.types.is_float16(cells.type) or pa.types.is_decimal(cells.type):
+        return cells.cast(pa.float64())
+    return cells.cast(pa.string()) if pa.types.is_string_view(cells.type) else cells

@@ -15,7 +15,7 @@ from hfmix.data.kinds.audio import shortest_clip
 from hfmix.data.kinds.base import Preprocessor
 from hfmix.data.labelled import LabelledData
 from hfmix.robustness.attacks.threats import Threat
-from hfmix.robustness.axes.base import Axis, Context, Request, axis_class, labelled
+from hfmix.robustness.axes.base import Axis, Context, Request, as_outputs, axis_class, labelled
 from hfmix.robustness.axes.clean import clean_predictions
 from hfmix.robustness.axes.memorization import LearningCurve
 from hfmix.robustness.inference.cache import ResultCache
@@ -43,8 +43,9 @@ def evaluate_robustness(
     groups: Mapping[str, Sequence[str]] | None = None,
     image_column: str | None = None,
     audio_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     feature_columns: Sequence[str] | None = None,
+    label_form: Literal["indices", "multi_hot"] | None = None,
     corruptions: Sequence[str] | None = None,
     corruption_samples: int | None = None,
     mode: Literal["parity", "corrected"] = "parity",
@@ -74,7 +75,9 @@ def evaluate_robustness(
         processor: any callable ``(images=..., return_tensors="pt")`` that returns ``pixel_values``; for sound a
             feature extractor, or any callable ``(audio=..., sampling_rate=..., return_tensors="pt")``;
             for a table a `TableProcessor`, or any callable ``(rows, return_tensors="pt")``.
-        dataset: the test set; its labels are indices of the logits.
+        dataset: the test set; its labels are indices of the logits. Whole numbers are matched to the names in
+            ``model.config.id2label`` if these are their digits; in a table without a 0 they are names in their
+            order.
         axes: names in `hfmix.robustness.AXES`; by default those that need no gradients: "clean", "calibration",
             "selective", "corruptions", "shift" and "ood". "adversarial", "interpolation" and "memorization" are
             measured on request.
@@ -89,6 +92,8 @@ def evaluate_robustness(
         groups: names of `ood` sets by group, such as ``{"near": [...], "far": [...]}``.
         image_column, audio_column, label_column, feature_columns: None takes `image` or `audio`, and `label`, or
             the only column of that kind; for a table the last column as label and all others as features.
+        label_form: what lists of numbers are as labels: indices of classes, or a zero or one per class; None finds
+            out, where only one is possible.
         corruptions: names of `hfmix.corruption_names`; None takes the fifteen of ImageNet-C, or all of sound.
         corruption_samples: number of test examples to corrupt, drawn by `seed`; None takes all.
         mode: see `hfmix.corrupt`.
@@ -110,7 +115,7 @@ def evaluate_robustness(
     """
     if unknown := [axis for axis in axes if axis not in AXES]:
         raise ValueError(f"unknown axis {unknown[0]!r}: there are {', '.join(AXES)}")
-    columns = Columns(image_column, audio_column, label_column, feature_columns)
+    columns = Columns(image_column, audio_column, label_column, feature_columns, label_form=label_form)
     num_skipped: dict[str, int] = {}
 
     def usable(data: LabelledData) -> LabelledData:
@@ -120,7 +125,8 @@ def evaluate_robustness(
         num_skipped[data.name] = len(data) - len(readable)
         return readable
 
-    test = usable(labelled(dataset, columns, "test"))
+    test = labelled(dataset, columns, "test")
+    test = usable(test if isinstance(dataset, LabelledData) else as_outputs(test, model))
     left_out = {axis: "not asked for" for axis in AXES if axis not in axes}
     for axis in axes:
         if reason := axis_class(axis).unsuited(test):

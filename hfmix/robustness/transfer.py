@@ -77,7 +77,7 @@ def transfer_matrix(
     threat = Threat(norm, [eps], [attack], 1 if attack == "fgsm" else steps)
     if len(models) < 2:
         raise ValueError(f"a transfer matrix is of two models or more, not of {len(models)}")
-    data = data if isinstance(data, LabelledData) else as_labelled(data, name="test")
+    data = data if isinstance(data, LabelledData) else as_labelled(data, name="test").by_value()
     if data.is_multi_label:
         raise ValueError("the examples have several classes each: attacks need one class an example")
     transfer = _Transfer(models, data, threat, seed, batch_size, None if keep is None else Path(keep))

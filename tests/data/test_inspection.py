@@ -191,5 +191,8 @@ def test_files_are_called_what_they_are(content, expected, what):
 def test_an_archive_is_called_one(tmp_path):
     with zipfile.ZipFile(tmp_path / "images.jpg", "w") as archive:
         archive.writestr("a", "b")
-    assert content_of(tmp_path / "images.jpg", "image") == "a ZIP archive or a file of Office"
+    assert (
+        content_of(tmp_path / "images.jpg", "image")
+        == "a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV"
+    )
     assert content_of(tmp_path / "absent", "image") is None

@@ -271,7 +271,7 @@ def test_sixteen_bits_are_refused():
         (lambda: as_labelled(make([0], Value("int64")).select([])), "the data set is empty"),
         (lambda: as_labelled(make([0], Value("int64")), Columns(label="lable")), "did you mean 'label'?"),
         (
-            lambda: as_labelled(make([0], Value("int64")), Columns(image="label", label="image")),
+            lambda: as_labelled(make([0], Value("int64")), Columns(image="label")),
             "does not hold images",
         ),
         (lambda: as_labelled(make([0.5], Value("float32"))), "would be regression"),

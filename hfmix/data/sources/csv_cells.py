@@ -13,10 +13,10 @@ _NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|Inf|INF|infinity|Inf
 NUMBER = re.compile(_NUMBER)
 _WHOLE = r"[-+]?\d+"
 _COMMA = r"[-+]?\d*,\d+([eE][-+]?\d+)?"
-_POINTS = r"[-+]?\d{1,3}(\.\d{3})+(,\d+)?"  # 1.234.567,8
-_COMMAS = r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?"  # 1,234,567.8
+_POINTS = r"[-+]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?"  # 1.234.567,8
+_COMMAS = r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?"  # 1,234,567.8
 _GAPS = r"[ '\x{a0}\x{2009}\x{202f}]"
-_BLANKS = rf"[-+]?\d{{1,3}}({_GAPS}\d{{3}})+([.,]\d+)?"
+_BLANKS = rf"[-+]?[1-9]\d{{0,2}}({_GAPS}\d{{3}})+([.,]\d+)?"
 _ANY_NUMBER = re.compile(f"{_NUMBER}|{_COMMA}|{_POINTS}|{_COMMAS}")
 Mark = Literal["decimal comma", "thousands", "either"]
 

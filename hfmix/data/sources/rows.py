@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset, IterableDataset, load_dataset
 from pyarrow import ArrowInvalid
 
+from hfmix.data.contents import content_of
 from hfmix.data.sources.csv_files import read_csv
 from hfmix.data.sources.files_as_rows import as_stream
 from hfmix.data.sources.opened import LeftOut, Opened
@@ -18,15 +19,6 @@ from hfmix.data.sources.walk import Walked
 
 # characters that `datasets` reads as patterns or as parts of an address when they are in a path
 _READ_OTHERWISE = set("*?[]{}:#%\\")
-_BEGINNINGS = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull"),
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save the sheet as CSV"),
-    (b"\x1f\x8b", "compressed by gzip: unpack it"),
-    (b"ARROW1", "an Arrow file: write it as Parquet"),
-    (b"<!DOCTYPE", "a web page, as after a failed download"),
-    (b"<html", "a web page, as after a failed download"),
-)
 
 
 def row_splits(files: Mapping[Split, Sequence[str]], streaming: bool) -> dict[Split, Dataset | IterableDataset]:
@@ -85,12 +77,10 @@ def check_content(file: str) -> None:
     path = Path(file)
     if not path.is_file():
         raise ValueError(f"no file {file!r}")
-    with path.open("rb") as stream:
-        head = stream.read(32)
-    for beginning, what in _BEGINNINGS:
-        if head.lstrip().lower().startswith(beginning.lower()):
-            raise ValueError(f"{file} is not what its name says but {what}")
-    if suffix_of(path.name) in ROWS - {".parquet"} and head.startswith(b"PAR1"):
+    what = content_of(path, "rows") if path.stat().st_size else None
+    if what is not None:
+        raise ValueError(f"{file} is not what its name says but {what}")
+    if suffix_of(path.name) in ROWS - {".parquet"} and _is_parquet(file):
         raise ValueError(f"{file} is not what its name says but a Parquet file: rename it to {path.stem}.parquet")
 
 

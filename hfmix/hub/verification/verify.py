@@ -1,6 +1,6 @@
 """Verification of a model card: everything that it claims is measured again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -192,7 +192,7 @@ class _RepeatedClaim:
         else:
             data = self._opened(source, "test")
         data = data.sample(self._claimed_count(data.name), seed).sample(self.given.max_samples, seed)
-        return self._usable(self._with_model_classes(data, data.class_names))
+        return self._usable(self._with_model_classes(data, data.present_classes()))
 
     def ood(self) -> dict[str, LabelledData]:
         return self._ood
@@ -251,9 +251,10 @@ class _RepeatedClaim:
                 self.unknown[path] = f"no data for it is given: {error}"
             return None
 
-    def _with_model_classes(self, data: LabelledData, of_test: Sequence[str]) -> LabelledData:
+    def _with_model_classes(self, data: LabelledData, of_test: Iterable[str]) -> LabelledData:
         """Matches classes by name where the model knows all of the test set's; by index otherwise."""
-        return data.with_classes(self.class_names) if set(of_test) <= set(self.class_names) else data
+        are_known = set(of_test) <= set(self.class_names)
+        return data.with_classes(self.class_names) if are_known else data.by_value(len(self.class_names))
 
     def _usable(self, data: LabelledData) -> LabelledData:
         """Leaves out what cannot be read, where the report did."""

@@ -1,5 +1,6 @@
 """The processor from a table's rows to a model's inputs, with the statistics of the training set."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from transformers.utils import TensorType
 
 from hfmix.data.kinds.table import Row, TableCells
 from hfmix.data.labelled import LabelledData
+from hfmix.utils.text import listed
 
 MAX_CATEGORIES = 100
 """Most distinct values a column of words may have; one with more is free text or names, not categories."""
@@ -19,7 +21,8 @@ class TableProcessor(FeatureExtractionMixin):
 
     Features are in the order of the column names, not of the columns in the table.
 
-    A missing number becomes the training set's median; a missing word has 0 for every category. Numbers are
+    A missing number becomes the training set's median; a word that is missing, or is no category of the training
+    set, has 0 for every category (`held_out_notes` counts both). Numbers are
     standardised by the mean and standard deviation of the training set with missing cells filled; a column that is
     constant there is only shifted. Unknown columns are ignored.
 
@@ -60,8 +63,9 @@ class TableProcessor(FeatureExtractionMixin):
             if len(categories) > MAX_CATEGORIES:
                 raise ValueError(
                     f"column {column!r} of the {data.name} set has {len(categories)} different words, more "
-                    f"than the {MAX_CATEGORIES} that are taken as categories: list the other columns in "
-                    f"feature_column_names"
+                    f"than the {MAX_CATEGORIES} that are taken as categories, as free text and names have "
+                    f"({categories[0][:40]!r} …): leave it out with ignore_columns, or list the columns to learn "
+                    f"from in feature_column_names"
                 )
         if not cells.numeric and not words:
             raise ValueError(f"the {data.name} set has no column to learn from besides the classes")
@@ -83,7 +87,7 @@ class TableProcessor(FeatureExtractionMixin):
 
         Raises:
             ValueError: the split lacks a column, holds words instead of numbers or numbers instead of words, or
-                has a category that the training set lacks.
+                has only categories in one that the training set lacks.
         """
         cells: TableCells = data.cells
         for column in self.numbers.keys() - set(cells.numeric):
@@ -93,8 +97,13 @@ class TableProcessor(FeatureExtractionMixin):
             if column not in cells.words:
                 content = "numbers" if column in cells.numeric else "no such column"
                 raise ValueError(f"column {column!r} held words in training, the {data.name} set has {content}")
-            for row in data.rows:
-                self._one_hot(column, categories, cells.words[column][row], f"{data.name} row {row}")
+            cells_of_split = cells.words[column][data.rows]
+            known = {word for word in cells_of_split if word is not None}
+            if known and known.isdisjoint(categories):
+                raise ValueError(
+                    f"column {column!r} of the {data.name} set has none of the categories of training: it holds "
+                    f"{listed(sorted(map(repr, known)), 3)}, training had {listed(list(map(repr, categories)), 3)}"
+                )
 
     def __call__(
         self, rows: Row | Sequence[Row], return_tensors: str | TensorType | None = None, **kwargs: Any
@@ -108,13 +117,13 @@ class TableProcessor(FeatureExtractionMixin):
             **kwargs: not used.
 
         Raises:
-            ValueError: the processor is not fitted, or a row lacks a column or has an unknown category.
+            ValueError: the processor is not fitted, or a row lacks a column or has a word in one of numbers.
         """
         if not self.num_features:
             raise ValueError("this TableProcessor is not fitted yet: TableProcessor.fit returns one that is")
         rows = [rows] if isinstance(rows, Mapping) else list(rows)
         try:
-            numbers = np.array([[row[column] for column in self.numbers] for row in rows], dtype=np.float64)
+            numbers = np.array([[_as_number(row[c], c) for c in self.numbers] for row in rows], dtype=np.float64)
             words = [[(column, row[column]) for column in self.words] for row in rows]
         except KeyError as error:
             raise ValueError(f"a row has no column {error}: the model takes {self._columns()}") from error
@@ -125,7 +134,7 @@ class TableProcessor(FeatureExtractionMixin):
         features = np.where(np.isnan(numbers), medians, numbers) - means
         features /= np.where(stds > 0, stds, 1.0)
         one_hot = [
-            [bit for column, word in row for bit in self._one_hot(column, self.words[column], word, "a row")]
+            [float(_as_word(word) == category) for column, word in row for category in self.words[column]]
             for row in words
         ]
         features = np.concatenate([features, np.array(one_hot).reshape(len(rows), -1)], axis=1)
@@ -135,13 +144,49 @@ class TableProcessor(FeatureExtractionMixin):
         columns = [*self.numbers, *self.words]
         return ", ".join(columns[:10]) + (f" and {len(columns) - 10} more" if len(columns) > 10 else "")
 
-    def _one_hot(self, column: str, categories: Sequence[str], word: str | None, where: str) -> list[float]:
-        if word is not None and word not in categories:
-            raise ValueError(
-                f"{where} has {word!r} in column {column!r}, a category that the training data lacks, which "
-                f"had {', '.join(categories[:10])}"
-            )
-        return [float(word == category) for category in categories]
+
+def _as_number(value: Any, column: str) -> float:
+    if isinstance(value, str):
+        raise ValueError(f"a row has {value!r} in column {column!r}, which held numbers in training")
+    return np.nan if value is None else float(value)
+
+
+def _as_word(value: Any) -> str | None:
+    """Returns a cell of a column of words; a whole number as its digits, NaN as missing."""
+    if value is None or isinstance(value, str):
+        return value
+    if value != value:
+        return None
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def held_out_notes(processor: TableProcessor, data: LabelledData, name: str) -> list[str]:
+    """Returns sentences on the cells of a split, called `name` in them, that tell the model nothing.
+
+    Raises:
+        ValueError: the processor cannot take the split, see `TableProcessor.check`.
+    """
+    processor.check(data)
+    notes = [missing_cells(data, name), unseen_words(processor, data, name)]
+    return [note for note in notes if note is not None]
+
+
+def unseen_words(processor: TableProcessor, data: LabelledData, name: str) -> str | None:
+    """Returns a sentence on the cells of a split with a category that training lacked; None if there is none."""
+    unseen: dict[str, Counter[str]] = {}
+    for column, categories in processor.words.items():
+        known = set(categories)
+        words = Counter(word for word in data.cells.words[column][data.rows] if word is not None)
+        if others := Counter({word: count for word, count in words.items() if word not in known}):
+            unseen[column] = others
+    if not unseen:
+        return None
+    total = sum(others.total() for others in unseen.values())
+    first = [f"{column} {word!r} {count}" for column, others in unseen.items() for word, count in others.items()]
+    return (
+        f"{total} cells of the {name} set hold a category that the training data lack ({listed(first)}): they "
+        f"count as no category"
+    )
 
 
 def missing_cells(data: LabelledData, name: str) -> str | None:

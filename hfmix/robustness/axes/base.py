@@ -295,6 +295,17 @@ def labelled(data: Any, columns: Columns, name: str, classes: Sequence[str] | No
     return data if classes is None else data.with_classes(classes)
 
 
+def as_outputs(data: LabelledData, model: Any) -> LabelledData:
+    """Gives labels that are whole numbers the indices of a model's outputs: of these names, or else their values.
+
+    Names are matched only where the model's are known and hold all of the data's.
+    """
+    names = getattr(getattr(model, "config", None), "id2label", None) or {}
+    if data.are_numbers and names and data.present_classes() <= set(names.values()):
+        return data.with_classes([names[index] for index in range(len(names))])
+    return data.by_value(len(names))
+
+
 def positions(part: LabelledData, whole: LabelledData) -> np.ndarray:
     """Returns where the examples of a part are in the whole, (M,)."""
     position = {row: i for i, row in enumerate(whole.rows.tolist())}
