@@ -118,8 +118,8 @@ class _Reader:
             where = _listed({"/".join(folder) or "the folder itself" for folder in without})
             beside = f", and {within} in class folders" if within else ""
             raise ValueError(
-                f"{direct} files lie directly in {where}{beside}: make one subfolder per class, or a table of "
-                f"paths and labels (metadata.csv)"
+                f"{direct} {'files lie' if direct > 1 else 'file lies'} directly in {where}{beside}: make one "
+                f"subfolder per class, or a table of paths and labels (metadata.csv)"
             )
         for folder in without:
             self.outside[folder] = f"directly in {'/'.join(folder) or 'the folder'}, in no class folder"

@@ -98,7 +98,7 @@ def test_a_folder_of_clips_is_a_data_set(tmp_path, above):
 def test_a_clip_without_a_class_is_named(tmp_path):
     (tmp_path / "train").mkdir()
     soundfile.write(tmp_path / "train" / "a.wav", tone(440, 0.1), 16_000)
-    with pytest.raises(ValueError, match=r"1 files lie directly in train: make one subfolder per class"):
+    with pytest.raises(ValueError, match=r"1 file lies directly in train: make one subfolder per class"):
         open_dataset(str(tmp_path))
 
 

@@ -1,5 +1,6 @@
 """Sources by their names: paths with any character, archives, what save_to_disk wrote, and what is not there."""
 
+import shutil
 import tarfile
 import unicodedata
 import zipfile
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, load_dataset
 from files import classes, left_out, put, two
 from PIL import Image as PILImage
 
@@ -220,3 +221,17 @@ def test_the_home_folder_is_expanded(image_folder, monkeypatch):
     (image_folder.parent / "t.csv").write_text("a,label\n1,x\n2,y\n")
     assert len(open_files(DataArguments(train_file=["~/t.csv"]))["train"]) == 2
     assert len(open_ood({"x": str(Path("~/images/red"))})["x"]) == 6
+
+
+def test_where_imagefolder_is_right_the_rows_are_its_own(tmp_path, image_folder):
+    """In its order, and with its classes, so that figures and fingerprints of such folders stay comparable."""
+    for split in ("train", "test"):
+        shutil.copytree(image_folder, tmp_path / "set" / split)
+    for folder in (image_folder, tmp_path / "set"):
+        theirs, ours = load_dataset("imagefolder", data_dir=str(folder)), open_dataset(str(folder))
+        assert list(theirs) == list(ours)
+        for split, rows in theirs.items():
+            rows = rows.cast_column("image", Image(decode=False))
+            assert [row["path"] for row in rows["image"]] == [row["path"] for row in ours[split]["image"]]
+            assert list(rows["label"]) == list(ours[split]["label"])
+            assert rows.features["label"] == ours[split].features["label"]
