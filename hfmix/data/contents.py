@@ -10,10 +10,10 @@ HEAD = 512
 _IMAGE, _SOUND, _ROWS = "image", "audio", "rows"
 # beginning, what it is, and the kind of input that it can be
 _BEGINNINGS: tuple[tuple[bytes, str, str | None], ...] = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`", None),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run git lfs pull", None),
     (b"%PDF", "a PDF", None),
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV", None),
-    (b"\xd0\xcf\x11\xe0", "an old file of Office: save the sheet as CSV", None),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook: save the sheet as CSV", None),
     (b"\x1f\x8b", "compressed by gzip: unpack it", None),
     (b"ARROW1", "an Arrow file: write it as Parquet", None),
     (b"PAR1", "a Parquet file", _ROWS),
@@ -36,7 +36,7 @@ _BRANDS: dict[bytes, tuple[str, str | None]] = {
 
 
 def content_of(source: bytes | str | Path, expected: str) -> str | None:
-    """Returns what a file really is by its first bytes, such as "an HTML page".
+    """Returns what a file really is by its first bytes, such as "a web page".
 
     Args:
         source: the file's content, or its path.
@@ -55,7 +55,7 @@ def content_of(source: bytes | str | Path, expected: str) -> str | None:
         return "nothing but zeros: it was not written to its end"
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head")):
-        return "an HTML page, as after a failed download"
+        return "a web page, as after a failed download"
     if text.startswith((b"<svg", b"<?xml")):
         return "an SVG drawing or other XML"
     if head[4:8] == b"ftyp":

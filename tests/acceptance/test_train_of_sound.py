@@ -129,7 +129,7 @@ def test_real_speech_is_read(shared_data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2700)
 @pytest.mark.parametrize(
     ("name", "settings", "options"),
     [

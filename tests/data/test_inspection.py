@@ -50,7 +50,7 @@ def sixteen_bits(_: Path) -> bytes:
 BAD_FILES = {
     "truncated": (truncated, "truncated"),
     "empty": (lambda _: b"", "it is empty"),
-    "a page": (lambda _: b"\n <!DOCTYPE html><html>404</html>", "it is an HTML page"),
+    "a page": (lambda _: b"\n <!DOCTYPE html><html>404</html>", "it is a web page"),
     "a pointer": (lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
     "zeros": (lambda _: bytes(999), "not written to its end"),
     "text": (lambda _: b"Not an image at all.", "cannot identify image file"),

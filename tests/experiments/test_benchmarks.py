@@ -123,6 +123,7 @@ def test_images_a_second_are_those_of_the_steps_after_the_first(load, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_step_runs(load, capsys):
     load("step").main(["--steps", "2", "--batch_size", "4"])
     printed = capsys.readouterr().out

@@ -22,6 +22,7 @@ def test_it_can_be_pushed_as_it_is_and_is_listed(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("folder", SHIPPED, ids=NAMES)
 def test_its_card_is_true(folder, request, monkeypatch, tmp_path):
     """Of data in files, on a part of the test set: `hfmix verify` takes minutes for the whole."""
