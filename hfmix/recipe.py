@@ -15,6 +15,7 @@ from transformers import HfArgumentParser
 from hfmix.data.arguments import DataArguments
 from hfmix.robustness.arguments import EvaluationArguments
 from hfmix.training.arguments import MixTrainingArguments
+from hfmix.training.callbacks.stop_after import read_duration
 from hfmix.utils.arguments import as_declared, as_mapping, check_positive
 from hfmix.utils.errors import UsageError, one_line
 
@@ -72,6 +73,13 @@ class RunArguments:
     """Options for the run's folder, and for what its results are compared with."""
 
     overwrite: bool = field(default=False, metadata={"help": "Replace the run in --output_dir."})
+    stop_after: str | None = field(
+        default=None,
+        metadata={
+            "help": "Stop training after this time, such as 90s, 150m or 2.5h, at a checkpoint from which "
+            "--resume_from_checkpoint true goes on. [never]"
+        },
+    )
     test_every_epoch: bool = field(
         default=False,
         metadata={
@@ -90,6 +98,10 @@ class RunArguments:
     )
 
     _argument_group_name = "run"
+
+    def __post_init__(self) -> None:
+        if self.stop_after is not None:
+            read_duration(self.stop_after)
 
 
 EPILOG = """examples:
@@ -119,7 +131,7 @@ The exit status is 1 if an example cannot be read, or if the data cannot be used
 """
 _GROUPS = (ModelArguments, DataArguments, EvaluationArguments, RunArguments, MixTrainingArguments)
 # they concern one start, not the recipe; and a token belongs in no file
-_NOT_KEPT = {"baseline", "overwrite", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
+_NOT_KEPT = {"baseline", "overwrite", "stop_after", "resume_from_checkpoint", "local_rank", "use_cpu", "hub_token"}
 _WORDS_OR_BOOLEANS = {"resume_from_checkpoint", "fsdp"}
 # option names of transformers' run_image_classification.py and run_audio_classification.py and of timm's train.py,
 # with what to use instead

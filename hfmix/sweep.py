@@ -22,6 +22,7 @@ from hfmix.robustness.across_seeds import shown_headlines, summarise, sweep_text
 from hfmix.robustness.report import RobustnessReport
 from hfmix.run_folder import begin, is_begun, is_finished
 from hfmix.train import train
+from hfmix.training.callbacks.stop_after import OutOfTimeError
 from hfmix.utils.environment import hardware, versions
 from hfmix.utils.errors import UsageError, one_line
 from hfmix.utils.text import duration
@@ -31,6 +32,7 @@ _REFUSED = {
     "seed": "give --seeds",
     "output_dir": "give --out",
     "resume_from_checkpoint": "a sweep resumes by itself",
+    "stop_after": "give --stop_after before the recipes' options",
     "num_processes": "a sweep trains in this one process; start `hfmix train` for several",
 }
 
@@ -75,6 +77,7 @@ def sweep(
     options: Sequence[str] = (),
     vary_split: bool = False,
     overwrite: bool = False,
+    stop_after: float | None = None,
 ) -> str:
     """Trains each recipe under each seed, each into ``out/RECIPE/seedK``, and puts the reports into one table.
 
@@ -91,6 +94,8 @@ def sweep(
         options: further options of `hfmix train`, for all runs.
         vary_split: hold out another part for each seed.
         overwrite: train again the runs that were begun with other settings.
+        stop_after: seconds after which the sweep stops, at a checkpoint of the run that it is training; None for
+            never. The same call goes on from there.
 
     Returns:
         The table, as Markdown.
@@ -98,7 +103,7 @@ def sweep(
     Raises:
         UsageError: a recipe, option or seed is wrong; nothing is trained.
         FileExistsError: a folder holds a run with other settings.
-        RuntimeError: some runs failed; the table holds the others.
+        RuntimeError: some runs failed, or the time was over before all were trained; the table holds the others.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(f"several processes: {_REFUSED['num_processes']}")
@@ -107,13 +112,20 @@ def sweep(
     if not overwrite:
         for run in waiting:
             _check_settings(run)
-    failures, elsewhere = _train_all(waiting, runs, Path(out))
+    end = None if stop_after is None else time.monotonic() + stop_after
+    failures, elsewhere, is_over = _train_all(waiting, runs, Path(out), end)
     text = _write_tables(runs, Path(out), failures)
     if failures:
         for (name, seed), message in failures.items():
             _say(f"failed: {name}, seed {seed}: {message}")
         raise RuntimeError(
             f"{len(failures)} of {len(runs)} runs failed; the same command tries them again and leaves the others"
+        )
+    if is_over:
+        done = sum(is_finished(run.folder) and run.changed_settings() == [] for run in runs)
+        raise OutOfTimeError(
+            f"stopped after {duration(stop_after)}, as stop_after says: {done} of {len(runs)} runs are finished; "
+            f"the same command goes on"
         )
     if elsewhere:
         names = ", ".join(f"{run.name} seed {run.seed}" for run in elsewhere)
@@ -168,12 +180,13 @@ def _check_settings(run: Run) -> None:
 
 
 def _train_all(
-    waiting: Sequence[Run], runs: Sequence[Run], out: Path
-) -> tuple[dict[tuple[str, int], str], list[Run]]:
-    """Trains the waiting ones of the runs and writes the tables after each.
+    waiting: Sequence[Run], runs: Sequence[Run], out: Path, end: float | None
+) -> tuple[dict[tuple[str, int], str], list[Run], bool]:
+    """Trains the waiting ones of the runs, until `end` by the monotonic clock, and writes the tables after each.
 
     Returns:
-        The error of each that failed, by name and seed, and those that other processes are training.
+        The error of each that failed, by name and seed; those that other processes are training; and whether the
+        time was over before the last.
     """
     failures, elsewhere, start, trained = {}, [], time.monotonic(), 0
     num_finished = len(runs) - len(waiting)
@@ -189,14 +202,20 @@ def _train_all(
             remaining = "" if left is None else f"; about {duration(left)} left"
             before = f", {num_finished} finished before" if num_finished else ""
             _say(f"run {i + 1} of {len(waiting)}{before}: {run.name}, seed {run.seed}{remaining}")
-            message = _train_one(run)
+            seconds = None if end is None else end - time.monotonic()
+            if seconds is not None and seconds <= 0:
+                return failures, elsewhere, True
+            try:
+                message = _train_one(run, seconds)
+            except OutOfTimeError:
+                return failures, elsewhere, True
         trained += 1
         if message is not None:
             failures[run.name, run.seed] = message
             _say(f"failed: {message}")
         if i + 1 < len(waiting):
             _write_tables(runs, out, failures)
-    return failures, elsewhere
+    return failures, elsewhere, False
 
 
 @contextmanager
@@ -223,10 +242,15 @@ def _locked(run: Run) -> Iterator[bool]:
             return
 
 
-def _train_one(run: Run) -> str | None:
-    """Trains or resumes one run; returns its error in one line, or None."""
+def _train_one(run: Run, stop_after: float | None) -> str | None:
+    """Trains or resumes one run; returns its error in one line, or None.
+
+    Raises:
+        OutOfTimeError: after so many seconds, at a checkpoint.
+    """
     resumes = is_begun(run.folder) and run.changed_settings() == []
     how = ["--resume_from_checkpoint", "true"] if resumes else ["--overwrite"]
+    how += [] if stop_after is None else ["--stop_after", f"{stop_after:f}s"]
     try:
         with _as_in_its_own_process():
             recipe = parse([*run.argv, *how])
@@ -236,6 +260,8 @@ def _train_one(run: Run) -> str | None:
             run.record.write_text(yaml.safe_dump(_plain(run.settings), allow_unicode=True), encoding="utf-8")
             train(recipe)
             run.record.unlink()
+    except OutOfTimeError:
+        raise
     except Exception as error:
         if os.environ.get("HFMIX_DEBUG"):
             traceback.print_exception(error)

@@ -53,6 +53,7 @@ from hfmix.run_folder import begin, check_free, finishing, is_finished
 from hfmix.training.arguments import MixTrainingArguments
 from hfmix.training.callbacks.energy import EnergyMeter
 from hfmix.training.callbacks.epoch_test import EpochTest
+from hfmix.training.callbacks.stop_after import StopAfter, read_duration
 from hfmix.training.checkpoints import last_whole_checkpoint
 from hfmix.training.class_weights import check_names
 from hfmix.training.initialization import initialize_from_data
@@ -126,6 +127,8 @@ def train(recipe: Recipe) -> None:
         trainer.add_callback(EpochTest(trainer, feed.test))
     energy = EnergyMeter()
     trainer.add_callback(energy)
+    if recipe.run.stop_after is not None:
+        trainer.add_callback(StopAfter(read_duration(recipe.run.stop_after)))
     trainer.check_data()  # before an older run is replaced
     if args.process_index == 0:
         begin(run, recipe.run.overwrite)

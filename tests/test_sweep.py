@@ -265,3 +265,16 @@ def test_the_table_is_written_after_each_run(tmp_path, monkeypatch):
     )
     assert run(IRIS[0], "--seeds", 0, 1, "--out", tmp_path, *SHORT) == 0
     assert seen == [1, 2]
+
+
+def test_a_sweep_whose_time_is_over_goes_on_from_its_checkpoint(finished, tmp_path, capfd):
+    """It stops after a step, not after an epoch, and the weights end as those of an undisturbed run."""
+    out = tmp_path / "out"
+    assert run(IRIS[1], "--seeds", 1, "--out", out, "--stop-after", "0.001s", *SHORT) == 1
+    assert "sweep: run 1 of 1" in (printed := capfd.readouterr().err)
+    assert "hfmix: error: stopped after 0 s, as stop_after says: 0 of 1 runs are finished" in printed
+    assert (out / "iris_mixup/seed1/checkpoint-1").is_dir() and not is_finished(out / "iris_mixup/seed1")
+    assert run(IRIS[1], "--seeds", 1, "--out", out, "--stop_after", "1h", *SHORT) == 0
+    weights = [load_file(folder / "iris_mixup/seed1/model.safetensors") for folder in (finished, out)]
+    assert all(weights[0][key].equal(weights[1][key]) for key in weights[0])
+    assert "stop_after" not in (out / "iris_mixup/seed1/recipe.yaml").read_text()

@@ -147,7 +147,7 @@ def test_what_the_trainer_refuses_spares_the_run_that_is_there(finished_run, tmp
 
 
 def test_a_missing_model_is_found_before_data_are_loaded(tmp_path, no_network, one_line, monkeypatch):
-    monkeypatch.setattr("hfmix.train.load_splits", lambda *_: pytest.fail("the data were loaded"))
+    monkeypatch.setattr("hfmix.train.inspect_data", lambda *_, **__: pytest.fail("the data were loaded"))
     for name, pretrained in (("org/model", "true"), ("test_resnot", "false"), ("mlp_table", "true")):
         assert run_with(tmp_path, "--model_name_or_path", name, "--pretrained", pretrained) == 1
         assert name in one_line()

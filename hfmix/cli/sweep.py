@@ -53,12 +53,23 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="train again the runs in OUT that were begun with other settings",
     )
+    parser.add_argument(
+        "--stop_after",
+        metavar="TIME",
+        help="stop after this time, such as 90s, 150m or 2.5h, at a checkpoint of the run in training [never]",
+    )
     parser.set_defaults(command=_run, training_options=[])
 
 
 def _run(arguments: Namespace) -> None:
     from hfmix.sweep import sweep
+    from hfmix.training.callbacks.stop_after import read_duration
+    from hfmix.utils.errors import UsageError
 
+    try:
+        stop_after = None if arguments.stop_after is None else read_duration(arguments.stop_after)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     text = sweep(
         arguments.recipes,
         arguments.seeds,
@@ -66,5 +77,6 @@ def _run(arguments: Namespace) -> None:
         arguments.training_options,
         arguments.vary_split,
         arguments.overwrite,
+        stop_after,
     )
     print(f"{text}\n{arguments.out}/sweep.md holds this, {arguments.out}/sweep.png the figure")
