@@ -32,7 +32,9 @@ def load_splits(args: DataArguments, seed: int) -> dict[Split, LabelledData]:
     """
     opened = open_training(args)
     if "train" not in opened:
-        raise ValueError(f"{args.dataset_name} has no split 'train', only {', '.join(opened)}")
+        is_file = not args.train_file and Path(args.dataset_name).is_file()
+        hint = f": set train_file to {args.dataset_name} to train on it" if is_file else ""
+        raise ValueError(f"{args.dataset_name} has no split 'train', only {', '.join(opened)}{hint}")
     if args.test_split != "test" and args.test_split not in opened:
         raise ValueError(
             f"there is no split {args.test_split!r} to test on, only {', '.join(opened)}: set test_split"

@@ -161,7 +161,8 @@ def _decode(content: bytes, encoding: str, file: str) -> str:
 def _separator(lines: Sequence[str], file: str) -> tuple[str, int]:
     """Returns the separator and the number of cells of most rows.
 
-    That which gives most rows the same number of cells, of at least two; then that which gives the most numbers.
+    That which gives most rows the same number of cells, of at least two; then that which gives the first line, the
+    names, as many; then that which gives the most numbers.
 
     Raises:
         ValueError: none gives rows of several cells.
@@ -175,7 +176,7 @@ def _separator(lines: Sequence[str], file: str) -> tuple[str, int]:
         width, count = Counter(map(len, rows)).most_common(1)[0]
         cells = [cell for row in rows for cell in row][:_CELLS]
         numbers = sum(bool(looks_like_number(cell.strip())) for cell in cells) / len(cells)
-        score = (width > 1, round(count / len(rows), 1), numbers, width)
+        score = (width > 1, round(count / len(rows), 1), len(rows[0]) == width, numbers, width)
         if width > 1 and (best is None or score > best[0]):
             best = score, separator, width
     if best is not None:

@@ -19,6 +19,7 @@ def read(tmp_path, content, name="t.csv"):
         ("x,y\n1,a\n2.5,b\n", {"x": [1.0, 2.5], "y": ["a", "b"]}, None),
         ('"a";"q"\n7,4;5\n7,88;5\n', {"a": [7.4, 7.88], "q": [5, 5]}, "a comma is the decimal mark in column 'a'"),
         ("a;b\n0,126;x\n1,234;y\n", {"a": [0.126, 1.234]}, "a comma is the decimal mark in column 'a'"),
+        ("size;kind\n1,5;bear\n2,5;fox\n", {"size": [1.5, 2.5]}, "semicolons separate its cells"),
         ("1,5;2,5;a\n1,6;2;b\n3;4;a\n", {"f0": [1.5, 1.6, 3.0], "f1": [2.5, 2.0, 4.0]}, "semicolons separate"),
         ("a\tb\n1\tx, y\n2\tz\n", {"a": [1, 2], "b": ["x, y", "z"]}, "tabs separate its cells"),
         ("a|b\n1|x\n", {"a": [1], "b": ["x"]}, "bars separate its cells"),
