@@ -97,7 +97,7 @@ def _cells(dataset: Dataset, column: str) -> list[Any]:
         is_inexact = isinstance(feature, Value) and feature.dtype == "float64"
         is_inexact = is_inexact and any(v is not None and v % 1 == 0 and abs(v) >= _EXACT for v in values)
         return dataset.text(column) if is_words(feature) or is_inexact else values
-    return list(dataset.with_format(None)[column])
+    return dataset.select_columns([column]).with_format("arrow")[:][column].to_pylist()
 
 
 def _is_missing(value: Any) -> bool:
@@ -231,7 +231,7 @@ def _of_columns(dataset: Dataset, columns: Sequence[str], name: str) -> Labels:
     """Reads one class from each column, which holds zeros and ones."""
     labels = np.zeros((len(dataset), len(columns)), dtype=np.float32)
     for index, column in enumerate(columns):
-        values = list(dataset.with_format(None)[column])
+        values = _cells(dataset, column)
         for row, value in enumerate(values):
             if value not in (0, 1):  # True and 1.0 are 1
                 raise ValueError(

@@ -211,7 +211,7 @@ def _of_listings(media: MediaFiles, listings: Mapping[PurePath, Listing], notes:
         if column is None:
             splits[split or "train"], origins[split or "train"] = dataset, where
             continue
-        values = dataset.with_format(None)[column]
+        values = list(dataset.with_format(None)[column])
         for value in dict.fromkeys(values):
             name = split_of_value(value)
             if name in splits:
