@@ -109,7 +109,7 @@ def run_with(tmp_path: Path, *options: str) -> int:
         (["--dataset_name", "digit"], "no data set 'digit': did you mean 'digits'?"),
         (["--dataset_name", "./nowhere"], "no data set './nowhere'"),
         (["--train_file", "nowhere.parquet"], "no file 'nowhere.parquet'"),
-        (["--label_column_name", "lable"], "has no column 'lable', only image, label: did you mean 'label'?"),
+        (["--label_column_name", "lable"], "has no column 'lable', only image and label: did you mean 'label'?"),
         (["--ood", '{"a": "./nowhere"}'], "no data set './nowhere'"),
         (["--model_args", '{"num_classes": 7}'], "model_args sets num_classes, and the net gets one"),
         (["--model_args", '{"in_chans": 1}'], "model_args sets in_chans to 1, but the net gets images"),
@@ -189,11 +189,13 @@ def test_an_empty_data_set(tmp_path, one_line):
     assert one_line() == f"no rows in {tmp_path}/train.parquet"
 
 
-def test_a_broken_image_stops_the_run_and_is_named(tmp_path, image_folder, one_line):
+def test_a_broken_image_stops_the_run_and_is_named(tmp_path, image_folder, capfd):
     broken = sorted(image_folder.rglob("*.png"))[5]
     broken.write_bytes(b"not an image")
     assert run_with(tmp_path, "--dataset_name", str(image_folder), "--max_steps", "2", "--ood", "{}") == 1
-    assert "row 5" in (line := one_line()) and broken.name in line
+    printed = capfd.readouterr().err
+    assert f"train row 5 ({broken}) is not an image that can be read" in printed
+    assert "hfmix: error: 1 image cannot be used" in printed.splitlines()[-1]
     assert not is_finished(tmp_path / "run") and not (tmp_path / "run" / "config.json").exists()
 
 

@@ -92,6 +92,7 @@ class Inspection:
                 if part.unreadable
             )
             examples = words_for(self.splits["train"].kind).examples
+            examples = examples.removesuffix("s") if len(bad) == 1 else examples
             raise ValueError(
                 f"{len(bad)} {examples} cannot be used ({counts}; listed above): mend or remove them, or set "
                 f"skip_unreadable to leave them out"

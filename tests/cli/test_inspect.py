@@ -23,7 +23,7 @@ def test_a_bad_file_gives_status_one(image_folder, capsys):
     assert main(["inspect", str(image_folder)]) == 1
     shown = capsys.readouterr()
     assert "0.png) is not an image that can be read: it is empty" in shown.out
-    assert "hfmix: error: 1 images cannot be used" in shown.err
+    assert "hfmix: error: 1 image cannot be used" in shown.err
     assert main(["inspect", str(image_folder), "--skip_unreadable"]) == 0
 
 
@@ -61,7 +61,7 @@ def test_training_says_what_it_read_and_keeps_it(image_folder, tmp_path, capsys)
     run = tmp_path / "run"
     argv = [str(recipe), *QUICK, "--output_dir", str(run), "--eval_strategy", "no", "--ood", "{}"]
     assert train(argv) == 1
-    assert "1 images cannot be used" in capsys.readouterr().err and not (run / "README.md").exists()
+    assert "1 image cannot be used" in capsys.readouterr().err and not (run / "README.md").exists()
     assert train([*argv, "--skip_unreadable", "true"]) == 0
     shown = capsys.readouterr().err
     assert "data: images, 2 classes: blue, red" in shown and "0.png) is not an image" in shown

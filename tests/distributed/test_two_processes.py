@@ -66,7 +66,8 @@ def test_two_processes_of_four_take_the_step_of_one_of_eight(one, two):
 def test_each_process_learns_its_epoch(two):
     """accelerate's own loader does not tell it where the sampler is sharded."""
     for rank in (0, 1):
-        assert read(two, f"epochs{rank}") == [0] * 4 + [1] * 4 + [2] * 4
+        # one example is looked at before training
+        assert read(two, f"epochs{rank}") == [0] + [0] * 4 + [1] * 4 + [2] * 4
 
 
 def test_two_processes_measure_what_one_does(one, two):
