@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 64  # examples that a thread reads per task
 _FORMAT = "1"  # version of the cache; a new number ignores older files
+_ROUNDING = 1e-5  # of lengths, which are kept in float32
 _ROW = "\N{NULL}"  # in a cached message, the place of the row's name
 
 
@@ -41,9 +42,26 @@ class Examination:
     unreadable: dict[int, str]
     facts: dict[str, np.ndarray]
 
-    def without(self, reasons: dict[int, str]) -> "Examination":
-        """Returns the examination with further examples that cannot be used, and why."""
+    def with_shortest(self, data: LabelledData, seconds: float | None) -> "Examination":
+        """Returns the examination of `data` with clips shorter than this, the model's window, among the others.
+
+        None stands for a model that takes clips of any length.
+        """
+        if seconds is None or "seconds" not in self.facts:
+            return self
+        lengths = self.facts["seconds"]
+        short = np.flatnonzero(lengths < seconds * (1 - _ROUNDING))
+        reasons = {
+            int(i): f"{data.place(int(i))} is {lengths[i]:.3g} s long, and the model needs {seconds:.3g} s"
+            for i in short
+        }
         return Examination(dict(sorted({**reasons, **self.unreadable}.items())), self.facts)
+
+    def usable(self, data: LabelledData) -> LabelledData:
+        """Returns the examples of `data` that can be read."""
+        if not self.unreadable:
+            return data
+        return data.select(np.setdiff1d(np.arange(len(data)), list(self.unreadable)))
 
 
 def examine(data: LabelledData, progress: bool = True) -> Examination:

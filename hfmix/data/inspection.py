@@ -43,29 +43,18 @@ class Inspection:
 
     def with_shortest(self, seconds: float | None) -> "Inspection":
         """Returns the inspection with clips shorter than the model's window among what is unusable."""
-        if seconds is None:
-            return self
-        examinations = {}
-        for split, examination in self.examinations.items():
-            lengths = examination.facts.get("seconds", np.empty(0))
-            # half a sample of tolerance, since lengths are kept in float32
-            short = np.flatnonzero(lengths < seconds * (1 - 1e-4))
-            examinations[split] = examination.without(
-                {
-                    int(i): f"{self.splits[split].place(int(i))} is {lengths[i]:.3g} s long, and the model needs "
-                    f"{seconds:.3g} s"
-                    for i in short
-                }
-            )
-        return replace(self, examinations=examinations)
+        return replace(
+            self,
+            examinations={
+                split: examination.with_shortest(self.splits[split], seconds)
+                for split, examination in self.examinations.items()
+            },
+        )
 
     def readable(self, split: Split) -> LabelledData | StreamedData:
         """Returns a split without the examples that cannot be used."""
-        data, examination = self.splits[split], self.examinations.get(split)
-        if examination is None or not examination.unreadable:
-            return data
-        kept = np.setdiff1d(np.arange(len(data)), list(examination.unreadable))
-        return data.select(kept)
+        examination = self.examinations.get(split)
+        return self.splits[split] if examination is None else examination.usable(self.splits[split])
 
     def usable(
         self, skip_unreadable: bool, say: Callable[[str], None]

@@ -165,21 +165,6 @@ class LabelledData:
         """Counts the labels that label noise changed."""
         return 0 if self.true_labels is None else int((self.labels != self.true_labels).sum())
 
-    def readable(self, min_seconds: float | None = None) -> "LabelledData":
-        """Returns the examples that can be read; decodes every one to find out.
-
-        Clips shorter than `min_seconds`, the model's window, are left out too.
-        """
-
-        def can_be_read(position: int) -> bool:
-            try:
-                example = self.example(position)
-            except ValueError:
-                return False
-            return min_seconds is None or len(example.samples) >= min_seconds * example.sampling_rate
-
-        return self.select(np.array([i for i in range(len(self)) if can_be_read(i)], dtype=np.int64))
-
     def sample(self, count: int | None, seed: int) -> "LabelledData":
         """Draws `count` examples at random by `seed`, in their order; all if `count` is None or not smaller."""
         if count is None or count >= len(self):

@@ -10,6 +10,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from hfmix.data.columns import Columns
+from hfmix.data.examination import examine
 from hfmix.data.kinds import preprocessor_for
 from hfmix.data.kinds.audio import shortest_clip
 from hfmix.data.kinds.base import Preprocessor
@@ -121,7 +122,7 @@ def evaluate_robustness(
     def usable(data: LabelledData) -> LabelledData:
         if not skip_unreadable:
             return data
-        readable = data.readable(shortest_clip(model, processor))
+        readable = examine(data, progress).with_shortest(data, shortest_clip(model, processor)).usable(data)
         num_skipped[data.name] = len(data) - len(readable)
         return readable
 

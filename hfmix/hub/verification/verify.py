@@ -14,6 +14,7 @@ from datasets import Dataset
 from hfmix.data.arguments import DataArguments
 from hfmix.data.columns import USUAL, Columns
 from hfmix.data.datasets.streamed import load_streams
+from hfmix.data.examination import examine
 from hfmix.data.kinds import preprocessor_for
 from hfmix.data.kinds.audio import shortest_clip
 from hfmix.data.labelled import LabelledData
@@ -258,7 +259,9 @@ class _RepeatedClaim:
 
     def _usable(self, data: LabelledData) -> LabelledData:
         """Leaves out what cannot be read, where the report did."""
-        return data.readable(self.shortest) if "num_skipped" in self.content["data"] else data
+        if "num_skipped" not in self.content["data"]:
+            return data
+        return examine(data, progress=False).with_shortest(data, self.shortest).usable(data)
 
     def _in_proportion(self, data: LabelledData) -> LabelledData:
         """Takes as large a part of an OOD set as `max_samples` is of the test set: precisions depend on shares."""
