@@ -111,19 +111,9 @@ def add_columns(parser: ArgumentParser) -> None:
 
 def named_columns(arguments: Namespace) -> "Columns":
     """Returns the columns that the options of `add_columns` name."""
-    from hfmix.data.columns import Columns
-    from hfmix.data.table_columns import CellReading
+    from hfmix.data.columns import columns_of
 
-    return Columns(
-        arguments.image_column_name,
-        arguments.audio_column_name,
-        arguments.label_column_name,
-        arguments.feature_column_names,
-        tuple(arguments.ignore_columns or ()),
-        arguments.label_form,
-        CellReading(tuple(arguments.missing_values or ()), tuple(arguments.categorical_columns or ())),
-        arguments.class_folder,
-    )
+    return columns_of(arguments)
 
 
 def launched(arguments: Namespace) -> bool:

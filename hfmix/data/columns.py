@@ -74,6 +74,20 @@ def label_names(label: str | Sequence[str] | None) -> tuple[str, ...]:
 USUAL = Columns()
 
 
+def columns_of(options: Any) -> Columns:
+    """Returns the columns that options name: attributes of `DataArguments`, or of a command line's."""
+    return Columns(
+        options.image_column_name,
+        options.audio_column_name,
+        options.label_column_name,
+        options.feature_column_names,
+        tuple(options.ignore_columns or ()),
+        options.label_form,
+        CellReading(tuple(options.missing_values or ()), tuple(options.categorical_columns or ())),
+        options.class_folder,
+    )
+
+
 @dataclass(frozen=True)
 class Resolved:
     """The columns of one split, as `resolve` found them.

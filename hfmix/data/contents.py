@@ -20,10 +20,19 @@ _BEGINNINGS: tuple[tuple[bytes, str, str | None], ...] = (
     (b"\x89PNG", "a PNG image", _IMAGE),
     (b"\xff\xd8\xff", "a JPEG image", _IMAGE),
     (b"GIF8", "a GIF image", _IMAGE),
+    (b"BM", "a BMP image", _IMAGE),
+    (b"II*\0", "a TIFF image", _IMAGE),
+    (b"MM\0*", "a TIFF image", _IMAGE),
     (b"OggS", "Ogg sound", _SOUND),
     (b"fLaC", "FLAC sound", _SOUND),
     (b"ID3", "MP3 sound", _SOUND),
+    (b"\xff\xfb", "MP3 sound", _SOUND),
+    (b"FORM", "AIFF sound", _SOUND),
 )
+_RIFF: dict[bytes, tuple[str, str | None]] = {
+    b"WAVE": ("WAV sound", _SOUND),
+    b"WEBP": ("a WebP image", _IMAGE),
+}
 _HEIC = "a HEIC image, which hfmix[heic] reads"
 _BRANDS: dict[bytes, tuple[str, str | None]] = {
     b"heic": (_HEIC, _IMAGE),
@@ -51,27 +60,35 @@ def content_of(source: bytes | str | Path, expected: str) -> str | None:
         return None
     if not head:
         return "empty"
-    if not any(head):
-        return "nothing but zeros: it was not written to its end"
+    what, kind = _recognised(head)
+    # a table's first column may well be called ID3
+    is_word = expected == _ROWS and kind in (_IMAGE, _SOUND)
+    is_readable = kind == expected and (what != _HEIC or add_heif())
+    return None if is_word or is_readable else what
+
+
+def kind_of_bytes(content: bytes) -> str | None:
+    """Returns the kind of input that a file's first bytes tell, "image" or "audio"; None if they tell none."""
+    kind = _recognised(content[:HEAD])[1]
+    return kind if kind in (_IMAGE, _SOUND) else None
+
+
+def _recognised(head: bytes) -> tuple[str | None, str | None]:
+    """Returns what a file is, and the kind of input that it can be; None for what is not known."""
+    if head and not any(head):
+        return "nothing but zeros: it was not written to its end", None
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head")):
-        return "a web page, as after a failed download"
+        return "a web page, as after a failed download", None
     if text.startswith((b"<svg", b"<?xml")):
-        return "an SVG drawing or other XML"
+        return "an SVG drawing or other XML", None
     if head[4:8] == b"ftyp":
-        what, kind = _BRANDS.get(head[8:12], ("an MP4 file", None))
-        can_be_read = kind == expected and (what != _HEIC or add_heif())
-        return None if can_be_read else what
+        return _BRANDS.get(head[8:12], ("an MP4 file", None))
     if head.startswith(b"RIFF"):
-        what, kind = {b"WAVE": ("WAV sound", _SOUND), b"WEBP": ("a WebP image", _IMAGE)}.get(
-            head[8:12], ("a RIFF file, such as a film", None)
-        )
-        return None if kind == expected else what
-    for beginning, what, kind in _BEGINNINGS:
-        # a table's first column may well be called ID3
-        if head.startswith(beginning) and not (expected == _ROWS and kind in (_IMAGE, _SOUND)):
-            return None if kind == expected else what
-    return None
+        return _RIFF.get(head[8:12], ("a RIFF file, such as a film", None))
+    return next(
+        ((what, kind) for beginning, what, kind in _BEGINNINGS if head.startswith(beginning)), (None, None)
+    )
 
 
 def _head(path: Path) -> bytes:

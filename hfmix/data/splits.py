@@ -9,12 +9,11 @@ from datasets import Dataset
 from sklearn.model_selection import train_test_split
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.columns import USUAL, Columns, Resolved, read_cells, resolve
+from hfmix.data.columns import USUAL, Columns, Resolved, columns_of, read_cells, resolve
 from hfmix.data.labelled import LabelledData
 from hfmix.data.labels import read_labels
 from hfmix.data.sources.open import Reading, Split, open_dataset, open_files
 from hfmix.data.sources.opened import Opened
-from hfmix.data.table_columns import CellReading
 from hfmix.utils.text import listed
 
 
@@ -82,20 +81,6 @@ def open_training(args: DataArguments, streaming: bool = False) -> Opened:
     if args.train_file:
         return open_files(args, streaming, reading)
     return open_dataset(args.dataset_name, args.dataset_config_name, streaming, reading)
-
-
-def columns_of(args: DataArguments) -> Columns:
-    """Returns the columns that the options name."""
-    return Columns(
-        args.image_column_name,
-        args.audio_column_name,
-        args.label_column_name,
-        args.feature_column_names,
-        tuple(args.ignore_columns or ()),
-        args.label_form,
-        CellReading(tuple(args.missing_values or ()), tuple(args.categorical_columns or ())),
-        args.class_folder,
-    )
 
 
 def _check_classes(train: LabelledData, args: DataArguments) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hfmix.utils.text import listed
+
 BALANCED = "balanced"
 
 Given = str | dict[str, float] | list[float] | float | None
@@ -92,14 +94,14 @@ def resolve_weights(
 
 def check_names(name: str, given: Given, class_names: Sequence[str]) -> None:
     """Raises a ValueError that lists the classes if weights by name or one a class do not fit them."""
-    listed = f"the {len(class_names)} classes are {_listed(class_names)}"
+    classes = f"the {len(class_names)} classes are {listed(class_names, 20)}"
     if isinstance(given, dict):
         unknown = [key for key in given if key not in class_names]
         if unknown:
-            raise ValueError(f"{name} has a weight for {unknown[0]!r}, which is no class: {listed}")
+            raise ValueError(f"{name} has a weight for {unknown[0]!r}, which is no class: {classes}")
     elif isinstance(given, list) and len(given) != len(class_names):
         count = f"{len(given)} weight{'' if len(given) == 1 else 's'}"
-        raise ValueError(f"{name} has {count}: {listed}, in this order; or give weights by name")
+        raise ValueError(f"{name} has {count}: {classes}, in this order; or give weights by name")
 
 
 def training_labels(dataset: Any, label_name: str, purpose: str) -> np.ndarray:
@@ -154,8 +156,3 @@ def _number(name: str, value: Any, where: str = "") -> float:
     if not is_number or not 0.0 <= float(value) < float("inf"):
         raise ValueError(f"{name} are finite and not negative, not {value!r}{where}")
     return float(value)
-
-
-def _listed(class_names: Sequence[str], most: int = 20) -> str:
-    more = f" and {len(class_names) - most} more" if len(class_names) > most else ""
-    return ", ".join(class_names[:most]) + more

@@ -70,7 +70,7 @@ def test_class_weights_in_all_their_forms_stay_exact_under_mixing(tmp_path, give
     [
         (
             {"class_weights": [1.0, 2.0]},
-            "class_weights has 2 weights: the 4 classes are a, b, c, d, in this order",
+            "class_weights has 2 weights: the 4 classes are a, b, c and d, in this order",
         ),
         ({"class_weights": ["3"]}, "class_weights has 1 weight: the 4 classes"),
         (

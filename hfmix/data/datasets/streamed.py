@@ -14,11 +14,11 @@ from torch.utils.data import IterableDataset as TorchIterableDataset
 from torch.utils.data import get_worker_info
 
 from hfmix.data.arguments import DataArguments
-from hfmix.data.columns import Columns, Resolved, resolve
+from hfmix.data.columns import Columns, Resolved, columns_of, resolve
 from hfmix.data.kinds import KINDS
 from hfmix.data.labelled import LabelledData
 from hfmix.data.sources.open import Split
-from hfmix.data.splits import columns_of, open_training, read_split
+from hfmix.data.splits import open_training, read_split
 from hfmix.utils.randomness import key_seeds, keyed_randomness
 
 _STORED = {"bytes": Value("binary"), "path": Value("string")}

@@ -4,27 +4,14 @@ from pathlib import PurePath
 from typing import Any
 
 import pyarrow as pa
-import soundfile
 from datasets import Audio, Dataset, Features, Image, IterableDataset, LargeList, List, Value
-from PIL import Image as PILImage
+
+from hfmix.data.contents import kind_of_bytes
+from hfmix.data.sources.suffixes import SUFFIXES, suffix_of
 
 STORED = {"bytes": Value("binary"), "path": Value("string")}
 _STRINGS = ("string", "large_string", "string_view")
 _BINARIES = ("binary", "large_binary", "binary_view")
-_SOUND = {*(f".{name.lower()}" for name in soundfile.available_formats()), ".opus"}
-_MAGIC = {
-    b"\x89PNG": "image",
-    b"\xff\xd8\xff": "image",
-    b"GIF8": "image",
-    b"BM": "image",
-    b"II*\0": "image",
-    b"MM\0*": "image",
-    b"fLaC": "audio",
-    b"OggS": "audio",
-    b"ID3": "audio",
-    b"\xff\xfb": "audio",
-    b"FORM": "audio",
-}
 
 
 def is_file(feature: Any) -> bool:
@@ -43,7 +30,7 @@ def content_kind(dataset: Dataset | IterableDataset, column: str, feature: Any) 
     for cell in dataset.select_columns([column]).with_format(None)[:20][column]:
         cell = cell if isinstance(cell, dict) else {"bytes" if isinstance(cell, bytes) else "path": cell}
         if content := cell.get("bytes"):
-            return _kind_of_bytes(content)
+            return kind_of_bytes(content)
         if path := cell.get("path"):
             return _kind_of_path(path)
     return None
@@ -98,15 +85,6 @@ def _records(chunk: pa.Array) -> pa.Array:
     return pa.StructArray.from_arrays(arrays, fields=list(_RECORD), mask=is_null)
 
 
-def _kind_of_bytes(content: bytes) -> str | None:
-    if content[:4] == b"RIFF":
-        return {b"WEBP": "image", b"WAVE": "audio"}.get(content[8:12])
-    return next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
-
-
 def _kind_of_path(path: str) -> str | None:
-    suffix = PurePath(path).suffix.lower()
-    if suffix in _SOUND:
-        return "audio"
-    PILImage.init()
-    return "image" if PILImage.EXTENSION.get(suffix) in PILImage.OPEN else None
+    suffix = suffix_of(PurePath(path).name)
+    return next((kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes()), None)

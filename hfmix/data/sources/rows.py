@@ -16,6 +16,7 @@ from hfmix.data.sources.opened import LeftOut, Opened
 from hfmix.data.sources.split_words import Split, split_of
 from hfmix.data.sources.suffixes import ROWS, suffix_of
 from hfmix.data.sources.walk import Walked
+from hfmix.utils.text import listed
 
 # characters that `datasets` reads as patterns or as parts of an address when they are in a path
 _READ_OTHERWISE = set("*?[]{}:#%\\")
@@ -49,7 +50,7 @@ def rows_by_split(walked: Walked, files: Sequence[PurePath]) -> tuple[dict[Split
         left_out = (LeftOut(reason, tuple(map(str, others))),)
     elif others:
         named["train"] = others
-    origins = {split: _listed(names) for split, names in named.items()}
+    origins = {split: listed(names, 3) for split, names in named.items()}
     paths = {
         split: [str(Path(walked.root, name)) for name in sorted(named[split])]
         for split in ("train", "validation", "test")
@@ -117,8 +118,3 @@ def _in_memory(files: Sequence[str]) -> Dataset:
                 f"{file} has other columns than {files[0]}: all files of a split must have the same columns"
             )
     return Dataset(pa.concat_tables(tables, promote_options="permissive"))
-
-
-def _listed(names: Sequence[PurePath], most: int = 3) -> str:
-    shown = [str(name) for name in names[:most]]
-    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")

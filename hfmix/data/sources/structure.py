@@ -12,6 +12,7 @@ from unicodedata import normalize
 
 from hfmix.data.sources.split_words import Split, splits_of_folders
 from hfmix.data.sources.walk import Parts
+from hfmix.utils.text import listed
 
 ClassFolder = Literal["top", "deepest"]
 
@@ -259,7 +260,5 @@ def _all(predicate: Callable[[str], object], names: Iterable[str]) -> bool:
     return all(map(predicate, names))
 
 
-def _listed(names: Collection[str], most: int = 4) -> str:
-    shown = sorted(names)[:most]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(shown) + more) if more or len(shown) != 2 else " and ".join(shown)
+def _listed(names: Iterable[str]) -> str:
+    return listed(sorted(names), 4)

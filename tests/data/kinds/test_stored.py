@@ -85,3 +85,30 @@ def test_what_is_no_image_is_named(columns, message):
     with pytest.raises(ValueError) as error:
         as_labelled(Dataset(pa.table({**columns, "label": ["a", "b"]})))
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "kind"),
+    [
+        (".aif", "AIFF", "audio"),
+        (".oga", "OGG", "audio"),
+        (".snd", "AU", "audio"),
+        (".jfif", "JPEG", "image"),
+        (".webp", "WEBP", "image"),
+        (".avif", "AVIF", "image"),
+        (".tif", "TIFF", "image"),
+    ],
+)
+def test_suffixes_and_bytes_are_known_as_in_folders(tmp_path, suffix, content, kind):
+    """A column of paths, and one of bytes, whose format is told neither by a usual name nor by the column's."""
+    files = [tmp_path / f"{i}{suffix}" for i in range(2)]
+    for i, file in enumerate(files):
+        if kind == "image":
+            Image.new("RGB", (16, 16), (99 * i, 0, 0)).save(file, content)
+        else:
+            soundfile.write(file, np.full(8000, 0.5), 8000, format=content)
+    rows = {"where": [str(file) for file in files], "label": ["a", "b"]}
+    assert as_labelled(Dataset(pa.table(rows))).kind == kind
+    if suffix != ".snd":  # whose bytes nothing else knows
+        rows = {"what": [file.read_bytes() for file in files], "label": ["a", "b"]}
+        assert as_labelled(Dataset(pa.table(rows))).kind == kind
