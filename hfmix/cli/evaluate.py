@@ -174,7 +174,7 @@ def _evaluate(arguments: Namespace, threats: Sequence["Threat"], state: "Partial
 
     columns = named_columns(arguments)
     with state.main_process_first():  # what one process downloads, the others find
-        test = load_test_set(arguments)
+        test = load_test_set(arguments, state)
         models = load_models({arguments.model: arguments.model}, state)
         validation, reference = (
             None if source is None else load_part(source, split, columns)

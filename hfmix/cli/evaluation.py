@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from hfmix.cli.parsing import named_columns
 from hfmix.data.labelled import LabelledData
 from hfmix.data.splits import load_test
+from hfmix.data.summary import summarise
 from hfmix.hub.download.load import load_pretrained
 from hfmix.run_folder import is_finished
 
@@ -39,14 +40,17 @@ def processes_for(out: str | None) -> Iterator[PartialState]:
         state.destroy_process_group()
 
 
-def load_test_set(arguments: Namespace) -> LabelledData:
-    """Loads the examples to measure on, with the data set's own classes.
+def load_test_set(arguments: Namespace, state: PartialState) -> LabelledData:
+    """Loads the examples to measure on, with the data set's own classes; the main process says how they were read.
 
     Raises:
         ValueError, ConnectionError: as `load_test`.
     """
     columns = named_columns(arguments)
-    return load_test(arguments.dataset, arguments.split, columns, arguments.test_fraction, arguments.split_seed)
+    data = load_test(arguments.dataset, arguments.split, columns, arguments.test_fraction, arguments.split_seed)
+    if state.is_main_process:
+        print(summarise({arguments.split: data}).text(), file=sys.stderr)
+    return data
 
 
 def load_models(paths: Mapping[str, str], state: PartialState) -> dict[str, tuple[PreTrainedModel, Any]]:

@@ -71,7 +71,7 @@ def _transfer(arguments: Namespace, eps: float, state: "PartialState") -> None:
     from hfmix.robustness.transfer import transfer_matrix
 
     with state.main_process_first():  # what one process downloads, the others find
-        test = load_test_set(arguments)
+        test = load_test_set(arguments, state)
         models = load_models(_named(arguments.models), state)
     (test,) = with_classes_of(models, test, state=state)
     matrix = transfer_matrix(

@@ -15,6 +15,8 @@ from hfmix.utils.text import aligned, printable
 
 MAX_CLASSES = 1000
 """Most classes whose counts are kept; of more, the smallest and the largest are."""
+MAX_COLUMNS = 100
+"""Most columns of a table whose names are kept; of more, their number is."""
 _SPLITS = ("train", "validation", "test")
 _SHOWN = 6  # names shown of a long list
 
@@ -73,6 +75,8 @@ class DataSummary:
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON, without the paths of this machine; counts of the classes unless there are many."""
         content = asdict(self)
+        if isinstance(self.inputs, list) and len(self.inputs) > MAX_COLUMNS:
+            content["inputs"] = len(self.inputs)
         content["num_classes"] = len(self.class_names)
         del content["class_names"]
         content["facts"] = {
@@ -96,7 +100,7 @@ class DataSummary:
             aligned(rows),
             *self._column_lines(),
             *self._fact_lines(),
-            *(f"  left out: {_left_out(part)}" for part in self.left_out),
+            *(f"  left out: {part.text()}" for part in self.left_out),
             *(f"  note: {printable(note)}" for note in self.notes),
         ]
         return "\n".join(lines)
@@ -133,9 +137,12 @@ class DataSummary:
 def summarise(
     splits: Mapping[str, LabelledData | StreamedData], examinations: Mapping[str, Examination] | None = None
 ) -> DataSummary:
-    """Summarises splits, and what reading their examples showed, by split."""
+    """Summarises splits, and what reading their examples showed, by split.
+
+    Columns and classes are those of the training set, or of the first split where there is none.
+    """
     examinations = examinations or {}
-    train = splits["train"]
+    train = splits["train"] if "train" in splits else next(iter(splits.values()))
     read = {name: data for name, data in splits.items() if isinstance(data, LabelledData)}
     columns = train.columns
     return DataSummary(
@@ -187,12 +194,6 @@ def _extremes(split: SplitSummary, num_classes: int) -> str:
     if low == high:
         return f"{low:,} of each class"
     return f"{missing}from {low:,} of {printable(smallest)!r} to {high:,} of {printable(largest)!r}"
-
-
-def _left_out(part: LeftOut) -> str:
-    shown = ", ".join(printable(item) for item in part.items[:3])
-    more = f" and {len(part.items) - 3} more" if len(part.items) > 3 else ""
-    return f"{len(part.items)} {part.reason}: {shown}{more}" if part.items else part.reason
 
 
 def _listed(names: Sequence[str]) -> str:

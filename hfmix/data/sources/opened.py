@@ -5,18 +5,29 @@ from dataclasses import dataclass, field
 
 from datasets import Dataset, IterableDataset
 
+from hfmix.utils.text import listed, printable
+
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Files or rows of a source that are in none of its splits, for one reason.
+    """Files of a source that are in none of its splits, for one reason.
 
     Attributes:
-        reason: completes "3 files left out: …", such as "cannot be read" or ".heic needs hfmix[heic]".
-        items: the files' paths within the source, or the rows, such as "row 12".
+        reason: such as "hidden, since the name begins with a dot" or ".heic needs hfmix[heic]".
+        items: the files' paths within the source.
     """
 
     reason: str
     items: tuple[str, ...]
+
+    def text(self) -> str:
+        """Returns one line: how many files, why, and the first of them."""
+        return f"{files_for(len(self.items), self.reason)}: {printable(listed(self.items, 3))}"
+
+
+def files_for(count: int, reason: str) -> str:
+    """Returns how many files are left out, and why."""
+    return f"{count:,} file{'' if count == 1 else 's'}, {reason}"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from hfmix.data.kind_words import words_for
+from hfmix.data.sources.opened import files_for
 from hfmix.data.sources.paths import expanded, looks_like_path
 from hfmix.hub.card.baseline import load_baseline
 from hfmix.hub.card.citations import arxiv_ids, citations
@@ -185,7 +186,7 @@ def _how_read(data: dict[str, Any]) -> str:
         low, high = min(counts.values()), max(counts.values())
         parts.append(f"{low} of each class" if low == high else f"{low} to {high} of each class")
     parts += [f"{name} set: {split['origin']}" for name, split in data["splits"].items() if split["origin"]]
-    parts += [f"left out: {count} {reason}" for reason, count in data["left_out"].items()]
+    parts += [f"left out: {files_for(count, reason)}" for reason, count in data["left_out"].items()]
     if data["unreadable"]:
         parts.append(f"left out: {data['unreadable']} that could not be read")
     return "; ".join([*parts, *data["notes"]])
